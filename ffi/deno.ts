@@ -1,0 +1,188 @@
+/**
+ * The Deno backend: libc through `Deno.dlopen`.
+ *
+ * Knows Deno's FFI and nothing of mapping. Importing it anywhere is harmless:
+ * `Deno` is only touched when {@linkcode loadDenoLibc} is called.
+ *
+ * @module
+ */
+
+import type { Libc } from "./libc.ts";
+import type { Platform } from "./platform.ts";
+
+// "usize" carries pointers: in Deno a "pointer" is an opaque object, one
+// allocation a call, while every address here is computed with.
+const SYMBOLS = {
+  mmap: {
+    parameters: [
+      "usize", // void *addr
+      "usize", // size_t length
+      "i32", // int prot
+      "i32", // int flags
+      "i32", // int fd
+      "i64", // off_t offset
+    ],
+    result: "isize",
+  },
+  munmap: {
+    parameters: ["usize", "usize"], // void *addr, size_t length
+    result: "i32",
+  },
+  msync: {
+    parameters: ["usize", "usize", "i32"], // void *addr, size_t length, int flags
+    result: "i32",
+  },
+  madvise: {
+    parameters: ["usize", "usize", "i32"], // void *addr, size_t length, int advice
+    result: "i32",
+  },
+  memmem: {
+    parameters: [
+      "usize", // const void *haystack
+      "usize", // size_t haystacklen
+      "buffer", // const void *needle
+      "usize", // size_t needlelen
+    ],
+    result: "usize",
+  },
+  memmove: {
+    parameters: ["usize", "usize", "usize"], // void *dest, const void *src, size_t n
+    result: "usize",
+  },
+  memset: {
+    parameters: ["usize", "i32", "usize"], // void *s, int c, size_t n
+    result: "usize",
+  },
+  memcmp: {
+    parameters: ["usize", "usize", "usize"], // const void *s1, const void *s2, size_t n
+    result: "i32",
+  },
+  lseek: {
+    parameters: ["i32", "i64", "i32"], // int fd, off_t offset, int whence
+    result: "i64",
+  },
+  getpagesize: { parameters: [], result: "i32" },
+  __errno_location: { parameters: [], result: "pointer", optional: true },
+  __error: { parameters: [], result: "pointer", optional: true },
+  posix_fallocate: {
+    parameters: ["i32", "i64", "i64"], // int fd, off_t offset, off_t len
+    result: "i32",
+    optional: true,
+  },
+  copy_file_range: {
+    parameters: [
+      "i32", // int fd_in
+      "buffer", // off_t *off_in
+      "i32", // int fd_out
+      "buffer", // off_t *off_out
+      "usize", // size_t len
+      "u32", // unsigned int flags
+    ],
+    result: "isize",
+    optional: true,
+  },
+} as const;
+
+type Library = Deno.DynamicLibrary<typeof SYMBOLS>;
+
+/**
+ * Opens the first library that is there.
+ *
+ * Deno can limit `--allow-ffi` to a library's path, but then refuses every
+ * ArrayBuffer over a pointer (denoland/deno#15511), which is all that a mapping
+ * is for. So the whole permission is asked for first: without it, Deno prompts
+ * or throws its own `NotCapable` before anything is touched.
+ */
+function openLibrary(platform: Platform): Library {
+  Deno.UnsafePointer.create(1n); // makes no access; only the check counts
+  let missing: unknown;
+  for (const path of platform.libraries) {
+    try {
+      return Deno.dlopen(path, SYMBOLS);
+    } catch (error) {
+      missing = error; // the next path may be there
+    }
+  }
+  throw missing;
+}
+
+/** Loads libc. Throws Deno's `NotCapable` without `--allow-ffi`. */
+export function loadDenoLibc(platform: Platform): Libc {
+  const c = openLibrary(platform).symbols;
+  const errnoLocation = c[platform.errnoLocation];
+  if (errnoLocation === null) {
+    throw new Error(`This libc has no ${platform.errnoLocation}.`);
+  }
+  const { posix_fallocate, copy_file_range } = c;
+  const sourceAt = new BigInt64Array(1);
+  const targetAt = new BigInt64Array(1);
+  return {
+    constants: platform.constants,
+    pageSize: c.getpagesize(),
+    // V8 itself sets no limit below 2^53 - 1 on a buffer it did not allocate.
+    maxBufferLength: Number.MAX_SAFE_INTEGER,
+    errnoName: (errno) => platform.errnoNames[errno],
+    mmap: (address, length, protection, flags, fd, offset) =>
+      Number(
+        c.mmap(
+          BigInt(address),
+          BigInt(length),
+          protection,
+          flags,
+          fd,
+          BigInt(offset),
+        ),
+      ),
+    munmap: (address, length) => c.munmap(BigInt(address), BigInt(length)),
+    msync: (address, length, flags) =>
+      c.msync(BigInt(address), BigInt(length), flags),
+    madvise: (address, length, advice) =>
+      c.madvise(BigInt(address), BigInt(length), advice),
+    // As a "buffer" the needle's address is taken inside the call, where no
+    // garbage collection can move it.
+    memmem: (haystack, haystackLength, needle, needleLength) =>
+      Number(
+        c.memmem(
+          BigInt(haystack),
+          BigInt(haystackLength),
+          needle as Uint8Array<ArrayBuffer>,
+          BigInt(needleLength),
+        ),
+      ),
+    memmove: (target, source, length) => {
+      c.memmove(BigInt(target), BigInt(source), BigInt(length));
+    },
+    memset: (address, byte, length) => {
+      c.memset(BigInt(address), byte, BigInt(length));
+    },
+    memcmp: (a, b, length) => c.memcmp(BigInt(a), BigInt(b), BigInt(length)),
+    lseek: (fd, offset, whence) => Number(c.lseek(fd, BigInt(offset), whence)),
+    posix_fallocate: platform.hasFileCalls && posix_fallocate !== null
+      ? (fd, offset, length) =>
+        posix_fallocate(fd, BigInt(offset), BigInt(length))
+      : null,
+    copy_file_range: platform.hasFileCalls && copy_file_range !== null
+      ? (source, sourceOffset, target, targetOffset, length) => {
+        sourceAt[0] = BigInt(sourceOffset);
+        targetAt[0] = BigInt(targetOffset);
+        return Number(
+          copy_file_range(
+            source,
+            sourceAt,
+            target,
+            targetAt,
+            BigInt(length),
+            0,
+          ),
+        );
+      }
+      : null,
+    errno: () => new Deno.UnsafePointerView(errnoLocation()!).getInt32(),
+    arrayBuffer: (address, length) =>
+      Deno.UnsafePointerView.getArrayBuffer(
+        Deno.UnsafePointer.create(BigInt(address))!,
+        length,
+        0,
+      ),
+  };
+}

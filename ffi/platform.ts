@@ -1,0 +1,162 @@
+/**
+ * What differs between operating systems, architectures and C libraries:
+ * where libc is, which functions it lacks, and the values of its constants.
+ *
+ * Pure data and look-ups: this file must not touch a runtime or load anything.
+ *
+ * @module
+ */
+
+import type { Constants } from "./libc.ts";
+
+/** The oldest releases that pass the test suite; `README.md` says the same. */
+export const OLDEST = { deno: "2.7.12", bun: "1.4.0" } as const;
+
+/** One operating system on one architecture. */
+export interface Platform {
+  /**
+   * Where libc may be, most likely first; the bare name last, for systems like
+   * NixOS that keep it elsewhere but have it in every process already.
+   */
+  readonly libraries: readonly string[];
+  /** The function that answers errno's address. */
+  readonly errnoLocation: "__errno_location" | "__error";
+  /** Are `posix_fallocate` and `copy_file_range` there? */
+  readonly hasFileCalls: boolean;
+  readonly constants: Constants;
+  readonly errnoNames: Readonly<Record<number, string>>;
+}
+
+// asm-generic values, which x86-64 and arm64 both use.
+const LINUX: Constants = {
+  PROT_READ: 1,
+  PROT_WRITE: 2,
+  MAP_SHARED: 0x01,
+  MAP_PRIVATE: 0x02,
+  MAP_FIXED: 0x10,
+  MAP_ANONYMOUS: 0x20,
+  MAP_NORESERVE: 0x4000,
+  MS_SYNC: 4,
+  MADV_NORMAL: 0,
+  MADV_RANDOM: 1,
+  MADV_SEQUENTIAL: 2,
+  MADV_WILLNEED: 3,
+  MADV_DONTNEED: 4,
+  SEEK_DATA: 3,
+  SEEK_HOLE: 4,
+};
+
+// From <sys/mman.h> and <unistd.h> of the macOS SDK.
+const DARWIN: Constants = {
+  ...LINUX,
+  MAP_ANONYMOUS: 0x1000,
+  MAP_NORESERVE: 0x40,
+  MS_SYNC: 0x10,
+  SEEK_HOLE: 3,
+  SEEK_DATA: 4,
+};
+
+// The errors that the calls of `libc.ts` document. Up to 34 both systems agree.
+const COMMON_ERRNO: Readonly<Record<number, string>> = {
+  1: "EPERM",
+  2: "ENOENT",
+  4: "EINTR",
+  5: "EIO",
+  6: "ENXIO",
+  9: "EBADF",
+  12: "ENOMEM",
+  13: "EACCES",
+  14: "EFAULT",
+  16: "EBUSY",
+  17: "EEXIST",
+  18: "EXDEV",
+  19: "ENODEV",
+  20: "ENOTDIR",
+  21: "EISDIR",
+  22: "EINVAL",
+  23: "ENFILE",
+  24: "EMFILE",
+  26: "ETXTBSY",
+  27: "EFBIG",
+  28: "ENOSPC",
+  29: "ESPIPE",
+  30: "EROFS",
+  31: "EMLINK",
+};
+
+const LINUX_ERRNO: Readonly<Record<number, string>> = {
+  ...COMMON_ERRNO,
+  11: "EAGAIN",
+  38: "ENOSYS",
+  75: "EOVERFLOW",
+  95: "EOPNOTSUPP",
+  116: "ESTALE",
+  122: "EDQUOT",
+};
+
+const DARWIN_ERRNO: Readonly<Record<number, string>> = {
+  ...COMMON_ERRNO,
+  35: "EAGAIN",
+  45: "ENOTSUP",
+  69: "EDQUOT",
+  70: "ESTALE",
+  78: "ENOSYS",
+  84: "EOVERFLOW",
+  102: "EOPNOTSUPP",
+};
+
+function linux(libraries: readonly string[]): Platform {
+  return {
+    libraries,
+    errnoLocation: "__errno_location",
+    hasFileCalls: true,
+    constants: LINUX,
+    errnoNames: LINUX_ERRNO,
+  };
+}
+
+const MACOS: Platform = {
+  libraries: ["/usr/lib/libSystem.B.dylib"],
+  errnoLocation: "__error",
+  hasFileCalls: false,
+  constants: DARWIN,
+  errnoNames: DARWIN_ERRNO,
+};
+
+const PLATFORMS: Readonly<Record<string, Platform>> = {
+  "linux x64": linux([
+    "/lib/x86_64-linux-gnu/libc.so.6", // Debian, Ubuntu
+    "/usr/lib/x86_64-linux-gnu/libc.so.6", // the same, without the link
+    "/lib64/libc.so.6", // Fedora, RHEL, SUSE
+    "/usr/lib64/libc.so.6",
+    "/usr/lib/libc.so.6", // Arch
+    "/lib/ld-musl-x86_64.so.1", // Alpine: musl's libc is its loader
+    "libc.so.6",
+  ]),
+  "linux arm64": linux([
+    "/lib/aarch64-linux-gnu/libc.so.6",
+    "/usr/lib/aarch64-linux-gnu/libc.so.6",
+    "/lib64/libc.so.6",
+    "/usr/lib64/libc.so.6",
+    "/usr/lib/libc.so.6",
+    "/lib/ld-musl-aarch64.so.1",
+    "libc.so.6",
+  ]),
+  "darwin x64": MACOS,
+  "darwin arm64": MACOS,
+};
+
+/** The entry for an operating system and architecture, as `process` names them. */
+export function platformOf(os: string, arch: string): Platform | undefined {
+  return PLATFORMS[`${os} ${arch}`];
+}
+
+/** Is release `version` at least `oldest`? Both are `major.minor.patch`. */
+export function isAtLeast(version: string, oldest: string): boolean {
+  const has = version.split(/[.+-]/, 3).map(Number);
+  const wants = oldest.split(".").map(Number);
+  for (let i = 0; i < wants.length; i++) {
+    if (has[i] !== wants[i]) return has[i] > wants[i];
+  }
+  return true;
+}
