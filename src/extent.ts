@@ -1,0 +1,69 @@
+/**
+ * What a map knows of one slice: its range in the file, where its bytes are now,
+ * and the view of them that was handed out.
+ *
+ * @module
+ */
+
+import type { Piece } from "./floating.ts";
+import type { Sized } from "./layout.ts";
+import type { Mapping } from "./mapping.ts";
+import type { MemmapSlice } from "./slice.ts";
+
+/** A view that was handed out, and of what. */
+interface View {
+  readonly mapping: Mapping;
+  readonly buffer: ArrayBuffer;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** One slice, as the registry and the layout see it. */
+export class SliceExtent implements Sized {
+  begin: number;
+  end: number;
+  order = 0;
+  /** The bytes in memory, once resized or inserted. */
+  floating: Piece | null = null;
+  isDeleted = false;
+  /** The public object; set by who creates both. */
+  slice!: MemmapSlice;
+  #view: View | null = null;
+
+  constructor(begin: number, end: number) {
+    this.begin = begin;
+    this.end = end;
+  }
+
+  get length(): number {
+    return this.floating === null
+      ? this.end - this.begin
+      : this.floating.length;
+  }
+
+  get isFloating(): boolean {
+    return this.floating !== null;
+  }
+
+  /** The slice's bytes, wherever they are; `file` is the map's own mapping. */
+  view(file: Mapping): View {
+    const mapping = this.floating?.mapping ?? file;
+    const view = this.#view;
+    // Detached by others: moved with transfer(); what is left is of no use.
+    if (view !== null && view.mapping === mapping && !view.buffer.detached) {
+      return view;
+    }
+    const begin = this.floating?.offset ?? this.begin;
+    const buffer = mapping.view(begin, begin + this.length);
+    return this.#view = { mapping, buffer, bytes: new Uint8Array(buffer) };
+  }
+
+  /** Detaches what was handed out; the bytes are about to be elsewhere. */
+  dropView(): void {
+    if (this.#view === null) return;
+    const { mapping, buffer } = this.#view;
+    this.#view = null;
+    mapping.revoke(buffer);
+    // An empty view has no memory to revoke, but is as stale.
+    if (buffer.byteLength === 0 && !buffer.detached) buffer.transfer();
+  }
+}

@@ -1,0 +1,334 @@
+/**
+ * The file under a map: its descriptor, its identity, its size.
+ *
+ * All file I/O but mapping goes through here, by `node:fs`, so that each
+ * runtime's permissions hold and every failure is a `SystemError` with the path.
+ * Reads and writes are complete: short ones are continued, interrupted ones made
+ * again. Knows nothing of memory or slices.
+ *
+ * @module
+ */
+
+import * as fs from "node:fs";
+import { basename, dirname, isAbsolute, join } from "node:path";
+import { libc } from "../ffi/libc.ts";
+import { ConflictError, errnoError, system, SystemError } from "./errors.ts";
+import type { ShortMode } from "./mode.ts";
+
+const { O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR } = fs.constants;
+
+const ZEROS_LENGTH = 2 ** 20;
+/** As many symbolic links as Linux follows. */
+const MOST_LINKS = 40;
+
+// A map that nobody closed takes its descriptor with it.
+const UNCLOSED = new FinalizationRegistry<number>((fd) => fs.closeSync(fd));
+
+/** An open regular file. */
+export class MappedFile {
+  /** Absolute. */
+  readonly path: string;
+  /** As the user gave it. */
+  readonly label: string;
+  readonly fd: number;
+  /** Bytes, as far as this process knows. */
+  size: number;
+  /** Allocate disk blocks when growing? */
+  readonly reserve: boolean;
+  readonly permissions: number;
+  readonly owner: { readonly uid: number; readonly gid: number };
+  readonly #device: bigint;
+  readonly #inode: bigint;
+
+  /** Takes over `fd`; the caller still closes it if this throws. */
+  constructor(path: string, label: string, fd: number, reserve: boolean) {
+    const stat = system(
+      "fstat",
+      path,
+      () => fs.fstatSync(fd, { bigint: true }),
+    );
+    checkRegular(stat, path);
+    this.path = path;
+    this.label = label;
+    this.fd = fd;
+    this.reserve = reserve;
+    this.size = Number(stat.size);
+    this.permissions = Number(stat.mode) & 0o7777;
+    this.owner = { uid: Number(stat.uid), gid: Number(stat.gid) };
+    this.#device = stat.dev;
+    this.#inode = stat.ino;
+    UNCLOSED.register(this, fd, this);
+  }
+
+  /** Opens `path` as `mode` asks; `created` is the new file, if none was there. */
+  static open(
+    path: string,
+    label: string,
+    mode: ShortMode,
+    reserve: boolean,
+  ): { file: MappedFile; created: string | undefined } {
+    const stat = statIfThere(path);
+    // Before opening: to open a pipe or a device can wait, or set it going.
+    if (stat !== undefined) checkRegular(stat, path);
+    const created = stat === undefined && mode === "w+"
+      ? newFileAt(path)
+      : undefined;
+    const access = mode === "r" || mode === "c" ? O_RDONLY : O_RDWR;
+    const flags = access | O_NONBLOCK |
+      (created === undefined ? 0 : O_CREAT | O_EXCL);
+    const fd = openFile(created ?? path, flags);
+    try {
+      return { file: new MappedFile(path, label, fd, reserve), created };
+    } catch (error) {
+      fs.closeSync(fd);
+      throw error;
+    }
+  }
+
+  /** Is this what `stat` is of? */
+  is(stat: fs.BigIntStats): boolean {
+    return stat.dev === this.#device && stat.ino === this.#inode;
+  }
+
+  /** Throws a `ConflictError` unless the path still leads to this file, at its size. */
+  checkUnchanged(): void {
+    this.checkWhole();
+    const now = statIfThere(this.path);
+    const problem = now === undefined
+      ? "is gone"
+      : !this.is(now)
+      ? "was replaced by another file"
+      : Number(now.size) !== this.size
+      ? `has ${now.size} bytes where it had ${this.size}`
+      : undefined;
+    if (problem === undefined) return;
+    throw new ConflictError(
+      `'${this.path}' ${problem} since it was mapped: nothing was written, and ` +
+        "all edits are still pending. Save them elsewhere with flush({ path }), " +
+        "or drop them with close({ discard: true }).",
+    );
+  }
+
+  /** Throws a `ConflictError` if bytes that were mapped are no longer in the file. */
+  checkWhole(): void {
+    const { size } = system(
+      "fstat",
+      this.path,
+      () => fs.fstatSync(this.fd, { bigint: true }),
+    );
+    if (Number(size) < this.size) this.#truncated(Number(size));
+  }
+
+  #truncated(size: number): never {
+    throw new ConflictError(
+      `'${this.path}' has ${size} bytes where it had ${this.size}: it was ` +
+        "truncated behind the map's back, and the bytes cut off are lost. All " +
+        "edits are still pending: floating slices can still be read, and " +
+        "close({ discard: true }) drops them.",
+    );
+  }
+
+  /** Fills `bytes` from `position` on. */
+  read(bytes: Uint8Array, position: number): void {
+    for (let done = 0; done < bytes.length;) {
+      const count = system(
+        "read",
+        this.path,
+        () =>
+          fs.readSync(
+            this.fd,
+            bytes,
+            done,
+            bytes.length - done,
+            position + done,
+          ),
+      );
+      if (count === 0) this.#truncated(position + done);
+      done += count;
+    }
+  }
+
+  /** Writes all of `bytes` at `position`. */
+  write(bytes: Uint8Array, position: number): void {
+    for (let done = 0; done < bytes.length;) {
+      done += system(
+        "write",
+        this.path,
+        () =>
+          fs.writeSync(
+            this.fd,
+            bytes,
+            done,
+            bytes.length - done,
+            position + done,
+          ),
+      );
+    }
+    this.size = Math.max(this.size, position + bytes.length);
+  }
+
+  /**
+   * Copies bytes to another file inside the kernel. Answers how many, at least
+   * one, or 0 where the kernel cannot do it between these two files.
+   */
+  copyTo(
+    target: MappedFile,
+    from: number,
+    to: number,
+    length: number,
+  ): number {
+    const c = libc();
+    if (c.copy_file_range === null) return 0;
+    for (;;) {
+      // Sound: no memory of ours is involved but the two offsets.
+      const count = c.copy_file_range(this.fd, from, target.fd, to, length);
+      if (count > 0) return count;
+      if (count === 0) this.#truncated(from);
+      const errno = c.errno();
+      const name = c.errnoName(errno);
+      if (name === "EINTR") continue;
+      if (name === "EIO" || name === "ENOSPC" || name === "EDQUOT") {
+        throw errnoError(errno, "copy_file_range", target.path);
+      }
+      return 0; // EXDEV, EINVAL, ENOSYS and others: read and write instead
+    }
+  }
+
+  /** The next stretch of data at or after `from`, before `end`; holes are left out. */
+  nextData(from: number, end: number): readonly [begin: number, end: number] {
+    const c = libc();
+    // Sound: the position that lseek sets is used by nobody, all I/O has its own.
+    const begin = c.lseek(this.fd, from, c.constants.SEEK_DATA);
+    if (begin === -1) {
+      // ENXIO: no data behind `from`. Anything else: this file system can't tell.
+      return c.errnoName(c.errno()) === "ENXIO" ? [end, end] : [from, end];
+    }
+    if (begin >= end) return [end, end];
+    const hole = c.lseek(this.fd, begin, c.constants.SEEK_HOLE);
+    return [begin, hole <= begin ? end : Math.min(hole, end)];
+  }
+
+  /** Cuts the file, or lengthens it with a hole. */
+  truncate(size: number): void {
+    system("ftruncate", this.path, () => fs.ftruncateSync(this.fd, size));
+    this.size = size;
+  }
+
+  /**
+   * Lengthens the file with zeros, with disk blocks behind them if `reserve`.
+   * Where that fails, the file has its old size again.
+   */
+  grow(size: number, reserve: boolean = this.reserve): void {
+    const before = this.size;
+    if (size <= before) return;
+    if (!reserve) return this.truncate(size);
+    try {
+      this.#allocate(before, size);
+    } catch (error) {
+      this.truncate(before);
+      throw error;
+    }
+    this.size = size;
+  }
+
+  #allocate(from: number, to: number): void {
+    const c = libc();
+    for (;;) {
+      // Sound: no memory is involved; POSIX has it return the error itself.
+      const errno = c.posix_fallocate?.(this.fd, from, to - from);
+      if (errno === 0) return;
+      const name = errno === undefined ? "ENOSYS" : c.errnoName(errno);
+      if (name === "EINTR") continue;
+      // musl passes on that a file system cannot; glibc writes the blocks itself.
+      if (name === "EOPNOTSUPP" || name === "ENOSYS") break;
+      throw errnoError(errno!, "posix_fallocate", this.path);
+    }
+    const zeros = new Uint8Array(Math.min(ZEROS_LENGTH, to - from));
+    for (let at = from; at < to; at += zeros.length) {
+      this.write(zeros.subarray(0, to - at), at);
+    }
+  }
+
+  /** Waits until content and size are on disk. */
+  sync(): void {
+    system("fsync", this.path, () => fs.fsyncSync(this.fd));
+  }
+
+  /** Closes the descriptor. Once only. */
+  close(): void {
+    UNCLOSED.unregister(this);
+    fs.closeSync(this.fd);
+  }
+}
+
+/**
+ * Where a write to `path` ends up, though the last file need not exist. Folders are
+ * resolved by the system: "..", in a link, counts from where the link really is.
+ */
+export function followLinks(path: string, depth = 0): string {
+  if (depth > MOST_LINKS) {
+    throw new SystemError(
+      "ELOOP",
+      -40,
+      "readlink",
+      path,
+      "too many symbolic links",
+    );
+  }
+  const folder = system("realpath", path, () => fs.realpathSync(dirname(path)));
+  const file = join(folder, basename(path));
+  const stat = system(
+    "lstat",
+    file,
+    () => fs.lstatSync(file, { throwIfNoEntry: false }),
+  );
+  if (stat === undefined || !stat.isSymbolicLink()) return file;
+  const target = system("readlink", file, () => fs.readlinkSync(file));
+  return followLinks(
+    isAbsolute(target) ? target : `${folder}/${target}`,
+    depth + 1,
+  );
+}
+
+/** Where a file will be that `path`, which may be a link to nothing, makes. */
+function newFileAt(path: string): string {
+  const stat = system(
+    "lstat",
+    path,
+    () => fs.lstatSync(path, { throwIfNoEntry: false }),
+  );
+  return stat === undefined ? path : followLinks(path);
+}
+
+/** Opens a file and answers the descriptor. */
+export function openFile(path: string, flags: number, mode = 0o666): number {
+  return system("open", path, () => fs.openSync(path, flags, mode));
+}
+
+/** What stands at `path`, links followed; `undefined` if nothing does. */
+export function statIfThere(path: string): fs.BigIntStats | undefined {
+  return system(
+    "stat",
+    path,
+    () => fs.statSync(path, { bigint: true, throwIfNoEntry: false }),
+  );
+}
+
+/** Throws a `SystemError` that says what `stat` is of, unless a regular file. */
+export function checkRegular(stat: fs.BigIntStats, path: string): void {
+  if (stat.isFile()) return;
+  const [code, errno, kind] = stat.isDirectory()
+    ? ["EISDIR", 21, "a directory"] as const
+    : stat.isFIFO()
+    ? ["ENODEV", 19, "a pipe"] as const
+    : stat.isSocket()
+    ? ["ENODEV", 19, "a socket"] as const
+    : ["ENODEV", 19, "a device"] as const;
+  throw new SystemError(
+    code,
+    -errno,
+    "open",
+    path,
+    `this is ${kind}, and only regular files can be mapped`,
+  );
+}

@@ -1,0 +1,480 @@
+/**
+ * flush: writes a layout into the file.
+ *
+ * Each strategy's order of operations stands above its code. All keep to one
+ * rule: whatever can fail comes before the first change that cannot be undone,
+ * and the map's own books change last, in `OpenMap.rebase`, which cannot fail.
+ *
+ * @module
+ */
+
+import { randomBytes } from "node:crypto";
+import * as fs from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { system, SystemError } from "./errors.ts";
+import type { SliceExtent } from "./extent.ts";
+import {
+  checkRegular,
+  followLinks,
+  MappedFile,
+  openFile,
+  statIfThere,
+} from "./file.ts";
+import {
+  appendRun,
+  layoutOf,
+  type Run,
+  runsOf,
+  type Segment,
+} from "./layout.ts";
+import type { Mapping } from "./mapping.ts";
+import type { ShortMode } from "./mode.ts";
+import { Mover, type Progress } from "./mover.ts";
+import { mapFile, type OpenMap } from "./open_map.ts";
+
+/** How `flush()` changes the file. */
+export type Strategy = "auto" | "replace" | "in-place";
+
+/** Options of `Memmap.flush()`. */
+export interface FlushOptions {
+  /** Write to this file instead, and go on with it; works in modes `r` and `c` too. */
+  path?: string | URL;
+  /** How to change the file; `"auto"` by default. */
+  strategy?: Strategy;
+  /** Wait until everything is on disk; `true` by default. */
+  durable?: boolean;
+  /** Called with the bytes done and to do, at least once when there are any. */
+  onProgress?: Progress;
+}
+
+/** What a flush did. */
+export interface FlushResult {
+  /** `"none"` if nothing was pending. */
+  strategy: "none" | "extend" | "in-place" | "replace";
+  /** Bytes written to the file; those copied from the old one count, holes too. */
+  bytesWritten: number;
+}
+
+/** The options of a flush once checked. */
+export interface FlushRequest {
+  readonly strategy: Strategy;
+  readonly durable: boolean;
+  readonly onProgress: Progress | undefined;
+}
+
+/** What is to be written: all offsets and lengths in bytes. */
+interface Plan {
+  readonly segments: readonly Segment<SliceExtent>[];
+  /** What comes from the old file, in order; bytes behind the map among them. */
+  readonly runs: readonly Run[];
+  /** What comes from memory, in order. */
+  readonly floats: readonly Segment<SliceExtent>[];
+  /** Bytes of the file afterwards, and of the part that is mapped. */
+  readonly fileLength: number;
+  readonly mappedLength: number;
+}
+
+const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR } = fs.constants;
+
+/** Writes pending edits to the file under the map. */
+export function flushEdits(map: OpenMap, request: FlushRequest): FlushResult {
+  const { file } = map;
+  const plan = planOf(map);
+  file.checkUnchanged();
+  const strategy = request.strategy !== "auto"
+    ? request.strategy
+    : canExtend(map, plan)
+    ? "extend"
+    : "replace";
+  switch (strategy) {
+    case "extend":
+      return extend(map, plan, request);
+    case "in-place":
+      return moveInPlace(map, plan, request);
+    case "replace":
+      return replace(map, plan, request, {
+        path: file.path,
+        label: file.label,
+        mode: map.mode,
+      });
+  }
+}
+
+/** Writes the edited content to the file at `path`, and goes on with that. */
+export function saveAs(
+  map: OpenMap,
+  path: string,
+  label: string,
+  request: FlushRequest,
+): FlushResult {
+  if (request.strategy === "in-place") {
+    throw new TypeError(
+      "flush({ path }) writes a new file; strategy 'in-place' does not go with it.",
+    );
+  }
+  const plan = planOf(map);
+  return replace(map, plan, request, { path, label, mode: "r+" });
+}
+
+function planOf(map: OpenMap): Plan {
+  const segments = layoutOf(map.registry, map.mappedLength);
+  const runs = runsOf(segments);
+  const mappedLength = map.mappedLength + map.growth;
+  const behind = map.file.size - map.mappedLength;
+  appendRun(runs, map.mappedLength, mappedLength, behind);
+  const floats = segments.filter(({ state }) => state === "floating");
+  return {
+    segments,
+    runs,
+    floats,
+    mappedLength,
+    fileLength: mappedLength + behind,
+  };
+}
+
+/** Does no byte that is already in the file, and stays, have to move or change? */
+function canExtend(map: OpenMap, plan: Plan): boolean {
+  const { size } = map.file;
+  if (plan.runs.some(({ from, to }) => from !== to)) return false;
+  return plan.floats.every(({ extent, begin, end, offset, length }) => {
+    if (length === 0 || offset >= size) return true;
+    if (offset !== begin) return false;
+    if (begin + length > end && end !== size) return false;
+    const { mapping, offset: at } = extent!.floating!;
+    return mapping.equals(
+      map.mapping,
+      at,
+      begin,
+      Math.min(length, end - begin),
+    );
+  });
+}
+
+/**
+ * extend: the file is cut, or new bytes are written behind the old.
+ *
+ * 1. Map anew if the file will not fit into the address space at hand, or if
+ *    bytes about to be cut off are within reach of a buffer that cannot be
+ *    detached (it would touch a page without a file: SIGBUS). Nothing is written yet.
+ * 2. To append: write behind the old end, which touches no old byte, and fsync. On
+ *    failure the file gets its old length back. A kill in between can leave the
+ *    old content followed by a part of the new.
+ * 2. To cut: one truncate, which is all or nothing, and cannot be taken back.
+ * 3. Re-base the slices in memory; after a cut, fsync only then.
+ */
+function extend(map: OpenMap, plan: Plan, request: FlushRequest): FlushResult {
+  const { file } = map;
+  const before = file.size;
+  const added = Math.max(plan.fileLength - before, 0);
+  makeRoom(map, plan, Math.min(before, plan.fileLength));
+  if (added > 0) {
+    const mover = new Mover(file, file, added, request.onProgress);
+    try {
+      writeFloats(mover, plan.floats, before);
+      mover.flush();
+      if (request.durable) file.sync();
+    } catch (error) {
+      file.truncate(before);
+      throw error;
+    } finally {
+      mover.release();
+    }
+    map.rebase(plan.segments, plan.mappedLength, request.durable);
+  } else {
+    if (plan.fileLength < before) file.truncate(plan.fileLength);
+    commit(map, plan, request);
+  }
+  return { strategy: "extend", bytesWritten: added };
+}
+
+/** Re-bases what has been written and cannot be taken back, then waits for the disk. */
+function commit(map: OpenMap, plan: Plan, request: FlushRequest): void {
+  map.rebase(plan.segments, plan.mappedLength, false);
+  if (!request.durable) return;
+  map.file.sync();
+  map.mapping.markSynced();
+}
+
+/**
+ * Step 1 of extend and in-place, where bytes from `changed` on will change: no
+ * view may reach them any more, and the mapping must hold what will be there.
+ */
+function makeRoom(map: OpenMap, plan: Plan, changed: number): void {
+  for (const { extent, begin, offset } of plan.segments) {
+    if (extent !== null && begin !== offset && !extent.isFloating) {
+      extent.dropView();
+    }
+  }
+  const { mapping } = map;
+  const fits = plan.mappedLength <= mapping.capacity;
+  if (fits && !mapping.isStuckAfter(changed)) return;
+  const length = Math.max(map.mappedLength, plan.mappedLength);
+  map.remap(mapFile(map.file, map.mode, length));
+}
+
+/**
+ * in-place: bytes move inside the file. Not safe against a kill half-way.
+ *
+ * 1. Map anew where needed, as in extend.
+ * 2. Lengthen the file, with blocks reserved, so that a full disk shows itself
+ *    while every byte is where it was. A failure cuts it back.
+ * 3. Move what moves: towards the end from the last to the first, then towards
+ *    the start from the first to the last. So nothing is overwritten unread: runs
+ *    keep their order and never overlap in the old file or in the new.
+ * 4. Write the floating slices, whose places nothing needs any more; cut.
+ * 5. Re-base the slices in memory; fsync.
+ *
+ * If a write fails after another succeeded, the file is a mixture: the map is
+ * marked as torn, and only reading it and closing it are left.
+ */
+function moveInPlace(
+  map: OpenMap,
+  plan: Plan,
+  request: FlushRequest,
+): FlushResult {
+  const { file } = map;
+  const before = file.size;
+  const moves = plan.runs.filter(({ from, to }) => from !== to);
+  const changed = Math.min(
+    ...[moves[0]?.to, moves[0]?.from, plan.floats[0]?.offset, plan.fileLength]
+      .filter((offset) => offset !== undefined),
+  );
+  makeRoom(map, plan, changed);
+  const total = sum(moves) + sum(plan.floats);
+  // Stopping half-way would leave a mixture: what onProgress throws must wait.
+  const progress = deferErrors(request.onProgress);
+  const mover = new Mover(file, file, total, progress.call);
+  try {
+    file.grow(plan.fileLength, true);
+    for (const move of moves.toReversed()) {
+      if (move.to > move.from) mover.moveUp(move);
+    }
+    for (const move of moves) if (move.to < move.from) mover.moveDown(move);
+    writeFloats(mover, plan.floats);
+    mover.flush();
+    if (plan.fileLength < before) file.truncate(plan.fileLength);
+  } catch (error) {
+    if (mover.hasWritten) map.isTorn = true;
+    else if (file.size > before) file.truncate(before);
+    throw error;
+  } finally {
+    mover.release();
+  }
+  commit(map, plan, request);
+  progress.rethrow();
+  return { strategy: "in-place", bytesWritten: total };
+}
+
+/** Calls `progress` until it throws; `rethrow` then does. */
+function deferErrors(progress: Progress | undefined): {
+  call: Progress;
+  rethrow: () => void;
+} {
+  let failed: { error: unknown } | undefined;
+  return {
+    call(done, total) {
+      if (failed !== undefined) return;
+      try {
+        progress?.(done, total);
+      } catch (error) {
+        failed = { error };
+      }
+    },
+    rethrow() {
+      if (failed !== undefined) throw failed.error;
+    },
+  };
+}
+
+/** Writes what floating slices have for the file from `from` on. */
+function writeFloats(
+  mover: Mover,
+  floats: readonly Segment<SliceExtent>[],
+  from = 0,
+): void {
+  for (const { extent, offset, length } of floats) {
+    const skipped = Math.min(Math.max(from - offset, 0), length);
+    const { mapping, offset: at } = extent!.floating!;
+    mover.writeMemory(
+      mapping,
+      at + skipped,
+      offset + skipped,
+      length - skipped,
+    );
+  }
+}
+
+/** The file that a replace makes. */
+interface Target {
+  readonly path: string;
+  readonly label: string;
+  readonly mode: ShortMode;
+}
+
+/**
+ * replace: a new file takes the old one's place.
+ *
+ * 1. Create a file of unguessable name in the folder of the target, exclusively,
+ *    with the target's permissions and, where permitted, its owner.
+ * 2. Give it its length, with blocks reserved: a full disk shows itself here.
+ * 3. Fill it from the old file and from memory; fsync it, so that the name never
+ *    leads to bytes that are not on disk.
+ * 4. Map it, while failing to is still harmless. On any failure so far it is
+ *    unmapped, closed and unlinked, and nothing has happened.
+ * 5. Rename it over the target: the one step that counts, atomic by POSIX.
+ * 6. Re-base the slices in memory onto the new mapping; let go of the old file.
+ * 7. fsync the folder, so that the rename outlives a power cut.
+ */
+function replace(
+  map: OpenMap,
+  plan: Plan,
+  request: FlushRequest,
+  target: Target,
+): FlushResult {
+  const path = followLinks(target.path);
+  const old = statIfThere(path);
+  const isOwn = old !== undefined && map.file.is(old);
+  // What is saved elsewhere need not be where it was: we hold the file itself.
+  if (isOwn) map.file.checkUnchanged();
+  else map.file.checkWhole();
+  if (old !== undefined) {
+    checkRegular(old, path);
+    checkSingleLink(old, path, isOwn);
+  }
+  const temporary = join(dirname(path), temporaryName(path));
+  const permissions = old === undefined
+    ? map.file.permissions & 0o777
+    : Number(old.mode) & 0o7777;
+  const fd = openFile(temporary, O_RDWR | O_CREAT | O_EXCL, permissions);
+  let file: MappedFile | undefined;
+  let mapping: Mapping | undefined;
+  try {
+    file = new MappedFile(target.path, target.label, fd, map.file.reserve);
+    if (old !== undefined) adopt(file, old, permissions);
+    file.grow(plan.fileLength);
+    writeAll(map, plan, file, request);
+    if (request.durable) file.sync();
+    mapping = mapFile(file, target.mode, plan.mappedLength);
+    if (isOwn) map.file.checkUnchanged(); // filling it took its time
+    system("rename", path, () => fs.renameSync(temporary, path));
+  } catch (error) {
+    mapping?.release();
+    if (file === undefined) fs.closeSync(fd);
+    else file.close();
+    try {
+      fs.unlinkSync(temporary);
+    } catch {
+      // Gone already, or not to be removed: the first error says more.
+    }
+    throw error;
+  }
+  const oldFile = map.file;
+  const oldMapping = map.mapping;
+  map.file = file;
+  map.mapping = mapping;
+  map.mode = target.mode;
+  map.rebase(plan.segments, plan.mappedLength, request.durable);
+  oldMapping.release();
+  oldFile.close();
+  if (request.durable) syncFolder(dirname(path));
+  return { strategy: "replace", bytesWritten: plan.fileLength };
+}
+
+function writeAll(
+  map: OpenMap,
+  plan: Plan,
+  target: MappedFile,
+  request: FlushRequest,
+): void {
+  const mover = new Mover(
+    map.file,
+    target,
+    plan.fileLength,
+    request.onProgress,
+  );
+  // In mode "c" the bytes to save are the private ones, which only memory has.
+  const inMemory = map.mode === "c" ? map.mappedLength : 0;
+  const { floats } = plan;
+  try {
+    // In the order of the target, so that small pieces gather into large writes.
+    let next = 0;
+    const floatsBefore = (to: number) => {
+      const first = next;
+      while (next < floats.length && floats[next].offset < to) next++;
+      return floats.slice(first, next);
+    };
+    for (const { from, to, length } of plan.runs) {
+      writeFloats(mover, floatsBefore(to));
+      const private_ = Math.min(Math.max(inMemory - from, 0), length);
+      mover.writeMemory(map.mapping, from, to, private_);
+      mover.copy(from + private_, to + private_, length - private_);
+    }
+    writeFloats(mover, floatsBefore(Infinity));
+    mover.flush();
+  } finally {
+    mover.release();
+  }
+}
+
+function sum(pieces: readonly { length: number }[]): number {
+  return pieces.reduce((total, { length }) => total + length, 0);
+}
+
+function checkSingleLink(
+  stat: fs.BigIntStats,
+  path: string,
+  isOwn: boolean,
+): void {
+  if (stat.nlink === 1n) return;
+  const advice = isOwn
+    ? "flush({ strategy: 'in-place' }) keeps them, without safety against a crash"
+    : "remove it first, or save elsewhere";
+  throw new SystemError(
+    "EMLINK",
+    -31,
+    "rename",
+    path,
+    `the file has ${stat.nlink} hard links, which replacing it would part; ${advice}`,
+  );
+}
+
+/** Hidden, unguessable, and short enough wherever the file's own name is. */
+function temporaryName(path: string): string {
+  const own = basename(path).slice(0, 16).replace(/[^\w.-]/g, "_");
+  return `.memmap-${own}-${randomBytes(12).toString("hex")}`;
+}
+
+/** Gives a new file the permissions and, where permitted, the owner of the old. */
+function adopt(
+  file: MappedFile,
+  old: fs.BigIntStats,
+  permissions: number,
+): void {
+  const { fd, path, owner } = file;
+  const uid = Number(old.uid);
+  const gid = Number(old.gid);
+  let granted = permissions;
+  if (uid !== owner.uid || gid !== owner.gid) {
+    try {
+      system("fchown", path, () => fs.fchownSync(fd, uid, gid));
+    } catch (error) {
+      // Only root may give files away; who else may write the folder keeps his,
+      // without set-user-ID bits, which would lend another's rights.
+      if (!(error instanceof SystemError && error.code === "EPERM")) {
+        throw error;
+      }
+      granted &= 0o777;
+    }
+  }
+  // After the owner: a change of owner clears the set-user-ID bits.
+  system("fchmod", path, () => fs.fchmodSync(fd, granted));
+}
+
+function syncFolder(path: string): void {
+  const fd = openFile(path, O_RDONLY);
+  try {
+    system("fsync", path, () => fs.fsyncSync(fd));
+  } finally {
+    fs.closeSync(fd);
+  }
+}

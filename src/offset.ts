@@ -1,0 +1,51 @@
+/**
+ * Checks on the offsets and lengths that users give, in bytes.
+ *
+ * @module
+ */
+
+/** Answers `length`, or throws unless it is a safe integer of at least 0. */
+export function checkLength(length: number, what: string): number {
+  if (Number.isSafeInteger(length) && length >= 0) return length;
+  throw new RangeError(
+    `Invalid ${what}: ${length}. It must be a whole number of bytes, 0 or more.`,
+  );
+}
+
+/**
+ * Answers `offset` as counted from the start: negative ones count from `length`.
+ * Throws where it lies outside `0..length`; nothing is ever clamped.
+ */
+export function checkOffset(
+  offset: number,
+  length: number,
+  what: "memmap" | "slice",
+): number {
+  // An object that counts as a number could run code of its own when asked to.
+  const at = typeof offset !== "number"
+    ? NaN
+    : offset < 0
+    ? offset + length
+    : offset;
+  if (Number.isSafeInteger(at) && at >= 0 && at <= length) return at + 0; // never -0
+  throw new RangeError(
+    `Invalid ${what} offset: ${
+      String(offset)
+    }. Offsets go from 0 to ${length} here.`,
+  );
+}
+
+/** Checks a half-open range; see {@linkcode checkOffset}. */
+export function checkRange(
+  begin: number,
+  end: number,
+  length: number,
+  what: "memmap" | "slice",
+): [begin: number, end: number] {
+  const from = checkOffset(begin, length, what);
+  const to = checkOffset(end, length, what);
+  if (from <= to) return [from, to];
+  throw new RangeError(
+    `Invalid ${what} range: ${begin} to ${end} ends before it begins.`,
+  );
+}

@@ -1,0 +1,293 @@
+/**
+ * The open map behind a `Memmap` and its slices: the file, its mapping, the
+ * registered slices, the floating bytes, and the few numbers that change.
+ *
+ * Both public classes are faces of one of these. It keeps the books; checks of
+ * what users give are theirs, writing the file is `flush.ts`'s.
+ *
+ * @module
+ */
+
+import {
+  BusyError,
+  ClosedError,
+  ConflictError,
+  OverlapError,
+  ReadonlyError,
+} from "./errors.ts";
+import { SliceExtent } from "./extent.ts";
+import type { MappedFile } from "./file.ts";
+import { Arena, type Piece } from "./floating.ts";
+import { Mapping } from "./mapping.ts";
+import { isEditable, isWritable, type ShortMode } from "./mode.ts";
+import { Registry } from "./registry.ts";
+import type { Segment } from "./layout.ts";
+import type { MemmapSlice } from "./slice.ts";
+
+/** Bytes to insert: how many zeros, or which. */
+export type Content = number | Uint8Array;
+
+// Address space kept behind a writable map, for the file to grow into without
+// moving any view. It costs nothing until used; see Mapping.ofFile.
+const LEAST_SPARE = 2 ** 26;
+const MOST_SPARE = 2 ** 36;
+
+/** Maps `length` bytes of `file` as `mode` asks. */
+export function mapFile(
+  file: MappedFile,
+  mode: ShortMode,
+  length: number,
+): Mapping {
+  const shared = isWritable(mode);
+  const spare = shared
+    ? Math.min(Math.max(length, LEAST_SPARE), MOST_SPARE)
+    : 0;
+  return Mapping.ofFile(
+    // Shared pages need no swap. Those of "r" are never meant to be written.
+    { fd: file.fd, shared, charged: mode === "c" },
+    length,
+    spare,
+    file.path,
+  );
+}
+
+/** Everything that changes about one open map. */
+export class OpenMap {
+  file: MappedFile;
+  mapping: Mapping;
+  mode: ShortMode;
+  /** Bytes mapped, from the start of the file. */
+  mappedLength: number;
+  /** Bytes that the pending edits add, or take. */
+  growth = 0;
+  /** How many slices float. */
+  floating = 0;
+  isClosed = false;
+  isFlushing = false;
+  /** Did an in-place flush fail half-way? The file is a mixture then. */
+  isTorn = false;
+  readonly registry: Registry<SliceExtent> = new Registry();
+  readonly arena: Arena;
+  #slices: readonly MemmapSlice[] | null = null;
+
+  constructor(
+    file: MappedFile,
+    mapping: Mapping,
+    mode: ShortMode,
+    mappedLength: number,
+  ) {
+    this.file = file;
+    this.mapping = mapping;
+    this.mode = mode;
+    this.mappedLength = mappedLength;
+    this.arena = new Arena(file.path);
+  }
+
+  get isEditable(): boolean {
+    return isEditable(this.mode);
+  }
+
+  get isWritable(): boolean {
+    return isWritable(this.mode);
+  }
+
+  /** Throws unless the map can be used now. */
+  checkUsable(): void {
+    if (this.isClosed) {
+      throw new ClosedError(
+        `The map of '${this.file.path}' is closed; open the file again to use it.`,
+      );
+    }
+    if (this.isFlushing) {
+      throw new BusyError(
+        `The map of '${this.file.path}' is being flushed; onProgress must not use it.`,
+      );
+    }
+  }
+
+  /** Throws unless the file holds what the registry says. */
+  checkIntact(): void {
+    if (!this.isTorn) return;
+    throw new ConflictError(
+      `'${this.file.path}' was left half-way by an in-place flush that failed, so ` +
+        "it cannot be flushed again. Floating slices can still be read; " +
+        "close({ discard: true }) lets go of the map.",
+    );
+  }
+
+  checkEditable(): void {
+    this.checkUsable();
+    if (this.isEditable) return;
+    throw new ReadonlyError(
+      `'${this.file.path}' is open in mode 'r'; open it in mode 'c' for a private ` +
+        "copy, or in mode 'r+' to write the file.",
+    );
+  }
+
+  checkWritable(what: string): void {
+    this.checkUsable();
+    if (this.isWritable) return;
+    throw new ReadonlyError(
+      `'${this.file.path}' is open in mode '${this.mode}', which never writes the ` +
+        `file, so there is nothing to ${what}; flush({ path }) saves to another.`,
+    );
+  }
+
+  /** The public slices, in file order. */
+  get slices(): readonly MemmapSlice[] {
+    return this.#slices ??= Object.freeze(
+      this.registry.toArray().map(({ slice }) => slice),
+    );
+  }
+
+  /** Registers a range, or throws an `OverlapError`. */
+  register(extent: SliceExtent): void {
+    const other = this.registry.add(extent);
+    this.#slices = null;
+    if (other === undefined) return;
+    throw new OverlapError(
+      `Slice overlaps prior slice of same file. ('${this.file.path}': ` +
+        `${extent.begin} to ${extent.end} overlaps ${other.begin} to ${other.end})`,
+    );
+  }
+
+  /** Registers a floating slice of `content` at `offset`. */
+  insert(offset: number, content: Content): SliceExtent {
+    const piece = this.arena.allocate(contentLength(content));
+    const extent = new SliceExtent(offset, offset);
+    extent.floating = piece;
+    try {
+      if (typeof content !== "number") writeContent(piece, 0, content);
+      this.register(extent);
+    } catch (error) {
+      piece.free();
+      throw error;
+    }
+    this.floating++;
+    this.growth += piece.length;
+    return extent;
+  }
+
+  /** Unregisters a slice; a pending edit of it is dropped. */
+  delete(extent: SliceExtent): void {
+    this.registry.remove(extent);
+    this.#slices = null;
+    extent.dropView();
+    extent.isDeleted = true;
+    if (extent.floating === null) return;
+    this.growth -= extent.length - (extent.end - extent.begin);
+    this.floating--;
+    extent.floating.free();
+    extent.floating = null;
+  }
+
+  /** Makes a slice float, at `length` bytes: cut, or padded with zeros. */
+  resize(extent: SliceExtent, length: number): Piece {
+    const before = extent.length;
+    const { floating } = extent;
+    if (floating !== null) {
+      extent.dropView();
+      extent.floating = floating.resized(length);
+    } else {
+      const piece = this.arena.allocate(length);
+      const kept = Math.min(before, length);
+      piece.mapping.copyFrom(this.mapping, extent.begin, piece.offset, kept);
+      extent.dropView();
+      extent.floating = piece;
+      this.floating++;
+    }
+    this.growth += length - before;
+    return extent.floating;
+  }
+
+  /** Replaces `deleteCount` bytes at `offset` of a slice by `content`. */
+  splice(
+    extent: SliceExtent,
+    offset: number,
+    deleteCount: number,
+    content: Content,
+  ): void {
+    const before = extent.length;
+    const added = contentLength(content);
+    const after = before - deleteCount + added;
+    // The content may be a view of this very slice, which is about to go.
+    const kept = typeof content === "number" ? content : content.slice();
+    const { mapping, offset: base } = this.resize(
+      extent,
+      Math.max(before, after),
+    );
+    mapping.copyFrom(
+      mapping,
+      base + offset + deleteCount,
+      base + offset + added,
+      before - offset - deleteCount,
+    );
+    writeContent(extent.floating!, offset, kept);
+    this.resize(extent, after);
+  }
+
+  /** Waits until mapped bytes are on disk; nothing to wait for if none were written. */
+  sync(begin: number, end: number): void {
+    if (!this.mapping.touched) return;
+    this.mapping.sync(begin, end);
+    if (begin === 0 && end === this.mappedLength) this.mapping.markSynced();
+  }
+
+  /** Goes on with another mapping of the same bytes; the views of the old are detached. */
+  remap(mapping: Mapping): void {
+    const old = this.mapping;
+    this.mapping = mapping;
+    if (old.touched) mapping.touch();
+    old.release();
+  }
+
+  /**
+   * The file has been written as `segments` say: every slice is mapped again.
+   * Must not fail, since nobody could undo it any more.
+   */
+  rebase(
+    segments: readonly Segment<SliceExtent>[],
+    length: number,
+    isOnDisk: boolean,
+  ): void {
+    const extents: SliceExtent[] = [];
+    for (const { extent, offset, length } of segments) {
+      if (extent === null) continue;
+      if (extent.isFloating || extent.begin !== offset) extent.dropView();
+      extent.begin = offset;
+      extent.end = offset + length;
+      extent.floating = null;
+      extents.push(extent);
+    }
+    this.registry.rebuild(extents);
+    this.arena.release();
+    this.mappedLength = length;
+    this.growth = 0;
+    this.floating = 0;
+    if (isOnDisk) this.mapping.markSynced();
+    else this.mapping.touch();
+  }
+
+  /** Lets go of everything. */
+  close(): void {
+    this.isClosed = true;
+    for (const extent of this.registry) extent.dropView();
+    this.arena.release();
+    this.mapping.release();
+    this.file.close();
+  }
+}
+
+function contentLength(content: Content): number {
+  return typeof content === "number" ? content : content.length;
+}
+
+function writeContent(piece: Piece, at: number, content: Content): void {
+  const begin = piece.offset + at;
+  if (typeof content === "number") {
+    piece.mapping.fill(0, begin, content);
+  } else if (content.length > 0) {
+    const end = begin + content.length;
+    piece.mapping.borrow(begin, end, (bytes) => bytes.set(content));
+  }
+}

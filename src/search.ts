@@ -1,0 +1,88 @@
+/**
+ * find and rfind over mapped bytes, by libc's `memmem`.
+ *
+ * @module
+ */
+
+import type { Mapping } from "./mapping.ts";
+
+const UTF8 = new TextEncoder();
+
+/** The bytes of a pattern; a string stands for its UTF-8. */
+export function patternBytes(pattern: string | Uint8Array): Uint8Array {
+  if (typeof pattern === "string") return UTF8.encode(pattern);
+  if (pattern instanceof Uint8Array) {
+    // A plain view: a subclass may say anything of its length, and libc believes it.
+    return new Uint8Array(
+      pattern.buffer,
+      pattern.byteOffset,
+      pattern.byteLength,
+    );
+  }
+  throw new TypeError("A pattern must be a string or a Uint8Array.");
+}
+
+/** The first occurrence within bytes `begin` to `end`, or -1. */
+export function findFirst(
+  memory: Mapping,
+  pattern: Uint8Array,
+  begin: number,
+  end: number,
+): number {
+  if (pattern.length === 0) return begin;
+  if (pattern.length > end - begin) return -1;
+  return memory.find(pattern, begin, end);
+}
+
+const FIRST_WINDOW = 4096;
+const LARGEST_WINDOW = 2 ** 26;
+
+/**
+ * The last occurrence within bytes `begin` to `end`, or -1.
+ *
+ * No libc that we run on searches backwards for more than one byte. So windows
+ * are searched from the end, each twice as large as the one before and never
+ * smaller than the pattern: every byte is read about twice, in few calls.
+ */
+export function findLast(
+  memory: Mapping,
+  pattern: Uint8Array,
+  begin: number,
+  end: number,
+): number {
+  if (pattern.length === 0) return end;
+  let size = Math.max(FIRST_WINDOW, pattern.length);
+  // Occurrences may start before `starts`; those from there on were looked for.
+  let starts = end - pattern.length + 1;
+  while (starts > begin) {
+    const from = Math.max(begin, starts - size);
+    const found = lastStart(memory, pattern, from, starts);
+    if (found !== -1) return found;
+    starts = from;
+    size = Math.max(Math.min(size * 2, LARGEST_WINDOW), pattern.length);
+  }
+  return -1;
+}
+
+/**
+ * The last occurrence that starts at `low` or later and before `high`, or -1.
+ * Halves the starts that are left, always searching their upper half: the
+ * searches shrink geometrically even where everything matches.
+ */
+function lastStart(
+  memory: Mapping,
+  pattern: Uint8Array,
+  low: number,
+  high: number,
+): number {
+  const overhang = pattern.length - 1;
+  let found = memory.find(pattern, low, high + overhang);
+  while (found !== -1 && found + 1 < high) {
+    const middle = Math.floor((found + 1 + high) / 2);
+    const later = memory.find(pattern, middle, high + overhang);
+    if (later !== -1) found = later;
+    else if (middle === found + 1) break;
+    else high = middle;
+  }
+  return found;
+}
