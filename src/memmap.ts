@@ -298,9 +298,7 @@ export class Memmap implements Disposable {
     begin = 0,
     end: number = this.mappedLength,
   ): number {
-    const open = this.#use();
-    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
-    return findFirst(open.mapping, patternBytes(pattern), from, to);
+    return this.#search(findFirst, pattern, begin, end);
   }
 
   /** As {@linkcode Memmap.find}, but the last occurrence; an empty pattern is found at `end`. */
@@ -309,9 +307,7 @@ export class Memmap implements Disposable {
     begin = 0,
     end: number = this.mappedLength,
   ): number {
-    const open = this.#use();
-    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
-    return findLast(open.mapping, patternBytes(pattern), from, to);
+    return this.#search(findLast, pattern, begin, end);
   }
 
   /**
@@ -459,6 +455,17 @@ export class Memmap implements Disposable {
       ? "closed"
       : `length=${mappedLength + growth}, ${registry.size} slices`;
     return `<Memmap on file '${file.label}' with mode='${mode}', ${about}>`;
+  }
+
+  #search(
+    search: typeof findFirst,
+    pattern: string | Uint8Array,
+    begin: number,
+    end: number,
+  ): number {
+    const open = this.#use();
+    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
+    return search(open.mapping, patternBytes(pattern), from, to);
   }
 
   #use(): OpenMap {
