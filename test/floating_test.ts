@@ -11,27 +11,10 @@ import { test } from "node:test";
 import "../ffi/mod.ts"; // provides libc
 import { libc } from "../ffi/libc.ts";
 import { Arena, type Piece } from "../src/floating.ts";
+import { below, randomFrom } from "./support.ts";
 
 const MEBI = 2 ** 20;
 const GIBI = 2 ** 30;
-
-type Random = () => number;
-
-/** mulberry32: the same numbers for the same seed on every runtime. */
-function randomFrom(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-function below(random: Random, limit: number): number {
-  return Math.floor(random() * limit);
-}
 
 /** An arena that is let go at the end of the test. */
 function disposableArena(): { arena: Arena } & Disposable {

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { type FlushOptions, type Memmap, open } from "../mod.ts";
 import { libc, provideLibc } from "../ffi/libc.ts";
 import { MappedFile } from "../src/file.ts";
-import { temporaryFolder } from "./support.ts";
+import { below, randomFrom, temporaryFolder } from "./support.ts";
 
 const STRATEGIES = ["auto", "replace", "in-place"] as const;
 
@@ -15,15 +15,10 @@ function countingFile(folder: string, length: number): string {
   return path;
 }
 
-/** mulberry32: small, and the same on every runtime. */
+/** A whole number below `limit`, of a sequence that `seed` fixes. */
 function generator(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return Math.floor(((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32 * limit);
-  };
+  const random = randomFrom(seed);
+  return (limit) => below(random, limit);
 }
 
 /** Cuts slices and edits them at random; answers the content to expect. */

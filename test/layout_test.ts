@@ -10,24 +10,7 @@ import {
   type Segment,
   type Sized,
 } from "../src/layout.ts";
-
-type Random = () => number;
-
-/** mulberry32: the same numbers for the same seed on every runtime. */
-function randomFrom(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-function below(random: Random, limit: number): number {
-  return Math.floor(random() * limit);
-}
+import { below, type Random, randomFrom } from "./support.ts";
 
 /** A slice where it is in the file. */
 function mapped(begin: number, end: number): Sized {

@@ -9,25 +9,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type Memmap, type MemmapSlice, open } from "../mod.ts";
-import { temporaryFolder } from "./support.ts";
-
-type Random = () => number;
-
-/** mulberry32: the same numbers for the same seed on every runtime. */
-function randomFrom(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-function below(random: Random, limit: number): number {
-  return Math.floor(random() * limit);
-}
+import { below, type Random, randomFrom, temporaryFolder } from "./support.ts";
 
 /** Random bytes of a small alphabet, with stretches that repeat. */
 function randomBytes(random: Random, length: number, letters: number): Buffer {

@@ -150,3 +150,23 @@ export function collectGarbage(): void {
   else if (gc !== undefined) gc();
   else throw new Error("Deno needs --v8-flags=--expose-gc for this.");
 }
+
+/** A number from 0 to 1, exclusive. */
+export type Random = () => number;
+
+/** mulberry32: the same numbers for the same seed on every runtime. */
+export function randomFrom(seed: number): Random {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A whole number from 0 to `limit`, exclusive. */
+export function below(random: Random, limit: number): number {
+  return Math.floor(random() * limit);
+}
