@@ -40,6 +40,19 @@
 
 import "./ffi/mod.ts";
 
+export { type ArrayOptions, MemmapArray } from "./src/array.ts";
+export type {
+  ByteOrder,
+  DType,
+  DTypeOf,
+  Element,
+  ElementTypes,
+  NumarrayNames,
+  NumpyCodes,
+  OrderSign,
+  TypedArrayOf,
+  TypeName,
+} from "./src/dtype.ts";
 export {
   BusyError,
   ClosedError,

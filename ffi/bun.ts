@@ -8,6 +8,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import process from "node:process";
 import { existsSync } from "node:fs";
 import type * as BunFFI from "bun:ffi";
@@ -144,5 +145,14 @@ export function loadBunLibc(platform: Platform): Libc {
     errno: () => ffi.read.i32(errnoLocation()!, 0),
     arrayBuffer: (address, length) =>
       ffi.toArrayBuffer(address as BunFFI.Pointer, 0, length),
+    swapInPlace,
   };
+}
+
+/** Buffer's own are native in Bun, vectorized, and indifferent to alignment. */
+function swapInPlace(bytes: Uint8Array, width: number): void {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (width === 8) buffer.swap64();
+  else if (width === 4) buffer.swap32();
+  else buffer.swap16();
 }

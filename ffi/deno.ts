@@ -184,5 +184,6 @@ export function loadDenoLibc(platform: Platform): Libc {
         length,
         0,
       ),
+    swapInPlace: null, // Buffer's are loops in JavaScript here
   };
 }

@@ -93,6 +93,13 @@ export interface Libc {
    * `src/mapping.ts`'s business alone.
    */
   arrayBuffer(address: number, length: number): ArrayBuffer;
+
+  /**
+   * Reverses each element of `width` bytes (2, 4 or 8) where it is; `bytes` has a
+   * whole number of them, at any alignment. `null` where the runtime has nothing
+   * native for that.
+   */
+  readonly swapInPlace: ((bytes: Uint8Array, width: number) => void) | null;
 }
 
 /**

@@ -28,6 +28,7 @@ export class SliceExtent implements Sized {
   /** The public object; set by who creates both. */
   slice!: MemmapSlice;
   #view: View | null = null;
+  #ownView: View | null = null;
 
   constructor(begin: number, end: number) {
     this.begin = begin;
@@ -46,24 +47,42 @@ export class SliceExtent implements Sized {
 
   /** The slice's bytes, wherever they are; `file` is the map's own mapping. */
   view(file: Mapping): View {
+    return this.#view = this.#current(this.#view, file);
+  }
+
+  /**
+   * The same bytes in a buffer that no user ever sees. Nobody can move it or pin
+   * it, so it is detached when, and only when, the bytes are elsewhere: who keeps
+   * it need not ask whether it is still right.
+   */
+  ownView(file: Mapping): View {
+    return this.#ownView = this.#current(this.#ownView, file);
+  }
+
+  /** Detaches what was handed out; the bytes are about to be elsewhere. */
+  dropView(): void {
+    drop(this.#view);
+    drop(this.#ownView);
+    this.#view = null;
+    this.#ownView = null;
+  }
+
+  #current(view: View | null, file: Mapping): View {
     const mapping = this.floating?.mapping ?? file;
-    const view = this.#view;
     // Detached by others: moved with transfer(); what is left is of no use.
     if (view !== null && view.mapping === mapping && !view.buffer.detached) {
       return view;
     }
     const begin = this.floating?.offset ?? this.begin;
     const buffer = mapping.view(begin, begin + this.length);
-    return this.#view = { mapping, buffer, bytes: new Uint8Array(buffer) };
+    return { mapping, buffer, bytes: new Uint8Array(buffer) };
   }
+}
 
-  /** Detaches what was handed out; the bytes are about to be elsewhere. */
-  dropView(): void {
-    if (this.#view === null) return;
-    const { mapping, buffer } = this.#view;
-    this.#view = null;
-    mapping.revoke(buffer);
-    // An empty view has no memory to revoke, but is as stale.
-    if (buffer.byteLength === 0 && !buffer.detached) buffer.transfer();
-  }
+function drop(view: View | null): void {
+  if (view === null) return;
+  const { mapping, buffer } = view;
+  mapping.revoke(buffer);
+  // An empty view has no memory to revoke, but is as stale.
+  if (buffer.byteLength === 0 && !buffer.detached) buffer.transfer();
 }

@@ -49,3 +49,21 @@ export function checkRange(
     `Invalid ${what} range: ${begin} to ${end} ends before it begins.`,
   );
 }
+
+/**
+ * A range as `TypedArray.prototype.slice` counts: fractions are cut off, negative
+ * numbers count from the end, and what lies outside is clamped.
+ */
+export function clampRange(
+  begin: number,
+  end: number,
+  length: number,
+): [from: number, to: number] {
+  const from = clampIndex(begin, length);
+  return [from, Math.max(clampIndex(end, length), from)];
+}
+
+function clampIndex(index: number, length: number): number {
+  const whole = Math.trunc(index) || 0; // NaN counts as 0
+  return whole < 0 ? Math.max(whole + length, 0) : Math.min(whole, length);
+}

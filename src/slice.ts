@@ -8,12 +8,14 @@
  */
 
 import { libc } from "../ffi/libc.ts";
+import { type ArrayOptions, makeArray, type MemmapArray } from "./array.ts";
+import type { DTypeOf, TypeName } from "./dtype.ts";
 import { DeletedSliceError } from "./errors.ts";
 import type { SliceExtent } from "./extent.ts";
 import { printAsString } from "./inspect.ts";
 import type { Mapping } from "./mapping.ts";
 import type { Memmap } from "./memmap.ts";
-import { checkLength, checkOffset, checkRange } from "./offset.ts";
+import { checkLength, checkOffset, checkRange, clampRange } from "./offset.ts";
 import type { Content, OpenMap } from "./open_map.ts";
 import { findFirst, findLast, patternBytes } from "./search.ts";
 
@@ -175,10 +177,9 @@ export class MemmapSlice implements Disposable {
 
   /** A copy of the bytes from `begin` to `end`, by the rules of `TypedArray.prototype.slice`. */
   slice(begin = 0, end: number = this.length): Uint8Array<ArrayBuffer> {
-    const [first, last] = [wholeNumber(begin), wholeNumber(end)];
+    const [first, last] = [Number(begin), Number(end)]; // may run the caller's code
     const extent = this.#use();
-    const from = clampIndex(first, extent.length);
-    const to = Math.max(clampIndex(last, extent.length), from);
+    const [from, to] = clampRange(first, last, extent.length);
     if (from === to) return new Uint8Array(0);
     const [memory, base] = this.#memory(extent);
     return memory.borrow(
@@ -210,6 +211,38 @@ export class MemmapSlice implements Disposable {
     end: number = this.length,
   ): number {
     return this.#search(findLast, pattern, begin, end);
+  }
+
+  /**
+   * The slice's bytes as an array: typed, of any shape, in either byte order, at
+   * any alignment. Nothing is copied; the array follows the slice.
+   *
+   * `type` is a name such as `"float64"`, numpy's type string (`">f8"`), or
+   * numarray's name (`"Float64"`). Without a shape, the array is 1-d and as long
+   * as whole elements fit.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@memmap/memmap";
+   * import assert from "node:assert/strict";
+   *
+   * using map = open("example.dat", "w+", { length: 53 });
+   * // Six big-endian doubles, two rows of three, behind a header of 5 bytes.
+   * const a = map.slice().array(">f8", { shape: [2, 3], byteOffset: 5 });
+   * a.set(1, 2, Math.PI);
+   * assert.equal(a.get(1, 2), Math.PI);
+   * ```
+   *
+   * @throws {TypeError} if there is no such type.
+   * @throws {RangeError} if the shape's bytes exceed the slice, or the runtime's
+   * largest ArrayBuffer does not hold the slice (4 GiB in Bun).
+   */
+  array<N extends TypeName>(
+    type: N,
+    options: ArrayOptions = {},
+  ): MemmapArray<DTypeOf<N>> {
+    this.#use();
+    return makeArray(this, this.#open, this.#extent, type, options);
   }
 
   /**
@@ -330,15 +363,6 @@ export class MemmapSlice implements Disposable {
     const found = search(memory, patternBytes(pattern), base + from, base + to);
     return found === -1 ? -1 : found - base;
   }
-}
-
-/** As ECMAScript has it: NaN counts as 0. */
-function wholeNumber(index: number): number {
-  return Math.trunc(index) || 0;
-}
-
-function clampIndex(index: number, length: number): number {
-  return index < 0 ? Math.max(index + length, 0) : Math.min(index, length);
 }
 
 /**
