@@ -1,6 +1,7 @@
 /**
  * The demonstration that `scripts/demo` runs under each runtime: maps a file,
- * searches it, edits a copy, and checks the result against plain file I/O.
+ * searches it, edits a copy, and checks the result against plain file I/O; then
+ * reads a file of the system's time-zone database through arrays.
  *
  * Works on a file of any size: nothing here reads it whole.
  *
@@ -13,45 +14,15 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { isatty } from "node:tty";
 import { type LayoutEntry, type MemmapSlice, open } from "../mod.ts";
+import { hex, say, size, time, whole } from "./demo_print.ts";
+import { readTimeZone } from "./demo_tzif.ts";
 
 const PIECE = 2 ** 23;
 /** Slices of huge files are no larger than this, since a resized one is in memory. */
 const LARGEST = 2 ** 28;
 const COLUMNS = 52;
 
-// Printing.
-
-function say(label: string, text: string): void {
-  console.log(`  ${label.padEnd(12)}${text}`);
-}
-
-function inUnits(value: number, units: string[]): string {
-  let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  const digits = unit === 0 || value >= 99.95 ? 0 : 1;
-  return `${value.toFixed(digits)} ${units[unit]}`;
-}
-
-function size(bytes: number): string {
-  return bytes === 1
-    ? "1 byte"
-    : inUnits(bytes, ["bytes", "kB", "MB", "GB", "TB"]);
-}
-
-function time(milliseconds: number): string {
-  return inUnits(milliseconds * 1000, ["µs", "ms", "s"]);
-}
-
-function whole(number: number): string {
-  return number.toLocaleString("en");
-}
-
-function hex(byte: number): string {
-  return `0x${byte.toString(16).padStart(2, "0")}`;
-}
+// Measuring.
 
 function timed<T>(work: () => T): [result: T, milliseconds: number] {
   const start = performance.now();
@@ -382,12 +353,13 @@ function edit(path: string, folder: string): void {
   }
 }
 
-const [path, folder] = process.argv.slice(2);
+const [path, folder, europe] = process.argv.slice(2);
 const { deno, bun } = process.versions as Record<string, string | undefined>;
 console.log(deno === undefined ? `Bun ${bun}` : `Deno ${deno}`);
 try {
   look(path);
   edit(path, folder);
+  readTimeZone(europe, folder);
 } catch (error) {
   console.error(`demo: ${error instanceof Error ? error.message : error}`);
   process.exitCode = 1;
