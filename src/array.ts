@@ -490,7 +490,8 @@ export class MemmapArray<T extends DType = DType>
     // Not a whole number, so that V8 makes room for any: a later change of the
     // kind would cost the boxes again.
     const first = this.#type.typeOf === "number" ? 0.5 : undefined;
-    return new Walk<T>(this.#flat(), lines, first as Element<T>);
+    const walk: unknown = new Walk<T>(this.#flat(), lines, first as Element<T>);
+    return walk as IteratorObject<Element<T>, undefined>;
   }
 
   /**
@@ -1115,21 +1116,30 @@ const END: IteratorReturnResult<undefined> = { value: undefined, done: true };
  * each time, which every loop of the language reads at once: V8 would allocate
  * one for each element, and a box for the number in it.
  */
-class Walk<T extends DType> extends Iterator<Element<T>, undefined> {
+class Walk<T extends DType> {
   readonly #flat: MemmapArray<T>;
   readonly #lines: Lines;
   readonly #answer: { done: false; value: Element<T> };
   #at = 0;
   #left = 0;
 
+  static {
+    // What all iterators have: `[Symbol.iterator]`, and in newer runtimes `map` and
+    // its like. Runtimes too old to open a file may have no `Iterator` to extend.
+    const arrayIterator = Object.getPrototypeOf([][Symbol.iterator]());
+    Object.setPrototypeOf(
+      Walk.prototype,
+      Object.getPrototypeOf(arrayIterator),
+    );
+  }
+
   constructor(flat: MemmapArray<T>, lines: Lines, first: Element<T>) {
-    super();
     this.#flat = flat;
     this.#lines = lines;
     this.#answer = { done: false, value: first };
   }
 
-  override next(): IteratorResult<Element<T>, undefined> {
+  next(): IteratorResult<Element<T>, undefined> {
     if (this.#left === 0 && !this.#nextLine()) return END;
     const at = this.#at;
     this.#at = at + this.#lines.stride;

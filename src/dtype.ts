@@ -194,21 +194,21 @@ function elementType(
   read: Read,
   write: Write,
 ): ElementType {
-  const constructor = Values as ValuesConstructor;
   const is64Bit = alias === "i8" || alias === "u8";
   return {
     name,
     title,
     alias,
-    size: constructor.BYTES_PER_ELEMENT,
+    size: Number(alias[1]),
     kind: alias[0] === "b" ? "boolean" : alias[0] === "f" ? "float" : "integer",
     typeOf: alias[0] === "b" ? "boolean" : is64Bit ? "bigint" : "number",
-    Values: constructor,
+    Values: Values as ValuesConstructor,
     read,
     write,
   };
 }
 
+// Importing must not fail in a runtime too old to open a file: not all know Float16Array.
 const TYPES: readonly ElementType[] = [
   elementType(
     "bool",
@@ -286,7 +286,7 @@ const TYPES: readonly ElementType[] = [
     "float16",
     "Float16",
     "f2",
-    Float16Array,
+    globalThis.Float16Array,
     (v, at, l) => v.getFloat16(at, l),
     (v, at, x, l) => v.setFloat16(at, x, l),
   ),
