@@ -12,7 +12,7 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { existsSync } from "node:fs";
 import type * as BunFFI from "bun:ffi";
-import type { Libc } from "./libc.ts";
+import type { AttributeCalls, Libc } from "./libc.ts";
 import type { Platform } from "./platform.ts";
 
 /**
@@ -67,14 +67,18 @@ function symbols({ i32, u32, i64_fast, u64_fast, ptr }: typeof BunFFI.FFIType) {
         args: [i32, i64_fast, i32], // int fd, off_t offset, int whence
         returns: i64_fast,
       },
+      flock: { args: [i32, i32], returns: i32 }, // int fd, int operation
+      geteuid: { args: [], returns: u32 },
       getpagesize: { args: [], returns: i32 },
     },
-    // Apart, because Bun refuses a whole library for one symbol that is not there.
-    file: {
+    // Apart, because Bun refuses a whole table for one symbol that is not there.
+    fallocate: {
       posix_fallocate: {
         args: [i32, i64_fast, i64_fast], // int fd, off_t offset, off_t len
         returns: i32,
       },
+    },
+    copy: {
       copy_file_range: {
         args: [
           i32, // int fd_in
@@ -86,6 +90,72 @@ function symbols({ i32, u32, i64_fast, u64_fast, ptr }: typeof BunFFI.FFIType) {
         ],
         returns: i64_fast,
       },
+    },
+    sync: {
+      sync_file_range: {
+        args: [
+          i32, // int fd
+          i64_fast, // off64_t offset
+          i64_fast, // off64_t nbytes
+          u32, // unsigned int flags
+        ],
+        returns: i32,
+      },
+    },
+    linuxAttributes: {
+      flistxattr: {
+        args: [i32, ptr, u64_fast], // int fd, char *list, size_t size
+        returns: i64_fast,
+      },
+      fgetxattr: {
+        args: [
+          i32, // int fd
+          ptr, // const char *name
+          ptr, // void *value
+          u64_fast, // size_t size
+        ],
+        returns: i64_fast,
+      },
+      fsetxattr: {
+        args: [
+          i32, // int fd
+          ptr, // const char *name
+          ptr, // const void *value
+          u64_fast, // size_t size
+          i32, // int flags
+        ],
+        returns: i32,
+      },
+      fremovexattr: { args: [i32, ptr], returns: i32 }, // int fd, const char *name
+    },
+    darwinAttributes: {
+      flistxattr: {
+        args: [i32, ptr, u64_fast, i32], // int fd, char *namebuf, size_t size, int options
+        returns: i64_fast,
+      },
+      fgetxattr: {
+        args: [
+          i32, // int fd
+          ptr, // const char *name
+          ptr, // void *value
+          u64_fast, // size_t size
+          u32, // u_int32_t position
+          i32, // int options
+        ],
+        returns: i64_fast,
+      },
+      fsetxattr: {
+        args: [
+          i32, // int fd
+          ptr, // const char *name
+          ptr, // const void *value
+          u64_fast, // size_t size
+          u32, // u_int32_t position
+          i32, // int options
+        ],
+        returns: i32,
+      },
+      fremovexattr: { args: [i32, ptr, i32], returns: i32 }, // int fd, const char *name, int options
     },
     linuxErrno: { __errno_location: { args: [], returns: ptr } },
     darwinErrno: { __error: { args: [], returns: ptr } },
@@ -105,9 +175,43 @@ export function loadBunLibc(platform: Platform): Libc {
   const errnoLocation = platform.errnoLocation === "__error"
     ? ffi.dlopen(library, tables.darwinErrno).symbols.__error
     : ffi.dlopen(library, tables.linuxErrno).symbols.__errno_location;
-  const file = platform.hasFileCalls
-    ? ffi.dlopen(library, tables.file).symbols
-    : null;
+  /** The functions of a table, or `null` on a libc that lacks one of them. */
+  const ifThere = <T extends Record<string, BunFFI.FFIFunction>>(table: T) => {
+    try {
+      return ffi.dlopen(library, table).symbols;
+    } catch {
+      return null;
+    }
+  };
+  const { hasFileCalls } = platform;
+  const fallocate = hasFileCalls ? ifThere(tables.fallocate) : null;
+  const copy = hasFileCalls ? ifThere(tables.copy) : null;
+  const sync = hasFileCalls ? ifThere(tables.sync) : null;
+  // As views the addresses of names and values are taken inside the call.
+  const attributes = (): AttributeCalls | null => {
+    if (platform.attributeCalls === "linux") {
+      const a = ifThere(tables.linuxAttributes);
+      return a === null ? null : {
+        flistxattr: (fd, names) =>
+          Number(a.flistxattr(fd, names, names?.length ?? 0)),
+        fgetxattr: (fd, name, value) =>
+          Number(a.fgetxattr(fd, name, value, value?.length ?? 0)),
+        fsetxattr: (fd, name, value) =>
+          a.fsetxattr(fd, name, value, value.length, 0),
+        fremovexattr: a.fremovexattr,
+      };
+    }
+    const a = ifThere(tables.darwinAttributes);
+    return a === null ? null : {
+      flistxattr: (fd, names) =>
+        Number(a.flistxattr(fd, names, names?.length ?? 0, 0)),
+      fgetxattr: (fd, name, value) =>
+        Number(a.fgetxattr(fd, name, value, value?.length ?? 0, 0, 0)),
+      fsetxattr: (fd, name, value) =>
+        a.fsetxattr(fd, name, value, value.length, 0, 0),
+      fremovexattr: (fd, name) => a.fremovexattr(fd, name, 0),
+    };
+  };
   const sourceAt = new BigInt64Array(1);
   const targetAt = new BigInt64Array(1);
   return {
@@ -132,16 +236,21 @@ export function loadBunLibc(platform: Platform): Libc {
     },
     memcmp: c.memcmp,
     lseek: (fd, offset, whence) => Number(c.lseek(fd, offset, whence)),
-    posix_fallocate: file === null ? null : file.posix_fallocate,
-    copy_file_range: file === null
+    flock: c.flock,
+    geteuid: c.geteuid,
+    mayUse: () => true,
+    posix_fallocate: fallocate === null ? null : fallocate.posix_fallocate,
+    copy_file_range: copy === null
       ? null
       : (source, sourceOffset, target, targetOffset, length) => {
         sourceAt[0] = BigInt(sourceOffset);
         targetAt[0] = BigInt(targetOffset);
         return Number(
-          file.copy_file_range(source, sourceAt, target, targetAt, length, 0),
+          copy.copy_file_range(source, sourceAt, target, targetAt, length, 0),
         );
       },
+    sync_file_range: sync === null ? null : sync.sync_file_range,
+    attributes: attributes(),
     errno: () => ffi.read.i32(errnoLocation()!, 0),
     arrayBuffer: (address, length) =>
       ffi.toArrayBuffer(address as BunFFI.Pointer, 0, length),

@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { Libc } from "./libc.ts";
+import type { AttributeCalls, Libc } from "./libc.ts";
 import type { Platform } from "./platform.ts";
 
 // "usize" carries pointers: in Deno a "pointer" is an opaque object, one
@@ -61,6 +61,11 @@ const SYMBOLS = {
     parameters: ["i32", "i64", "i32"], // int fd, off_t offset, int whence
     result: "i64",
   },
+  geteuid: { parameters: [], result: "u32" },
+  flock: {
+    parameters: ["i32", "i32"], // int fd, int operation
+    result: "i32",
+  },
   getpagesize: { parameters: [], result: "i32" },
   __errno_location: { parameters: [], result: "pointer", optional: true },
   __error: { parameters: [], result: "pointer", optional: true },
@@ -79,6 +84,91 @@ const SYMBOLS = {
       "u32", // unsigned int flags
     ],
     result: "isize",
+    optional: true,
+  },
+  sync_file_range: {
+    parameters: [
+      "i32", // int fd
+      "i64", // off64_t offset
+      "i64", // off64_t nbytes
+      "u32", // unsigned int flags
+    ],
+    result: "i32",
+    optional: true,
+  },
+  flistxattr: {
+    parameters: ["i32", "buffer", "usize"], // int fd, char *list, size_t size
+    result: "isize",
+    optional: true,
+  },
+  fgetxattr: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const char *name
+      "buffer", // void *value
+      "usize", // size_t size
+    ],
+    result: "isize",
+    optional: true,
+  },
+  fsetxattr: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const char *name
+      "buffer", // const void *value
+      "usize", // size_t size
+      "i32", // int flags
+    ],
+    result: "i32",
+    optional: true,
+  },
+  fremovexattr: {
+    parameters: ["i32", "buffer"], // int fd, const char *name
+    result: "i32",
+    optional: true,
+  },
+  // The same four as macOS has them.
+  flistxattrDarwin: {
+    name: "flistxattr",
+    parameters: [
+      "i32", // int fd
+      "buffer", // char *namebuf
+      "usize", // size_t size
+      "i32", // int options
+    ],
+    result: "isize",
+    optional: true,
+  },
+  fgetxattrDarwin: {
+    name: "fgetxattr",
+    parameters: [
+      "i32", // int fd
+      "buffer", // const char *name
+      "buffer", // void *value
+      "usize", // size_t size
+      "u32", // u_int32_t position
+      "i32", // int options
+    ],
+    result: "isize",
+    optional: true,
+  },
+  fsetxattrDarwin: {
+    name: "fsetxattr",
+    parameters: [
+      "i32", // int fd
+      "buffer", // const char *name
+      "buffer", // const void *value
+      "usize", // size_t size
+      "u32", // u_int32_t position
+      "i32", // int options
+    ],
+    result: "i32",
+    optional: true,
+  },
+  fremovexattrDarwin: {
+    name: "fremovexattr",
+    parameters: ["i32", "buffer", "i32"], // int fd, const char *name, int options
+    result: "i32",
     optional: true,
   },
 } as const;
@@ -106,6 +196,77 @@ function openLibrary(platform: Platform): Library {
   throw missing;
 }
 
+/** What Deno's types let pass as a "buffer". */
+type Bytes = Uint8Array<ArrayBuffer>;
+
+// As a "buffer" a view's address is taken inside the call, where no garbage
+// collection can move it; `null` is the null pointer.
+function attributeCalls(
+  c: Library["symbols"],
+  platform: Platform,
+): AttributeCalls | null {
+  if (platform.attributeCalls === "linux") {
+    const { flistxattr, fgetxattr, fsetxattr, fremovexattr } = c;
+    if (
+      flistxattr === null || fgetxattr === null || fsetxattr === null ||
+      fremovexattr === null
+    ) {
+      return null;
+    }
+    return {
+      flistxattr: (fd, names) =>
+        Number(flistxattr(fd, names as Bytes, BigInt(names?.length ?? 0))),
+      fgetxattr: (fd, name, value) =>
+        Number(
+          fgetxattr(
+            fd,
+            name as Bytes,
+            value as Bytes,
+            BigInt(value?.length ?? 0),
+          ),
+        ),
+      fsetxattr: (fd, name, value) =>
+        fsetxattr(fd, name as Bytes, value as Bytes, BigInt(value.length), 0),
+      fremovexattr: (fd, name) => fremovexattr(fd, name as Bytes),
+    };
+  }
+  const { flistxattrDarwin, fgetxattrDarwin } = c;
+  const { fsetxattrDarwin, fremovexattrDarwin } = c;
+  if (
+    flistxattrDarwin === null || fgetxattrDarwin === null ||
+    fsetxattrDarwin === null || fremovexattrDarwin === null
+  ) {
+    return null;
+  }
+  return {
+    flistxattr: (fd, names) =>
+      Number(
+        flistxattrDarwin(fd, names as Bytes, BigInt(names?.length ?? 0), 0),
+      ),
+    fgetxattr: (fd, name, value) =>
+      Number(
+        fgetxattrDarwin(
+          fd,
+          name as Bytes,
+          value as Bytes,
+          BigInt(value?.length ?? 0),
+          0,
+          0,
+        ),
+      ),
+    fsetxattr: (fd, name, value) =>
+      fsetxattrDarwin(
+        fd,
+        name as Bytes,
+        value as Bytes,
+        BigInt(value.length),
+        0,
+        0,
+      ),
+    fremovexattr: (fd, name) => fremovexattrDarwin(fd, name as Bytes, 0),
+  };
+}
+
 /** Loads libc. Throws Deno's `NotCapable` without `--allow-ffi`. */
 export function loadDenoLibc(platform: Platform): Libc {
   const c = openLibrary(platform).symbols;
@@ -113,7 +274,7 @@ export function loadDenoLibc(platform: Platform): Libc {
   if (errnoLocation === null) {
     throw new Error(`This libc has no ${platform.errnoLocation}.`);
   }
-  const { posix_fallocate, copy_file_range } = c;
+  const { posix_fallocate, copy_file_range, sync_file_range } = c;
   const sourceAt = new BigInt64Array(1);
   const targetAt = new BigInt64Array(1);
   return {
@@ -157,6 +318,10 @@ export function loadDenoLibc(platform: Platform): Libc {
     },
     memcmp: (a, b, length) => c.memcmp(BigInt(a), BigInt(b), BigInt(length)),
     lseek: (fd, offset, whence) => Number(c.lseek(fd, BigInt(offset), whence)),
+    flock: (fd, operation) => c.flock(fd, operation),
+    geteuid: () => c.geteuid(),
+    mayUse: (path, name) =>
+      Deno.permissions.querySync({ name, path }).state === "granted",
     posix_fallocate: platform.hasFileCalls && posix_fallocate !== null
       ? (fd, offset, length) =>
         posix_fallocate(fd, BigInt(offset), BigInt(length))
@@ -177,6 +342,11 @@ export function loadDenoLibc(platform: Platform): Libc {
         );
       }
       : null,
+    sync_file_range: platform.hasFileCalls && sync_file_range !== null
+      ? (fd, offset, length, flags) =>
+        sync_file_range(fd, BigInt(offset), BigInt(length), flags)
+      : null,
+    attributes: attributeCalls(c, platform),
     errno: () => new Deno.UnsafePointerView(errnoLocation()!).getInt32(),
     arrayBuffer: (address, length) =>
       Deno.UnsafePointerView.getArrayBuffer(

@@ -12,7 +12,7 @@
  * @module
  */
 
-/** The numbers that `<sys/mman.h>` and `<unistd.h>` give to their names. */
+/** The numbers that `<sys/mman.h>`, `<unistd.h>`, `<sys/file.h>` and `<fcntl.h>` give to their names. */
 export interface Constants {
   readonly PROT_READ: number;
   readonly PROT_WRITE: number;
@@ -29,6 +29,25 @@ export interface Constants {
   readonly MADV_DONTNEED: number;
   readonly SEEK_DATA: number;
   readonly SEEK_HOLE: number;
+  readonly LOCK_EX: number;
+  readonly LOCK_NB: number;
+  readonly LOCK_UN: number;
+  /** Linux only, as the call that takes it. */
+  readonly SYNC_FILE_RANGE_WRITE: number;
+}
+
+/**
+ * Extended attributes of an open file. A name is bytes that end with a NUL; a
+ * value is any bytes, as many as its view has. Each answers `-1` on failure.
+ */
+export interface AttributeCalls {
+  /** Fills `names` with all names, one after the other; answers their bytes, also for `null`. */
+  flistxattr(fd: number, names: Uint8Array | null): number;
+  /** Fills `value`; answers its bytes, also for `null`. */
+  fgetxattr(fd: number, name: Uint8Array, value: Uint8Array | null): number;
+  /** Makes the attribute or replaces its value. */
+  fsetxattr(fd: number, name: Uint8Array, value: Uint8Array): number;
+  fremovexattr(fd: number, name: Uint8Array): number;
 }
 
 /** The C library, as far as memory-mapped files need it. */
@@ -66,6 +85,12 @@ export interface Libc {
   memcmp(a: number, b: number, length: number): number;
 
   lseek(fd: number, offset: number, whence: number): number;
+  /**
+   * Locks belong to the open file description: they keep out other `open`s of
+   * the same file, in this process too. Blocks the thread without `LOCK_NB`;
+   * with it, a lock that another holds is `EAGAIN`, also named `EWOULDBLOCK`.
+   */
+  flock(fd: number, operation: number): number;
   /** Answers the error number itself, 0 for success. `null` where the system has none (macOS). */
   readonly posix_fallocate:
     | ((fd: number, offset: number, length: number) => number)
@@ -83,6 +108,26 @@ export interface Libc {
       length: number,
     ) => number)
     | null;
+
+  /**
+   * Starts, or waits for, the writing of dirty pages; a length of 0 is up to the
+   * end of the file. Promises nothing about a crash: `fsync` does. `null` where
+   * the system has none (macOS).
+   */
+  readonly sync_file_range:
+    | ((fd: number, offset: number, length: number, flags: number) => number)
+    | null;
+
+  /** `null` where the C library has none. */
+  readonly attributes: AttributeCalls | null;
+
+  /** The user whose rights this process has. */
+  geteuid(): number;
+  /**
+   * Does the runtime allow this process to read, or write, what lies at `path`,
+   * without asking anyone? The system may still refuse. Always true in Bun.
+   */
+  mayUse(path: string, access: "read" | "write"): boolean;
 
   /** The calling thread's errno. Only right in the call that follows the failure. */
   errno(): number;

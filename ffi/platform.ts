@@ -21,8 +21,10 @@ export interface Platform {
   readonly libraries: readonly string[];
   /** The function that answers errno's address. */
   readonly errnoLocation: "__errno_location" | "__error";
-  /** Are `posix_fallocate` and `copy_file_range` there? */
+  /** Are `posix_fallocate`, `copy_file_range` and `sync_file_range` there? */
   readonly hasFileCalls: boolean;
+  /** Whose parameters `fgetxattr` and its like have: macOS's take an offset and options too. */
+  readonly attributeCalls: "linux" | "darwin";
   readonly constants: Constants;
   readonly errnoNames: Readonly<Record<number, string>>;
 }
@@ -44,6 +46,10 @@ const LINUX: Constants = {
   MADV_DONTNEED: 4,
   SEEK_DATA: 3,
   SEEK_HOLE: 4,
+  LOCK_EX: 2,
+  LOCK_NB: 4,
+  LOCK_UN: 8,
+  SYNC_FILE_RANGE_WRITE: 2,
 };
 
 // From <sys/mman.h> and <unistd.h> of the macOS SDK.
@@ -63,6 +69,7 @@ const COMMON_ERRNO: Readonly<Record<number, string>> = {
   4: "EINTR",
   5: "EIO",
   6: "ENXIO",
+  7: "E2BIG",
   9: "EBADF",
   12: "ENOMEM",
   13: "EACCES",
@@ -82,12 +89,14 @@ const COMMON_ERRNO: Readonly<Record<number, string>> = {
   29: "ESPIPE",
   30: "EROFS",
   31: "EMLINK",
+  34: "ERANGE",
 };
 
 const LINUX_ERRNO: Readonly<Record<number, string>> = {
   ...COMMON_ERRNO,
   11: "EAGAIN",
   38: "ENOSYS",
+  61: "ENODATA",
   75: "EOVERFLOW",
   95: "EOPNOTSUPP",
   116: "ESTALE",
@@ -102,6 +111,7 @@ const DARWIN_ERRNO: Readonly<Record<number, string>> = {
   70: "ESTALE",
   78: "ENOSYS",
   84: "EOVERFLOW",
+  93: "ENOATTR",
   102: "EOPNOTSUPP",
 };
 
@@ -110,6 +120,7 @@ function linux(libraries: readonly string[]): Platform {
     libraries,
     errnoLocation: "__errno_location",
     hasFileCalls: true,
+    attributeCalls: "linux",
     constants: LINUX,
     errnoNames: LINUX_ERRNO,
   };
@@ -119,6 +130,7 @@ const MACOS: Platform = {
   libraries: ["/usr/lib/libSystem.B.dylib"],
   errnoLocation: "__error",
   hasFileCalls: false,
+  attributeCalls: "darwin",
   constants: DARWIN,
   errnoNames: DARWIN_ERRNO,
 };

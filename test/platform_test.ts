@@ -25,6 +25,7 @@ test("platformOf() knows Linux and macOS on x64 and arm64", () => {
       os === "linux" ? "__errno_location" : "__error",
     );
     assert.equal(platform.hasFileCalls, os === "linux");
+    assert.equal(platform.attributeCalls, os);
     assert.equal(platform.errnoNames[2], "ENOENT");
     assert.equal(platform.errnoNames[12], "ENOMEM");
     assert.equal(platform.errnoNames[28], "ENOSPC");
@@ -76,14 +77,16 @@ test("the constants are those of this system's headers", {
 }, () => {
   using folder = temporaryFolder();
   const { constants, errnoNames } = platformOf(process.platform, process.arch)!;
-  const names = [...Object.keys(constants), ...Object.values(errnoNames)];
+  const isHere = (name: string) =>
+    process.platform === "linux" || !name.startsWith("SYNC_FILE_RANGE");
+  const names = [...Object.keys(constants), ...Object.values(errnoNames)]
+    .filter(isHere);
   const source = join(folder.path, "constants.c");
   fs.writeFileSync(
     source,
     "#define _GNU_SOURCE\n" +
-      ["errno.h", "stdio.h", "sys/mman.h", "unistd.h"].map((h) =>
-        `#include <${h}>\n`
-      ).join("") +
+      ["errno.h", "fcntl.h", "stdio.h", "sys/file.h", "sys/mman.h", "unistd.h"]
+        .map((h) => `#include <${h}>\n`).join("") +
       `int main(void) {\n${
         names.map((name) => `printf("${name} %d\\n", (int) ${name});\n`).join(
           "",
@@ -99,7 +102,7 @@ test("the constants are those of this system's headers", {
       ) => [name, Number(value)]),
   );
   for (const [name, value] of Object.entries(constants)) {
-    assert.equal(value, actual[name], name);
+    if (isHere(name)) assert.equal(value, actual[name], name);
   }
   for (const [value, name] of Object.entries(errnoNames)) {
     assert.equal(Number(value), actual[name], name);
