@@ -8,9 +8,9 @@
  * @module
  */
 
-import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname } from "node:path";
+import { copyAttributes } from "./attributes.ts";
 import { system, SystemError } from "./errors.ts";
 import type { SliceExtent } from "./extent.ts";
 import {
@@ -27,6 +27,7 @@ import {
   runsOf,
   type Segment,
 } from "./layout.ts";
+import { createBeside, UndoRecord, unlock } from "./leftover.ts";
 import type { Mapping } from "./mapping.ts";
 import type { ShortMode } from "./mode.ts";
 import { Mover, type Progress } from "./mover.ts";
@@ -74,7 +75,7 @@ interface Plan {
   readonly mappedLength: number;
 }
 
-const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR } = fs.constants;
+const { O_NONBLOCK, O_RDONLY } = fs.constants;
 
 /** Writes pending edits to the file under the map. */
 export function flushEdits(map: OpenMap, request: FlushRequest): FlushResult {
@@ -156,11 +157,17 @@ function canExtend(map: OpenMap, plan: Plan): boolean {
  * 1. Map anew if the file will not fit into the address space at hand, or if
  *    bytes about to be cut off are within reach of a buffer that cannot be
  *    detached (it would touch a page without a file: SIGBUS). Nothing is written yet.
- * 2. To append: write behind the old end, which touches no old byte, and fsync. On
- *    failure the file gets its old length back. A kill in between can leave the
- *    old content followed by a part of the new.
- * 2. To cut: one truncate, which is all or nothing, and cannot be taken back.
- * 3. Re-base the slices in memory; after a cut, fsync only then.
+ * 2. To append: note the old end in a record beside the file; on disk before the
+ *    first byte, so that whatever becomes of the rest, the next open knows it.
+ * 3. Write behind the old end, which touches no old byte, and fsync. On failure
+ *    the file gets its old length back, and the record goes.
+ * 4. Remove the record: the one step that counts. Killed before it, the next
+ *    open takes back what was written of the append.
+ * 5. Re-base the slices in memory; fsync the folder, so that the record does not
+ *    come back and take with it what was promised to be there.
+ *
+ * To cut, 2. is one truncate, which is all or nothing, and cannot be taken back;
+ * then the slices are re-based, and fsync comes last.
  */
 function extend(map: OpenMap, plan: Plan, request: FlushRequest): FlushResult {
   const { file } = map;
@@ -168,23 +175,50 @@ function extend(map: OpenMap, plan: Plan, request: FlushRequest): FlushResult {
   const added = Math.max(plan.fileLength - before, 0);
   makeRoom(map, plan, Math.min(before, plan.fileLength));
   if (added > 0) {
-    const mover = new Mover(file, file, added, request.onProgress);
+    const undo = UndoRecord.write(file, added, request.durable);
     try {
-      writeFloats(mover, plan.floats, before);
-      mover.flush();
-      if (request.durable) file.sync();
+      append(map, plan, request, added);
+      undo?.remove();
     } catch (error) {
       file.truncate(before);
+      undo?.discard();
       throw error;
-    } finally {
-      mover.release();
     }
     map.rebase(plan.segments, plan.mappedLength, request.durable);
+    if (undo !== undefined) settleFolder(map, undo.folder, request);
   } else {
     if (plan.fileLength < before) file.truncate(plan.fileLength);
     commit(map, plan, request);
   }
   return { strategy: "extend", bytesWritten: added };
+}
+
+function append(
+  map: OpenMap,
+  plan: Plan,
+  request: FlushRequest,
+  added: number,
+): void {
+  const { file } = map;
+  const before = file.size;
+  const mover = new Mover(file, file, added, request.onProgress);
+  try {
+    writeFloats(mover, plan.floats, before);
+    mover.flush();
+  } finally {
+    mover.release();
+  }
+  if (request.durable) file.sync();
+}
+
+/** Waits until the names beside the file are on disk, or leaves that to sync(). */
+function settleFolder(
+  map: OpenMap,
+  folder: string,
+  request: FlushRequest,
+): void {
+  map.unsettledFolder = folder;
+  if (request.durable) map.settleFolder();
 }
 
 /** Re-bases what has been written and cannot be taken back, then waits for the disk. */
@@ -193,6 +227,7 @@ function commit(map: OpenMap, plan: Plan, request: FlushRequest): void {
   if (!request.durable) return;
   map.file.sync();
   map.mapping.markSynced();
+  map.settleFolder();
 }
 
 /**
@@ -315,7 +350,8 @@ interface Target {
  * replace: a new file takes the old one's place.
  *
  * 1. Create a file of unguessable name in the folder of the target, exclusively,
- *    with the target's permissions and, where permitted, its owner.
+ *    and lock it, so that no other process takes it for left over. It gets the
+ *    target's permissions and, where permitted, its owner.
  * 2. Give it its length, with blocks reserved: a full disk shows itself here.
  * 3. Fill it from the old file and from memory; fsync it, so that the name never
  *    leads to bytes that are not on disk.
@@ -341,16 +377,21 @@ function replace(
     checkRegular(old, path);
     checkSingleLink(old, path, isOwn);
   }
-  const temporary = join(dirname(path), temporaryName(path));
   const permissions = old === undefined
     ? map.file.permissions & 0o777
     : Number(old.mode) & 0o7777;
-  const fd = openFile(temporary, O_RDWR | O_CREAT | O_EXCL, permissions);
+  // The owner may write until all is in it; adopt() gives it what it is to have.
+  const { fd, path: temporary } = createBeside(
+    path,
+    old === undefined ? permissions : 0o600,
+  );
   let file: MappedFile | undefined;
   let mapping: Mapping | undefined;
   try {
     file = new MappedFile(target.path, target.label, fd, map.file.reserve);
-    if (old !== undefined) adopt(file, old, permissions);
+    if (old !== undefined) {
+      adopt(file, old, permissions, isOwn ? map.file.fd : path);
+    }
     file.grow(plan.fileLength);
     writeAll(map, plan, file, request);
     if (request.durable) file.sync();
@@ -376,7 +417,8 @@ function replace(
   map.rebase(plan.segments, plan.mappedLength, request.durable);
   oldMapping.release();
   oldFile.close();
-  if (request.durable) syncFolder(dirname(path));
+  unlock(fd);
+  settleFolder(map, dirname(path), request);
   return { strategy: "replace", bytesWritten: plan.fileLength };
 }
 
@@ -438,17 +480,16 @@ function checkSingleLink(
   );
 }
 
-/** Hidden, unguessable, and short enough wherever the file's own name is. */
-function temporaryName(path: string): string {
-  const own = basename(path).slice(0, 16).replace(/[^\w.-]/g, "_");
-  return `.memmap-${own}-${randomBytes(12).toString("hex")}`;
-}
-
-/** Gives a new file the permissions and, where permitted, the owner of the old. */
+/**
+ * Gives a new file what belongs to the old one: the owner and the extended
+ * attributes where permitted, and the permissions. `source` is the old file, open
+ * or by its path.
+ */
 function adopt(
   file: MappedFile,
   old: fs.BigIntStats,
   permissions: number,
+  source: number | string,
 ): void {
   const { fd, path, owner } = file;
   const uid = Number(old.uid);
@@ -466,15 +507,29 @@ function adopt(
       granted &= 0o777;
     }
   }
-  // After the owner: a change of owner clears the set-user-ID bits.
+  // After the owner, a change of which clears capabilities and set-user-ID bits;
+  // and the permissions last, since those of an access list change them.
+  const mayGrantGroup = typeof source === "number"
+    ? copyAttributes(source, fd, path)
+    : copyAttributesOf(source, fd);
+  // The group's bits of a file with an access list are the list's, not the group's.
+  if (!mayGrantGroup) granted &= ~0o070;
   system("fchmod", path, () => fs.fchmodSync(fd, granted));
 }
 
-function syncFolder(path: string): void {
-  const fd = openFile(path, O_RDONLY);
+/** As {@linkcode copyAttributes}, from a file that may be one that we cannot read. */
+function copyAttributesOf(path: string, to: number): boolean {
+  let from: number;
   try {
-    system("fsync", path, () => fs.fsyncSync(fd));
+    from = openFile(path, O_RDONLY | O_NONBLOCK);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    if (error.code !== "EACCES" && error.code !== "EPERM") throw error;
+    return false;
+  }
+  try {
+    return copyAttributes(from, to, path);
   } finally {
-    fs.closeSync(fd);
+    fs.closeSync(from);
   }
 }

@@ -21,6 +21,7 @@ import {
   type Strategy,
 } from "./flush.ts";
 import { printAsString } from "./inspect.ts";
+import { recover } from "./leftover.ts";
 import { layoutOf } from "./layout.ts";
 import { isWritable, type Mode, type ShortMode, shortMode } from "./mode.ts";
 import { checkLength, checkOffset, checkRange } from "./offset.ts";
@@ -73,8 +74,11 @@ export interface LayoutEntry {
  * A `length` smaller than the file maps that prefix; what is behind it survives
  * every flush. Empty files can be mapped in every mode.
  *
+ * If a flush of the file was killed, its remains are cleared away: those of an
+ * append do not count, and in `r+` and `w+` the files it left are removed.
+ *
  * In Deno, needs `--allow-ffi`, and `--allow-read` (for `r+` and `w+` also
- * `--allow-write`) for the path.
+ * `--allow-write`) for the path; for its folder, too, to clear up after a kill.
  *
  * @example
  * ```ts
@@ -371,11 +375,15 @@ export class Memmap implements Disposable {
    * exception: if all is written and only the last wait for the disk fails, that
    * error is thrown with nothing pending any more.)
    *
-   * - `"auto"` survives a crash at any instant: no old byte is lost. What only
-   *   appends or cuts at the end is written in place (`"extend"`; a crash can leave
-   *   a part of what is appended), all else by `"replace"`: old content or new.
+   * - `"auto"` survives a crash at any instant: the old content or the new. What
+   *   only appends or cuts at the end is written in place (`"extend"`), all else
+   *   by `"replace"`. A record beside the file stands by while an append is under
+   *   way; if it was killed, the next `open` of the file, in whatever mode, sees
+   *   the old content. Where the folder may not be written, there is no record,
+   *   and a crash can leave a part of what is appended.
    * - `"replace"` writes a new file beside the old one and renames it. Keeps the
-   *   permissions, and the owner where permitted; a symbolic link stays one.
+   *   permissions, the owner and the extended attributes where permitted; a
+   *   symbolic link stays one.
    * - `"in-place"` moves the bytes inside the file: fast, keeps the inode, its
    *   hard links and the views of slices that do not move, and does not survive
    *   a crash or a failing disk half-way.
@@ -544,8 +552,9 @@ function openMap(
   reserve: boolean,
 ): OpenMap {
   const { file, created } = MappedFile.open(path, label, mode, reserve);
-  const mappedLength = length ?? file.size;
   try {
+    recover(file, isWritable(mode));
+    const mappedLength = length ?? file.size;
     if (!isWritable(mode) && mappedLength > file.size) {
       throw new RangeError(
         `'${path}' has ${file.size} bytes, fewer than the length ${mappedLength} ` +

@@ -18,6 +18,7 @@ import {
 import { SliceExtent } from "./extent.ts";
 import type { MappedFile } from "./file.ts";
 import { Arena, type Piece } from "./floating.ts";
+import { syncFolder } from "./leftover.ts";
 import { Mapping } from "./mapping.ts";
 import { isEditable, isWritable, type ShortMode } from "./mode.ts";
 import { Registry } from "./registry.ts";
@@ -66,6 +67,8 @@ export class OpenMap {
   isFlushing = false;
   /** Did an in-place flush fail half-way? The file is a mixture then. */
   isTorn = false;
+  /** A folder whose names may not be on disk yet, after a flush that did not wait. */
+  unsettledFolder: string | undefined;
   readonly registry: Registry<SliceExtent> = new Registry();
   readonly arena: Arena;
   #slices: readonly MemmapSlice[] | null = null;
@@ -228,9 +231,17 @@ export class OpenMap {
 
   /** Waits until mapped bytes are on disk; nothing to wait for if none were written. */
   sync(begin: number, end: number): void {
+    this.settleFolder();
     if (!this.mapping.touched) return;
     this.mapping.sync(begin, end);
     if (begin === 0 && end === this.mappedLength) this.mapping.markSynced();
+  }
+
+  /** Waits until the names of the last flush are on disk, if that is still to be done. */
+  settleFolder(): void {
+    if (this.unsettledFolder === undefined) return;
+    syncFolder(this.unsettledFolder);
+    this.unsettledFolder = undefined;
   }
 
   /** Goes on with another mapping of the same bytes; the views of the old are detached. */
