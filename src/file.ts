@@ -249,6 +249,21 @@ export class MappedFile {
     }
   }
 
+  /**
+   * Has the disk begin with the bytes `begin` to `end`, without waiting. A hint:
+   * whether they arrive, only {@linkcode sync} tells.
+   */
+  beginWriting(begin: number, end: number): void {
+    const c = libc();
+    // Sound: no memory is involved. Failures are sync's to find.
+    c.sync_file_range?.(
+      this.fd,
+      begin,
+      end - begin,
+      c.constants.SYNC_FILE_RANGE_WRITE,
+    );
+  }
+
   /** Waits until content and size are on disk. */
   sync(): void {
     system("fsync", this.path, () => fs.fsyncSync(this.fd));

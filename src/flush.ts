@@ -201,7 +201,13 @@ function append(
 ): void {
   const { file } = map;
   const before = file.size;
-  const mover = new Mover(file, file, added, request.onProgress);
+  const mover = new Mover(
+    file,
+    file,
+    added,
+    request.durable,
+    request.onProgress,
+  );
   try {
     writeFloats(mover, plan.floats, before);
     mover.flush();
@@ -278,7 +284,7 @@ function moveInPlace(
   const total = sum(moves) + sum(plan.floats);
   // Stopping half-way would leave a mixture: what onProgress throws must wait.
   const progress = deferErrors(request.onProgress);
-  const mover = new Mover(file, file, total, progress.call);
+  const mover = new Mover(file, file, total, request.durable, progress.call);
   try {
     file.grow(plan.fileLength, true);
     for (const move of moves.toReversed()) {
@@ -432,6 +438,7 @@ function writeAll(
     map.file,
     target,
     plan.fileLength,
+    request.durable,
     request.onProgress,
   );
   // In mode "c" the bytes to save are the private ones, which only memory has.

@@ -15,6 +15,9 @@ const BUFFER = 2 ** 20;
 /** The most that one system call moves, so that progress is shown between. */
 const PIECE = 2 ** 26;
 
+/** Bytes written before the disk is told to begin with them. */
+const BATCH = 2 ** 23;
+
 /** Called with the bytes done and to do. */
 export type Progress = (done: number, total: number) => void;
 
@@ -33,18 +36,24 @@ export class Mover {
   #filled = 0;
   #at = 0;
   #done = 0;
+  /** Where bytes were written that the disk was not told of: begin and end. */
+  #batch: [number, number] | null = null;
+  readonly #isAwaited: boolean;
   /** Has the target been written to, or may it have been? */
   hasWritten = false;
 
+  /** `isAwaited`: will the disk be waited for, so that it had better begin at once? */
   constructor(
     source: MappedFile,
     target: MappedFile,
     total: number,
+    isAwaited: boolean,
     onProgress?: Progress,
   ) {
     this.#source = source;
     this.#target = target;
     this.#total = total;
+    this.#isAwaited = isAwaited;
     this.#onProgress = onProgress;
     this.#memory = Mapping.anonymous(BUFFER, target.path);
     this.#bytes = new Uint8Array(this.#memory.view(0, BUFFER));
@@ -112,6 +121,7 @@ export class Mover {
       Math.min(length, PIECE),
     );
     if (count > 0) {
+      this.#toDisk(to, to + count);
       this.#wrote(count);
       return count;
     }
@@ -156,6 +166,18 @@ export class Mover {
   #write(bytes: Uint8Array, position: number): void {
     this.hasWritten = true;
     this.#target.write(bytes, position);
+    this.#toDisk(position, position + bytes.length);
+  }
+
+  /** Has the disk write one batch while the next is gathered. */
+  #toDisk(begin: number, end: number): void {
+    if (!this.#isAwaited) return;
+    const [first, last] = this.#batch ?? [begin, end];
+    this.#batch = [Math.min(first, begin), Math.max(last, end)];
+    const [from, to] = this.#batch;
+    if (to - from < BATCH) return;
+    this.#target.beginWriting(from, to);
+    this.#batch = null;
   }
 
   #wrote(count: number): void {
