@@ -250,7 +250,7 @@ export class MemmapArray<T extends DType = DType>
    */
   set(...indexThenValue: [...index: number[], value: Element<T>]): void;
   set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-    this.#setAny(i, j, k, more);
+    this.#setAny(arguments.length, i, j, k, more);
   }
 
   /**
@@ -363,11 +363,13 @@ export class MemmapArray<T extends DType = DType>
   ): this {
     this.#edit();
     const { type } = this.#place;
-    const count = source instanceof MemmapArray ? source.size : source.length;
+    const count = source instanceof MemmapArray
+      ? source.size
+      : lengthOf(source);
     if (!Number.isSafeInteger(offset) || offset < 0) {
       throw new RangeError(`Invalid offset ${offset} of elements.`);
     }
-    if (!(count <= this.#size - offset)) {
+    if (count > this.#size - offset) {
       throw new RangeError(
         `${count} elements do not fit at ${offset} into an array of ` +
           `${this.#size}.`,
@@ -375,12 +377,13 @@ export class MemmapArray<T extends DType = DType>
     }
     if (source instanceof MemmapArray) {
       this.#copyArray(source, offset);
-    } else if (isValuesOf(source, type)) {
-      const isOwn = source.buffer === this.#place.slice.buffer;
-      this.#store(isOwn ? source.slice() : source, offset);
-    } else {
-      this.#copyElements((i) => source[i] as Element<T>, count, offset);
+      return this;
     }
+    const isOwn = ArrayBuffer.isView(source) &&
+      source.buffer === this.#place.slice.buffer;
+    const values = isOwn ? (source as unknown as Values).slice() : source;
+    if (isValuesOf(values, type)) this.#store(values, offset);
+    else this.#copyElements((i) => values[i] as Element<T>, count, offset);
     return this;
   }
 
@@ -484,7 +487,11 @@ export class MemmapArray<T extends DType = DType>
     return this;
   }
 
-  /** The elements in row-major order, each as it is when its turn comes. */
+  /**
+   * The elements in row-major order, each as it is when its turn comes. To
+   * allocate nothing, `next()` answers the same object each time: read it before
+   * you call again, as `for…of` and spread do.
+   */
   [Symbol.iterator](): IteratorObject<Element<T>, undefined> {
     const lines = new Lines(this.#shape, this.#strides, 0, this.#size);
     // Not a whole number, so that V8 makes room for any: a later change of the
@@ -504,7 +511,10 @@ export class MemmapArray<T extends DType = DType>
     if (state === "deleted" || state === "closed") {
       return `<MemmapArray of a ${state} slice>`;
     }
-    this.#look();
+    const span = spanOf(this.#shape, this.#strides);
+    if (!isWithin(span, this.#place)) {
+      return "<MemmapArray beyond the end of its slice>";
+    }
     return printArray({
       shape: this.#shape,
       typeName: type.title,
@@ -569,24 +579,23 @@ export class MemmapArray<T extends DType = DType>
     }
   }
 
-  /** Sets an element; the last argument is the value. */
-  #setAny(i: Any, j: Any, k: Any, more: Any[]): void {
-    if (more.length > 0) {
+  /** Sets an element; the last of `count` arguments is the value. */
+  #setAny(count: number, i: Any, j: Any, k: Any, more: Any[]): void {
+    if (count === 2) {
+      this.#write(this.#locate(i, undefined, undefined, []), j);
+    } else if (count === 3) {
+      this.#write(this.#locate(i, j, undefined, []), k);
+    } else if (count < 2) {
+      this.#write(this.#locate(undefined, undefined, undefined, []), i);
+    } else {
       const value = more.pop();
       this.#write(this.#locate(i, j, k, more), value);
-    } else if (k !== undefined) {
-      this.#write(this.#locate(i, j, undefined, more), k);
-    } else if (j !== undefined) {
-      this.#write(this.#locate(i, undefined, undefined, more), j);
-    } else {
-      this.#write(this.#locate(undefined, undefined, undefined, more), i);
     }
   }
 
   /** Writes the element at byte `at` of the array; see {@linkcode #read}. */
   #write(at: number, value: Element<T>): void {
-    const { open } = this.#place;
-    if (!open.isEditable) this.#edit();
+    this.#edit();
     const { write } = this.#type;
     checkElement(this.#type, value);
     try {
@@ -600,8 +609,7 @@ export class MemmapArray<T extends DType = DType>
   /** The array's bytes, to be written. */
   #edit(): DataView<ArrayBuffer> {
     const values = this.#look();
-    const { open } = this.#place;
-    if (!open.isEditable) open.checkEditable();
+    this.#place.open.checkEditable();
     return values;
   }
 
@@ -658,6 +666,7 @@ export class MemmapArray<T extends DType = DType>
     const { size } = this.#place.type;
     const from = bytesOf(this.#look());
     const end = begin + to.length / size;
+    this.#checkEnd(end);
     const lines = new Lines(this.#shape, this.#strides, begin, end);
     for (let at = 0; lines.next(); at += lines.count * size) {
       const [begin, step] = [lines.at * size, lines.stride * size];
@@ -670,12 +679,21 @@ export class MemmapArray<T extends DType = DType>
     const { size } = this.#place.type;
     const to = bytesOf(this.#edit());
     const from = bytesOf(source);
-    const end = begin + source.length;
+    const end = begin + from.length / size;
+    this.#checkEnd(end);
     const lines = new Lines(this.#shape, this.#strides, begin, end);
     for (let at = 0; lines.next(); at += lines.count * size) {
       const [begin, step] = [lines.at * size, lines.stride * size];
       this.#copyLine(to, begin, step, from, at, size, lines.count);
     }
+  }
+
+  /** Throws if the array has become shorter: to look at an argument may run code. */
+  #checkEnd(end: number): void {
+    if (end <= this.#size) return;
+    throw new RangeError(
+      `The array was resized meanwhile, to ${this.#size} elements.`,
+    );
   }
 
   /** Copies elements that are as many bytes apart as the steps say. */
@@ -787,7 +805,7 @@ export class MemmapArray<T extends DType = DType>
               return this.#writable.setUint8(i * this.#step, j ? 1 : 0);
             } catch { /* below */ }
           }
-          this.#setAny(i, j, k, more);
+          this.#setAny(arguments.length, i, j, k, more);
         }
       },
       int8: class extends MemmapArray<"int8"> {
@@ -812,7 +830,7 @@ export class MemmapArray<T extends DType = DType>
               return this.#writable.setInt8(i * this.#step, j);
             } catch { /* below */ }
           }
-          this.#setAny(i, j, k, more);
+          this.#setAny(arguments.length, i, j, k, more);
         }
       },
       uint8: class extends MemmapArray<"uint8"> {
@@ -837,7 +855,7 @@ export class MemmapArray<T extends DType = DType>
               return this.#writable.setUint8(i * this.#step, j);
             } catch { /* below */ }
           }
-          this.#setAny(i, j, k, more);
+          this.#setAny(arguments.length, i, j, k, more);
         }
       },
       int16: class extends MemmapArray<"int16"> {
@@ -862,7 +880,7 @@ export class MemmapArray<T extends DType = DType>
               return this.#writable.setInt16(i * this.#step, j, this.#isLittle);
             } catch { /* below */ }
           }
-          this.#setAny(i, j, k, more);
+          this.#setAny(arguments.length, i, j, k, more);
         }
       },
       uint16: class extends MemmapArray<"uint16"> {
@@ -891,7 +909,7 @@ export class MemmapArray<T extends DType = DType>
               );
             } catch { /* below */ }
           }
-          this.#setAny(i, j, k, more);
+          this.#setAny(arguments.length, i, j, k, more);
         }
       },
       int32: class extends MemmapArray<"int32"> {
@@ -916,7 +934,7 @@ export class MemmapArray<T extends DType = DType>
               return this.#writable.setInt32(i * this.#step, j, this.#isLittle);
             } catch { /* below */ }
           }
-          this.#setAny(i, j, k, more);
+          this.#setAny(arguments.length, i, j, k, more);
         }
       },
       uint32: class extends MemmapArray<"uint32"> {
@@ -945,7 +963,7 @@ export class MemmapArray<T extends DType = DType>
               );
             } catch { /* below */ }
           }
-          this.#setAny(i, j, k, more);
+          this.#setAny(arguments.length, i, j, k, more);
         }
       },
       int64: class extends MemmapArray<"int64"> {
@@ -974,7 +992,7 @@ export class MemmapArray<T extends DType = DType>
               );
             } catch { /* below */ }
           }
-          this.#setAny(i, j, k, more);
+          this.#setAny(arguments.length, i, j, k, more);
         }
       },
       uint64: class extends MemmapArray<"uint64"> {
@@ -1003,7 +1021,7 @@ export class MemmapArray<T extends DType = DType>
               );
             } catch { /* below */ }
           }
-          this.#setAny(i, j, k, more);
+          this.#setAny(arguments.length, i, j, k, more);
         }
       },
       float16: class extends MemmapArray<"float16"> {
@@ -1032,7 +1050,7 @@ export class MemmapArray<T extends DType = DType>
               );
             } catch { /* below */ }
           }
-          this.#setAny(i, j, k, more);
+          this.#setAny(arguments.length, i, j, k, more);
         }
       },
       float32: class extends MemmapArray<"float32"> {
@@ -1061,7 +1079,7 @@ export class MemmapArray<T extends DType = DType>
               );
             } catch { /* below */ }
           }
-          this.#setAny(i, j, k, more);
+          this.#setAny(arguments.length, i, j, k, more);
         }
       },
       float64: class extends MemmapArray<"float64"> {
@@ -1090,7 +1108,7 @@ export class MemmapArray<T extends DType = DType>
               );
             } catch { /* below */ }
           }
-          this.#setAny(i, j, k, more);
+          this.#setAny(arguments.length, i, j, k, more);
         }
       },
     };
@@ -1109,7 +1127,10 @@ export class MemmapArray<T extends DType = DType>
  * answers have them: to V8 these are then two kinds of objects, of which the
  * others hold numbers only and need no box for them.
  */
-const END: IteratorReturnResult<undefined> = { value: undefined, done: true };
+const END: IteratorReturnResult<undefined> = Object.freeze({
+  value: undefined,
+  done: true,
+});
 
 /**
  * Goes from line to line, from element to element. It answers the same object
@@ -1175,14 +1196,31 @@ function checkByteOrder(
 }
 
 function checkFits(shape: Axes, span: number, place: Place): void {
+  if (isWithin(span, place)) return;
   const { extent, byteOffset, type } = place;
-  const bytes = span * type.size;
-  if (bytes === 0 || bytes <= extent.length - byteOffset) return;
   throw new RangeError(
-    `An array of ${type.name} of shape ${printed(shape)} has ${bytes} bytes, ` +
+    `An array of ${type.name} of shape ${printed(shape)} has ` +
+      `${span * type.size} bytes, ` +
       `and the slice of ${extent.length} has ` +
       `${Math.max(extent.length - byteOffset, 0)} from byte ${byteOffset} on.`,
   );
+}
+
+function isWithin(span: number, { extent, byteOffset, type }: Place): boolean {
+  const bytes = span * type.size;
+  return bytes === 0 || bytes <= extent.length - byteOffset;
+}
+
+function lengthOf(source: ArrayLike<unknown>): number {
+  const { length } = source;
+  if (typeof length !== "number") {
+    throw new TypeError(
+      "The source of copyFrom() must be an array, a typed array, another " +
+        "MemmapArray, or something that has a length as they have.",
+    );
+  }
+  if (Number.isSafeInteger(length) && length >= 0) return length;
+  throw new RangeError(`A source of ${length} elements cannot be copied.`);
 }
 
 function isValuesOf(

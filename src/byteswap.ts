@@ -11,7 +11,7 @@
 import { libc } from "../ffi/libc.ts";
 
 /** Bytes copied before they are swapped in place: they are in the cache still. */
-const PIECE = 2 ** 16;
+const PIECE = 2 ** 17;
 
 /**
  * Copies `from` to `to`, which is as long and does not overlap it, reversing each
@@ -91,13 +91,22 @@ function swap16(to: DataView, from: DataView, end: number): void {
   }
 }
 
+// The outer asUintN changes no bit: by it V8 knows that the result fits a register,
+// without which it makes a bigint of each, thirty times slower.
+
 function halves(word: bigint): bigint {
-  return BigInt.asUintN(64, word << 32n) | (word >> 32n);
+  return BigInt.asUintN(
+    64,
+    BigInt.asUintN(64, word << 32n) | (word >> 32n),
+  );
 }
 
 function pairs(word: bigint): bigint {
-  return BigInt.asUintN(64, (word & 0xff00ff00ff00ffn) << 8n) |
-    ((word >> 8n) & 0xff00ff00ff00ffn);
+  return BigInt.asUintN(
+    64,
+    BigInt.asUintN(64, (word & 0xff00ff00ff00ffn) << 8n) |
+      ((word >> 8n) & 0xff00ff00ff00ffn),
+  );
 }
 
 /** Copies one element, reversed or as it is; as an integer, in halves of at most 32 bits. */

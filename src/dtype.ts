@@ -343,8 +343,9 @@ export function parseTypeName(
   }
   const list = (of: "name" | "alias" | "title") =>
     TYPES.map((type) => type[of]).join(", ");
+  const given = typeof name === "string" ? JSON.stringify(name) : String(name);
   throw new TypeError(
-    `Unknown element type ${JSON.stringify(name) ?? String(name)}. Known are ` +
+    `Unknown element type ${given}. Known are ` +
       `${list("name")}; numpy's ${list("alias")}, with <, >, = or | before ` +
       `them; and numarray's ${list("title")}.`,
   );

@@ -44,7 +44,11 @@ export interface FlushOptions {
   strategy?: Strategy;
   /** Wait until everything is on disk; `true` by default. */
   durable?: boolean;
-  /** Called with the bytes done and to do, at least once when there are any. */
+  /**
+   * Called with the bytes done and to do, at least once when there are any. It
+   * must not use the map, whose calls throw a {@linkcode BusyError}; what it
+   * writes through a view, or by an array's `set`, may be lost.
+   */
   onProgress?: Progress;
 }
 
