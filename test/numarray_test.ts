@@ -25,7 +25,7 @@ function workingFolder(): Disposable {
 }
 
 /** What typing an object's name answers, in each of the ways there are. */
-function assertPrints(value: Memmap | Memmap["slices"][number], text: string) {
+function assertPrints(value: object, text: string) {
   assert.equal(String(value), text);
   assert.equal(`${value}`, text);
   assert.equal(inspect(value), text);
@@ -123,7 +123,29 @@ test("deleting a slice: its region is free, and the slice cannot be used", () =>
   assert.equal(m1.state, "deleted");
 });
 
-test("an array over a slice: a[:] = 0, a += 1", () => {
+test("creating an array from a slice: a[:] = 0, a += 1", () => {
+  using _ = workingFolder();
+  using m = open("memmap.tst", "w+", { length: 48 });
+  const n = m.slice(0, 16);
+  // >>> a = num.NumArray(buffer=n, shape=(len(n)/4,), type=num.Int32)
+  const a = n.array("Int32", { shape: n.length / 4 });
+  assert.deepEqual([a.shape, a.dtype, a.slice], [[4], "int32", n]);
+  // >>> a[:] = 0 # Since the initial contents of 'n' are undefined.
+  a.fill(0);
+  assertPrints(a, "array([0, 0, 0, 0], type=Int32)");
+  // >>> a += 1
+  a.apply((x) => x + 1);
+  // array([1, 1, 1, 1], type=Int32)
+  assertPrints(a, "array([1, 1, 1, 1], type=Int32)");
+  m.sync();
+  const content = readFileSync("memmap.tst");
+  assert.equal(
+    new Int32Array(new Uint8Array(content).buffer).join(),
+    "1,1,1,1,0,0,0,0,0,0,0,0",
+  );
+});
+
+test("an array of the slice's own buffer: a[:] = 0, a += 1", () => {
   using _ = workingFolder();
   using m = open("memmap.tst", "w+", { length: 48 });
   const n = m.slice(0, 16);
@@ -136,6 +158,73 @@ test("an array over a slice: a[:] = 0, a += 1", () => {
   a.forEach((x, i) => a[i] = x + 1);
   assert.deepEqual([...a], [1, 1, 1, 1]);
   assert.equal(new Int32Array(n.buffer).join(), "1,1,1,1");
+});
+
+test("resizing an array: its slice floats, and its parent's length follows", () => {
+  using _ = workingFolder();
+  using m = open("memmap.tst", "w+", { length: 48 });
+  const n = m.slice(0, 16);
+  const p = m.slice(24, 48);
+  p.bytes.fill(0x50);
+  const a = n.array("Int32", { shape: n.length / 4 }).fill(1);
+  // >>> a.resize(6)
+  assert.equal(a.resize(6), a);
+  // array([1, 1, 1, 1, 1, 1], type=Int32)
+  // numarray repeated the old elements in the new ones; here, they are 0, as the
+  // new bytes of a slice are.
+  assertPrints(a, "array([1, 1, 1, 1, 0, 0], type=Int32)");
+  // "As soon as they're resized, slices become un-mapped or ``free floating''."
+  assert.equal(n.state, "floating");
+  assertPrints(n, "<MemmapSlice of length:24 writable>");
+  // "Resizing a slice affects the parent Memmap."
+  assertPrints(
+    m,
+    "<Memmap on file 'memmap.tst' with mode='w+', length=56, 2 slices>",
+  );
+  assert.equal(readFileSync("memmap.tst").length, 48);
+  assert.ok(p.bytes.every((byte) => byte === 0x50));
+});
+
+test("flush, sync and close: arrays are mapped again, until the map is closed", () => {
+  using _ = workingFolder();
+  const m = open("memmap.tst", "w+", { length: 48 });
+  const n = m.slice(0, 16);
+  const p = m.slice(24, 48);
+  const a = n.array("Int32", { shape: n.length / 4 }).fill(1);
+  const b = p.array(">i2").fill(0x5051);
+  a.resize(6).apply((x) => x + 1);
+  // >>> m.flush()
+  m.flush();
+  // "After calling flush, all slices are once again memory mapped"
+  assert.deepEqual([n.state, p.state], ["mapped", "mapped"]);
+  assertPrints(a, "array([2, 2, 2, 2, 1, 1], type=Int32)");
+  assert.deepEqual([...b], Array(12).fill(0x5051));
+  a.set(5, -1);
+  b.set(11, 0x4142);
+  // >>> m.sync()
+  m.sync();
+  // "Now "a" and "b" are both memory mapped on "memmap.tst" again."
+  const content = readFileSync("memmap.tst");
+  assert.equal(content.length, 56);
+  assert.deepEqual(
+    [...content],
+    [
+      ...new Uint8Array(Int32Array.of(2, 2, 2, 2, 1, -1).buffer),
+      ...new Array(8).fill(0),
+      ...new Array(11).fill([0x50, 0x51]).flat(),
+      ...[0x41, 0x42],
+    ],
+  );
+  // >>> m.close()
+  m.close();
+  // "It is an error to use "m" (or slices of m) any further after closing it."
+  const error = { name: "ClosedError", code: "ERR_MEMMAP_CLOSED" };
+  assert.throws(() => a.get(0), error);
+  assert.throws(() => a.set(0, 1), error);
+  assert.throws(() => a.fill(0), error);
+  assert.throws(() => a.resize(4), error);
+  assert.throws(() => [...b], error);
+  assertPrints(a, "<MemmapArray of a closed slice>");
 });
 
 test("resizing a slice: it floats, and its parent's length follows", () => {
