@@ -12,37 +12,31 @@
  * @module
  */
 
-import * as fs from "node:fs";
 import { randomFillSync } from "node:crypto";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import process from "node:process";
 import { do_not_optimize, measure } from "mitata";
 import { type Memmap, type Mode, open } from "../mod.ts";
+import {
+  cachedFile,
+  fastest,
+  type Loop,
+  loop,
+  MiB,
+  quartiles,
+  report,
+  run,
+  SINGLY,
+  sparseFile,
+  title,
+} from "./support.ts";
 
-const MiB = 2 ** 20;
 const TiB = 2 ** 40;
 
-/** Calls timed one by one, neither in batches nor with a collection before them. */
-const SINGLY = { gc: false, batch_threshold: 0, warmup_samples: 1 } as const;
-
-const folder = fs.mkdtempSync(join(tmpdir(), "memmap-bench-"));
-try {
-  const { deno, bun } = process.versions as Record<string, string | undefined>;
-  const runtime = deno === undefined ? `Bun ${bun}` : `Deno ${deno}`;
-  console.log(`${runtime}, ${process.platform} ${process.arch}`);
-  await reading();
-  await registering();
-  await opening();
-  await searching();
-} finally {
-  fs.rmSync(folder, { recursive: true });
-}
+await run(reading, registering, opening, searching);
 
 /** The same sum over mapped and over heap memory that holds the same bytes. */
-async function reading(): Promise<void> {
+async function reading(folder: string): Promise<void> {
   const heap = new Float64Array(128 * MiB / 8).map((_, i) => i % 1021 / 8);
-  const path = cachedFile("doubles", new Uint8Array(heap.buffer));
+  const path = cachedFile(folder, "doubles", new Uint8Array(heap.buffer));
   title("Sum of 128 MiB through slice.bytes, times the same over heap memory");
   using map = open(path, "r");
   const { bytes } = map.slice();
@@ -50,13 +44,11 @@ async function reading(): Promise<void> {
     const mapped = new Values(bytes.buffer);
     const onHeap = new Values(heap.buffer);
     for (const order of ["heap first", "mapped first"]) {
-      const sum = newSum();
-      const time = async (values: ArrayLike<number>): Promise<number> => {
-        const summing = () => do_not_optimize(sum(values));
-        // The call that mitata makes before it measures touches every page.
-        const limits = { min_samples: 3, max_samples: 3, min_cpu_time: 0 };
-        return (await measure(summing, { ...SINGLY, ...limits })).min;
-      };
+      const sum: Loop<[ArrayLike<number>]> = loop(
+        ["values"],
+        "for (let i = 0; i < values.length; i++) sum += values[i];",
+      );
+      const time = (values: ArrayLike<number>) => fastest(() => sum(values));
       const ratios: number[] = [];
       const speeds: number[] = [];
       for (let round = 0; round < 7; round++) {
@@ -80,19 +72,8 @@ async function reading(): Promise<void> {
   }
 }
 
-/**
- * A summing function of its own: compiled anew, so that neither type feedback
- * nor code from an earlier comparison favours the side that comes first.
- */
-function newSum(): (values: ArrayLike<number>) => number {
-  return new Function(
-    "values",
-    "let sum = 0; for (let i = 0; i < values.length; i++) sum += values[i]; return sum;",
-  ) as (values: ArrayLike<number>) => number;
-}
-
 /** A million slices in random order, three times over, and one more. */
-async function registering(): Promise<void> {
+async function registering(folder: string): Promise<void> {
   const count = 1_000_000;
   const size = 64;
   const order = Uint32Array.from({ length: count }, (_, i) => i);
@@ -100,7 +81,7 @@ async function registering(): Promise<void> {
     const j = Math.floor(Math.random() * (i + 1));
     [order[i], order[j]] = [order[j], order[i]];
   }
-  const path = sparseFile("slices", count * size);
+  const path = sparseFile(folder, "slices", count * size);
   const register = (map: Memmap): number => {
     const start = performance.now();
     for (const i of order) map.slice(i * size, (i + 1) * size);
@@ -134,9 +115,9 @@ async function registering(): Promise<void> {
 }
 
 /** open, slice, close; the size of the file should hardly matter. */
-async function opening(): Promise<void> {
-  const small = cachedFile("1MiB", new Uint8Array(MiB));
-  const large = sparseFile("1TiB", TiB);
+async function opening(folder: string): Promise<void> {
+  const small = cachedFile(folder, "1MiB", new Uint8Array(MiB));
+  const large = sparseFile(folder, "1TiB", TiB);
   title("open + slice + close of an existing file");
   for (const mode of ["r", undefined] as const) {
     const [smallTimes, largeTimes]: [number[], number[]] = [[], []];
@@ -177,8 +158,8 @@ async function openings(
 }
 
 /** Patterns that are nowhere, so that every byte is searched. */
-async function searching(): Promise<void> {
-  const path = cachedFile("random", randomBytes(256 * MiB));
+async function searching(folder: string): Promise<void> {
+  const path = cachedFile(folder, "random", randomBytes(256 * MiB));
   using map = open(path, "r");
   title("Search of 256 MiB of random bytes, cached");
   for (const length of [8, 16, 32]) {
@@ -202,49 +183,10 @@ async function searching(): Promise<void> {
   }
 }
 
-/** A file of these bytes that is in the page cache, and not on its way to the disk. */
-function cachedFile(name: string, bytes: Uint8Array): string {
-  const path = join(folder, name);
-  const fd = fs.openSync(path, "w");
-  for (let done = 0; done < bytes.length;) {
-    done += fs.writeSync(fd, bytes, done, bytes.length - done);
-  }
-  fs.fsyncSync(fd);
-  fs.closeSync(fd);
-  return path;
-}
-
-function sparseFile(name: string, size: number): string {
-  const path = join(folder, name);
-  fs.writeFileSync(path, "");
-  fs.truncateSync(path, size);
-  return path;
-}
-
 function randomBytes(length: number): Uint8Array {
   return randomFillSync(new Uint8Array(length));
 }
 
-function quartiles(values: number[]): [low: number, mid: number, high: number] {
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = (part: number) => sorted[Math.floor(part * (sorted.length - 1))];
-  return [at(0.25), at(0.5), at(0.75)];
-}
-
 function micros(nanoseconds: number): string {
   return `${(nanoseconds / 1e3).toFixed(1)} µs`;
-}
-
-function title(text: string): void {
-  console.log(`\n${text}`);
-}
-
-function report(
-  what: string,
-  figure: string,
-  target: string,
-  met: boolean,
-): void {
-  const verdict = met ? "met" : "MISSED";
-  console.log(`  ${what.padEnd(27)} ${figure}; target ${target}: ${verdict}`);
 }
