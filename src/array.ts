@@ -477,8 +477,9 @@ export class MemmapArray<T extends DType = DType>
     const before = this.#size * type.size;
     const after = countOf(target) * type.size;
     const change = Math.abs(after - before);
-    if (after > before) slice.splice(byteOffset + before, 0, change);
-    if (after < before) slice.splice(byteOffset + after, change);
+    if (byteOffset + before === slice.length) slice.resize(byteOffset + after);
+    else if (after > before) slice.splice(byteOffset + before, 0, change);
+    else if (after < before) slice.splice(byteOffset + after, change);
     this.#shown = null;
     this.#shape = target;
     this.#strides = rowMajor(target);

@@ -47,7 +47,7 @@ export class SliceExtent implements Sized {
 
   /** The slice's bytes, wherever they are; `file` is the map's own mapping. */
   view(file: Mapping): View {
-    return this.#view = this.#current(this.#view, file);
+    return this.#view = this.#current(this.#view, file, false);
   }
 
   /**
@@ -56,7 +56,7 @@ export class SliceExtent implements Sized {
    * it need not ask whether it is still right.
    */
   ownView(file: Mapping): View {
-    return this.#ownView = this.#current(this.#ownView, file);
+    return this.#ownView = this.#current(this.#ownView, file, true);
   }
 
   /** Detaches what was handed out; the bytes are about to be elsewhere. */
@@ -67,14 +67,14 @@ export class SliceExtent implements Sized {
     this.#ownView = null;
   }
 
-  #current(view: View | null, file: Mapping): View {
+  #current(view: View | null, file: Mapping, isOwn: boolean): View {
     const mapping = this.floating?.mapping ?? file;
     // Detached by others: moved with transfer(); what is left is of no use.
     if (view !== null && view.mapping === mapping && !view.buffer.detached) {
       return view;
     }
     const begin = this.floating?.offset ?? this.begin;
-    const buffer = mapping.view(begin, begin + this.length);
+    const buffer = mapping.view(begin, begin + this.length, isOwn);
     return { mapping, buffer, bytes: new Uint8Array(buffer) };
   }
 }

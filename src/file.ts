@@ -231,21 +231,42 @@ export class MappedFile {
     this.size = size;
   }
 
+  /**
+   * Reserves disk blocks for the bytes `from` to `to`, holes of the file among
+   * them, and lengthens it to `to`. Where that fails, it has its old size again.
+   */
+  reserveRange(from: number, to: number): void {
+    const before = this.size;
+    const end = Math.min(before, to);
+    try {
+      if (from < end) this.#reserveBlocks(from, end);
+    } catch (error) {
+      this.truncate(before);
+      throw error;
+    }
+    this.grow(to, true);
+  }
+
   #allocate(from: number, to: number): void {
+    if (this.#reserveBlocks(from, to)) return;
+    const zeros = new Uint8Array(Math.min(ZEROS_LENGTH, to - from));
+    for (let at = from; at < to; at += zeros.length) {
+      this.write(zeros.subarray(0, to - at), at);
+    }
+  }
+
+  /** False where the system or the file system cannot. Bytes that are there stay. */
+  #reserveBlocks(from: number, to: number): boolean {
     const c = libc();
     for (;;) {
       // Sound: no memory is involved; POSIX has it return the error itself.
       const errno = c.posix_fallocate?.(this.fd, from, to - from);
-      if (errno === 0) return;
+      if (errno === 0) return true;
       const name = errno === undefined ? "ENOSYS" : c.errnoName(errno);
       if (name === "EINTR") continue;
       // musl passes on that a file system cannot; glibc writes the blocks itself.
-      if (name === "EOPNOTSUPP" || name === "ENOSYS") break;
+      if (name === "EOPNOTSUPP" || name === "ENOSYS") return false;
       throw errnoError(errno!, "posix_fallocate", this.path);
-    }
-    const zeros = new Uint8Array(Math.min(ZEROS_LENGTH, to - from));
-    for (let at = from; at < to; at += zeros.length) {
-      this.write(zeros.subarray(0, to - at), at);
     }
   }
 
@@ -267,6 +288,16 @@ export class MappedFile {
   /** Waits until content and size are on disk. */
   sync(): void {
     system("fsync", this.path, () => fs.fsyncSync(this.fd));
+  }
+
+  /** Looks how many bytes the file has now. */
+  refresh(): void {
+    this.size = system("fstat", this.path, () => fs.fstatSync(this.fd)).size;
+  }
+
+  /** Gives the descriptor back to whom it came from. */
+  forget(): void {
+    UNCLOSED.unregister(this);
   }
 
   /** Closes the descriptor. Once only. */

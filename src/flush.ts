@@ -9,7 +9,7 @@
  */
 
 import * as fs from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { copyAttributes } from "./attributes.ts";
 import { system, SystemError } from "./errors.ts";
 import type { SliceExtent } from "./extent.ts";
@@ -20,6 +20,7 @@ import {
   openFile,
   statIfThere,
 } from "./file.ts";
+import { clearJournal, Journal, temporaryName } from "./journal.ts";
 import {
   appendRun,
   layoutOf,
@@ -27,7 +28,6 @@ import {
   runsOf,
   type Segment,
 } from "./layout.ts";
-import { createBeside, UndoRecord, unlock } from "./leftover.ts";
 import type { Mapping } from "./mapping.ts";
 import type { ShortMode } from "./mode.ts";
 import { Mover, type Progress } from "./mover.ts";
@@ -79,7 +79,7 @@ interface Plan {
   readonly mappedLength: number;
 }
 
-const { O_NONBLOCK, O_RDONLY } = fs.constants;
+const { O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR } = fs.constants;
 
 /** Writes pending edits to the file under the map. */
 export function flushEdits(map: OpenMap, request: FlushRequest): FlushResult {
@@ -161,14 +161,15 @@ function canExtend(map: OpenMap, plan: Plan): boolean {
  * 1. Map anew if the file will not fit into the address space at hand, or if
  *    bytes about to be cut off are within reach of a buffer that cannot be
  *    detached (it would touch a page without a file: SIGBUS). Nothing is written yet.
- * 2. To append: note the old end in a record beside the file; on disk before the
- *    first byte, so that whatever becomes of the rest, the next open knows it.
+ * 2. To append: write the new bytes into a journal beside the file, on disk before
+ *    the first of them gets into the file: whatever becomes of that, the next open
+ *    knows what was meant.
  * 3. Write behind the old end, which touches no old byte, and fsync. On failure
- *    the file gets its old length back, and the record goes.
- * 4. Remove the record: the one step that counts. Killed before it, the next
- *    open takes back what was written of the append.
- * 5. Re-base the slices in memory; fsync the folder, so that the record does not
- *    come back and take with it what was promised to be there.
+ *    the file gets its old length back, and the journal ends.
+ * 4. End the journal. Killed before it, the next open finishes the append; a mode
+ *    that does not write sees the old content until then.
+ * 5. Re-base the slices in memory; fsync the folder, so that the journal does not
+ *    come back.
  *
  * To cut, 2. is one truncate, which is all or nothing, and cannot be taken back;
  * then the slices are re-based, and fsync comes last.
@@ -179,17 +180,17 @@ function extend(map: OpenMap, plan: Plan, request: FlushRequest): FlushResult {
   const added = Math.max(plan.fileLength - before, 0);
   makeRoom(map, plan, Math.min(before, plan.fileLength));
   if (added > 0) {
-    const undo = UndoRecord.write(file, added, request.durable);
+    const journal = beginAppend(map, plan, request, added);
     try {
-      append(map, plan, request, added);
-      undo?.remove();
+      writeTail(file, file, plan, request, 0);
+      if (request.durable) file.sync();
+      journal?.end();
     } catch (error) {
-      file.truncate(before);
-      undo?.discard();
+      takeBack(file, before, journal);
       throw error;
     }
     map.rebase(plan.segments, plan.mappedLength, request.durable);
-    if (undo !== undefined) settleFolder(map, undo.folder, request);
+    if (journal !== undefined) settleFolder(map, journal.folder, request);
   } else {
     if (plan.fileLength < before) file.truncate(plan.fileLength);
     commit(map, plan, request);
@@ -197,28 +198,81 @@ function extend(map: OpenMap, plan: Plan, request: FlushRequest): FlushResult {
   return { strategy: "extend", bytesWritten: added };
 }
 
-function append(
+/** Notes what is to be appended; `undefined` where no journal can be made. */
+function beginAppend(
   map: OpenMap,
   plan: Plan,
   request: FlushRequest,
   added: number,
-): void {
+): Journal | undefined {
   const { file } = map;
-  const before = file.size;
-  const mover = new Mover(
-    file,
-    file,
-    added,
-    request.durable,
-    request.onProgress,
-  );
+  const path = realPathOf(file.path);
+  if (path === undefined) return undefined;
+  // Whoever may read the file may read what is appended to it.
+  const journal = Journal.begin(path, file.permissions & 0o666 | 0o600);
+  if (journal === undefined) return undefined;
   try {
-    writeFloats(mover, plan.floats, before);
+    file.checkUnchanged(); // a dead flush may have been finished just now
+    const silent = { ...request, onProgress: undefined };
+    const isNoted = journal.noteAppend(
+      file,
+      added,
+      request.durable,
+      (target, offset) =>
+        writeTail(file, target, plan, silent, offset - file.size),
+    );
+    if (isNoted) return journal;
+    journal.abandon();
+    return undefined;
+  } catch (error) {
+    journal.abandon();
+    throw error;
+  }
+}
+
+/** Where the file at `path` really is, unless we may not look. */
+function realPathOf(path: string): string | undefined {
+  try {
+    return fs.realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes what is behind the file's old end to `target`, `shift` bytes further on. */
+function writeTail(
+  file: MappedFile,
+  target: MappedFile,
+  plan: Plan,
+  request: FlushRequest,
+  shift: number,
+): void {
+  const before = file.size;
+  const added = plan.fileLength - before;
+  const { durable, onProgress } = request;
+  const mover = new Mover(file, target, added, durable, onProgress);
+  try {
+    writeFloats(mover, plan.floats, before, shift);
     mover.flush();
   } finally {
     mover.release();
   }
-  if (request.durable) file.sync();
+}
+
+/** Gives the file its old end back, or else leaves it to the journal. */
+function takeBack(
+  file: MappedFile,
+  before: number,
+  journal: Journal | undefined,
+): void {
+  try {
+    file.truncate(before);
+    journal?.abandon();
+  } catch {
+    // What led here says more. The next flush finds the file changed.
+    file.size = before;
+    journal?.leave();
+  }
 }
 
 /** Waits until the names beside the file are on disk, or leaves that to sync(). */
@@ -261,8 +315,9 @@ function makeRoom(map: OpenMap, plan: Plan, changed: number): void {
  * in-place: bytes move inside the file. Not safe against a kill half-way.
  *
  * 1. Map anew where needed, as in extend.
- * 2. Lengthen the file, with blocks reserved, so that a full disk shows itself
- *    while every byte is where it was. A failure cuts it back.
+ * 2. Lengthen the file, with blocks reserved for all that will be written, holes
+ *    among it, so that a full disk shows itself while every byte is where it was.
+ *    A failure cuts it back.
  * 3. Move what moves: towards the end from the last to the first, then towards
  *    the start from the first to the last. So nothing is overwritten unread: runs
  *    keep their order and never overlap in the old file or in the new.
@@ -285,12 +340,15 @@ function moveInPlace(
       .filter((offset) => offset !== undefined),
   );
   makeRoom(map, plan, changed);
+  const path = realPathOf(file.path);
+  if (path !== undefined) clearJournal(path);
+  file.checkUnchanged(); // a dead flush may have been finished just now
   const total = sum(moves) + sum(plan.floats);
   // Stopping half-way would leave a mixture: what onProgress throws must wait.
   const progress = deferErrors(request.onProgress);
   const mover = new Mover(file, file, total, request.durable, progress.call);
   try {
-    file.grow(plan.fileLength, true);
+    file.reserveRange(changed, plan.fileLength);
     for (const move of moves.toReversed()) {
       if (move.to > move.from) mover.moveUp(move);
     }
@@ -331,11 +389,12 @@ function deferErrors(progress: Progress | undefined): {
   };
 }
 
-/** Writes what floating slices have for the file from `from` on. */
+/** Writes what floating slices have for the file from `from` on, `shift` bytes further. */
 function writeFloats(
   mover: Mover,
   floats: readonly Segment<SliceExtent>[],
   from = 0,
+  shift = 0,
 ): void {
   for (const { extent, offset, length } of floats) {
     const skipped = Math.min(Math.max(from - offset, 0), length);
@@ -343,7 +402,7 @@ function writeFloats(
     mover.writeMemory(
       mapping,
       at + skipped,
-      offset + skipped,
+      offset + skipped + shift,
       length - skipped,
     );
   }
@@ -359,9 +418,9 @@ interface Target {
 /**
  * replace: a new file takes the old one's place.
  *
- * 1. Create a file of unguessable name in the folder of the target, exclusively,
- *    and lock it, so that no other process takes it for left over. It gets the
- *    target's permissions and, where permitted, its owner.
+ * 1. Note in a journal beside the target, and then create, a file of unguessable
+ *    name in the same folder, exclusively. It gets the target's permissions and,
+ *    where permitted, its owner and extended attributes.
  * 2. Give it its length, with blocks reserved: a full disk shows itself here.
  * 3. Fill it from the old file and from memory; fsync it, so that the name never
  *    leads to bytes that are not on disk.
@@ -390,11 +449,19 @@ function replace(
   const permissions = old === undefined
     ? map.file.permissions & 0o777
     : Number(old.mode) & 0o7777;
-  // The owner may write until all is in it; adopt() gives it what it is to have.
-  const { fd, path: temporary } = createBeside(
-    path,
-    old === undefined ? permissions : 0o600,
-  );
+  const name = temporaryName(path);
+  const temporary = join(dirname(path), name);
+  const journal = Journal.begin(path, 0o600);
+  let fd: number;
+  try {
+    journal?.noteCreated(name, request.durable);
+    // The owner may write until all is in it; adopt() gives it what it is to have.
+    const first = old === undefined ? permissions : 0o600;
+    fd = openFile(temporary, O_RDWR | O_CREAT | O_EXCL, first);
+  } catch (error) {
+    journal?.abandon();
+    throw error;
+  }
   let file: MappedFile | undefined;
   let mapping: Mapping | undefined;
   try {
@@ -414,8 +481,10 @@ function replace(
     else file.close();
     try {
       fs.unlinkSync(temporary);
+      journal?.abandon();
     } catch {
       // Gone already, or not to be removed: the first error says more.
+      journal?.leave();
     }
     throw error;
   }
@@ -427,7 +496,7 @@ function replace(
   map.rebase(plan.segments, plan.mappedLength, request.durable);
   oldMapping.release();
   oldFile.close();
-  unlock(fd);
+  journal?.abandon();
   settleFolder(map, dirname(path), request);
   return { strategy: "replace", bytesWritten: plan.fileLength };
 }
@@ -507,15 +576,12 @@ function adopt(
   const gid = Number(old.gid);
   let granted = permissions;
   if (uid !== owner.uid || gid !== owner.gid) {
-    try {
-      system("fchown", path, () => fs.fchownSync(fd, uid, gid));
-    } catch (error) {
-      // Only root may give files away; who else may write the folder keeps his,
-      // without set-user-ID bits, which would lend another's rights.
-      if (!(error instanceof SystemError && error.code === "EPERM")) {
-        throw error;
-      }
+    // Only root may give files away; who else may write the folder keeps his,
+    // without set-user-ID bits, which would lend another's rights, and without the
+    // group's, unless it is a group of his.
+    if (!chown(fd, path, uid, gid)) {
       granted &= 0o777;
+      if (!chown(fd, path, owner.uid, gid)) granted &= ~0o070;
     }
   }
   // After the owner, a change of which clears capabilities and set-user-ID bits;
@@ -526,6 +592,17 @@ function adopt(
   // The group's bits of a file with an access list are the list's, not the group's.
   if (!mayGrantGroup) granted &= ~0o070;
   system("fchmod", path, () => fs.fchmodSync(fd, granted));
+}
+
+/** False where that is not permitted. */
+function chown(fd: number, path: string, uid: number, gid: number): boolean {
+  try {
+    system("fchown", path, () => fs.fchownSync(fd, uid, gid));
+    return true;
+  } catch (error) {
+    if ((error as SystemError).code === "EPERM") return false;
+    throw error;
+  }
 }
 
 /** As {@linkcode copyAttributes}, from a file that may be one that we cannot read. */

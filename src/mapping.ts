@@ -36,6 +36,8 @@ class Region {
   readonly #size: number;
   /** What is handed out, attached when last looked at. */
   #views = new Map<ArrayBuffer, Range>();
+  /** Those of them that no user ever sees, and so nobody can have moved. */
+  readonly #own = new WeakSet<ArrayBuffer>();
   /** Where a buffer beyond our reach may still point. */
   readonly #stuck: Range[] = [];
   /** Views still alive after the mapping itself was collected. */
@@ -51,9 +53,10 @@ class Region {
     return this.#views.size > 0 || this.#stuck.length > 0;
   }
 
-  view(begin: number, end: number): ArrayBuffer {
+  view(begin: number, end: number, isOwn: boolean): ArrayBuffer {
     const buffer = this.#libc.arrayBuffer(this.#address + begin, end - begin);
     this.#views.set(buffer, [begin, end]);
+    if (isOwn) this.#own.add(buffer);
     return buffer;
   }
 
@@ -89,7 +92,8 @@ class Region {
         this.#stuck.push(range);
       } else {
         this.#orphans++;
-        ORPHANS.register(buffer, { region: this, range });
+        const isMovable = !this.#own.has(buffer);
+        ORPHANS.register(buffer, { region: this, range, isMovable });
       }
     }
     if (this.#orphans === 0) this.#unmap();
@@ -99,11 +103,11 @@ class Region {
    * The last handle on `range` was collected. Whether it had been moved into
    * another buffer first, nobody can tell any more, so its pages count as stuck.
    */
-  orphanCollected(range: Range): void {
+  orphanCollected(range: Range, isMovable: boolean): void {
     // Islands of memory do not merge, and the system allows only so many: in a small
     // region, all up to there is kept as one.
     const begin = this.#size <= SMALL ? 0 : range[0];
-    this.#stuck.push([begin, range[1]]);
+    if (isMovable) this.#stuck.push([begin, range[1]]);
     if (--this.#orphans === 0) this.#unmap();
   }
 
@@ -170,9 +174,11 @@ function detach(buffer: ArrayBuffer): boolean {
 const ABANDONED = new FinalizationRegistry<Region>((region) =>
   region.abandon()
 );
-const ORPHANS = new FinalizationRegistry<{ region: Region; range: Range }>(
-  ({ region, range }) => region.orphanCollected(range),
-);
+const ORPHANS = new FinalizationRegistry<{
+  region: Region;
+  range: Range;
+  isMovable: boolean;
+}>(({ region, range, isMovable }) => region.orphanCollected(range, isMovable));
 
 /** How a file is mapped. */
 export interface FileMapping {
@@ -270,9 +276,9 @@ export class Mapping {
 
   /**
    * A new ArrayBuffer over bytes `begin` to `end`, without a copy. Valid until
-   * {@linkcode revoke} or {@linkcode release}.
+   * {@linkcode revoke} or {@linkcode release}. `isOwn`: will no user ever see it?
    */
-  view(begin: number, end: number): ArrayBuffer {
+  view(begin: number, end: number, isOwn = false): ArrayBuffer {
     if (begin === end) return new ArrayBuffer(0); // both runtimes refuse 0 bytes
     const limit = this.#libc.maxBufferLength;
     if (end - begin > limit) {
@@ -282,7 +288,7 @@ export class Mapping {
       );
     }
     this.address; // checks that there is one
-    return this.#region.view(begin, end);
+    return this.#region.view(begin, end, isOwn);
   }
 
   /** Detaches a buffer of {@linkcode view}, as far as that can be done. */

@@ -21,7 +21,7 @@ import {
   type Strategy,
 } from "./flush.ts";
 import { printAsString } from "./inspect.ts";
-import { recover } from "./leftover.ts";
+import { recover } from "./journal.ts";
 import { layoutOf } from "./layout.ts";
 import { isWritable, type Mode, type ShortMode, shortMode } from "./mode.ts";
 import { checkLength, checkOffset, checkRange } from "./offset.ts";
@@ -74,11 +74,11 @@ export interface LayoutEntry {
  * A `length` smaller than the file maps that prefix; what is behind it survives
  * every flush. Empty files can be mapped in every mode.
  *
- * If a flush of the file was killed, its remains are cleared away: those of an
- * append do not count, and in `r+` and `w+` the files it left are removed.
+ * If a flush of the file was killed, `r+` and `w+` finish an append that it began,
+ * and remove the files that it left; in `r` and `c` the append does not count.
  *
  * In Deno, needs `--allow-ffi`, and `--allow-read` (for `r+` and `w+` also
- * `--allow-write`) for the path; for its folder, too, to clear up after a kill.
+ * `--allow-write`) for the path; for its folder, too, to finish what was killed.
  *
  * @example
  * ```ts
@@ -377,10 +377,10 @@ export class Memmap implements Disposable {
    *
    * - `"auto"` survives a crash at any instant: the old content or the new. What
    *   only appends or cuts at the end is written in place (`"extend"`), all else
-   *   by `"replace"`. A record beside the file stands by while an append is under
-   *   way; if it was killed, the next `open` of the file, in whatever mode, sees
-   *   the old content. Where the folder may not be written, there is no record,
-   *   and a crash can leave a part of what is appended.
+   *   by `"replace"`. What is appended is written to a journal beside the file
+   *   first; if the flush was killed, the next `open` that writes finishes it, and
+   *   the other modes see the old content. Where the folder may not be written,
+   *   there is no journal, and a crash can leave a part of what is appended.
    * - `"replace"` writes a new file beside the old one and renames it. Keeps the
    *   permissions, the owner and the extended attributes where permitted; a
    *   symbolic link stays one.

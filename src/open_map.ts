@@ -18,7 +18,7 @@ import {
 import { SliceExtent } from "./extent.ts";
 import type { MappedFile } from "./file.ts";
 import { Arena, type Piece } from "./floating.ts";
-import { syncFolder } from "./leftover.ts";
+import { syncFolder } from "./journal.ts";
 import { Mapping } from "./mapping.ts";
 import { isEditable, isWritable, type ShortMode } from "./mode.ts";
 import { Registry } from "./registry.ts";

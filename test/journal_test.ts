@@ -1,0 +1,249 @@
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { open } from "../mod.ts";
+import { MappedFile } from "../src/file.ts";
+import { Journal, temporaryName } from "../src/journal.ts";
+import { temporaryFolder } from "./support.ts";
+
+const OLD = "the old content";
+const ADDED = "all of what is appended";
+
+/** A file, its content, and the names of what is beside it. */
+function fileIn(folder: string, name = "some file.dat") {
+  const path = join(folder, name);
+  fs.writeFileSync(path, OLD);
+  return {
+    path,
+    content: () => fs.readFileSync(path, "latin1"),
+    beside: () => fs.readdirSync(folder).filter((other) => other !== name),
+    append: (text: string) => fs.appendFileSync(path, text),
+  };
+}
+
+/** Leaves the journal that a process leaves when it is killed within an append. */
+function killWithinAppend(path: string, added = ADDED): string {
+  const { file } = MappedFile.open(path, path, "r+", true);
+  const journal = Journal.begin(fs.realpathSync(path), 0o600)!;
+  const bytes = new TextEncoder().encode(added);
+  const write = (own: MappedFile, offset: number) => own.write(bytes, offset);
+  assert.ok(journal.noteAppend(file, bytes.length, true, write));
+  const [name] = fs.readdirSync(journal.folder)
+    .filter((name) => name.endsWith(".journal"));
+  const place = join(journal.folder, name);
+  journal.leave(); // a kill closes descriptors, and with them goes the lock
+  file.close();
+  return place;
+}
+
+test("an append that was killed is finished by the next open that writes, and unseen until then", () => {
+  for (let begun = 1; begun <= ADDED.length; begun++) {
+    using folder = temporaryFolder();
+    const { path, content, beside, append } = fileIn(folder.path);
+    killWithinAppend(path);
+    append(ADDED.slice(0, begun));
+    for (const mode of ["r", "c", "r"] as const) {
+      using map = open(path, mode);
+      assert.equal(map.length, OLD.length, mode);
+      assert.equal(map.find("all of"), -1);
+    }
+    assert.equal(content(), OLD + ADDED.slice(0, begun));
+    {
+      using map = open(path);
+      assert.equal(map.length, OLD.length + ADDED.length);
+    }
+    assert.equal(content(), OLD + ADDED);
+    assert.deepEqual(beside(), []);
+  }
+});
+
+test("an append that was killed before its first byte has not happened", () => {
+  using folder = temporaryFolder();
+  const { path, content, beside } = fileIn(folder.path);
+  killWithinAppend(path);
+  open(path, "r").close();
+  open(path).close();
+  assert.equal(content(), OLD);
+  assert.deepEqual(beside(), []);
+});
+
+test("zeros where the power was cut before the bytes were on disk are filled in", () => {
+  using folder = temporaryFolder();
+  const { path, content } = fileIn(folder.path);
+  const added = "x".repeat(10_000);
+  killWithinAppend(path, added);
+  // From one block of the disk to the next; the size was there first.
+  fs.appendFileSync(path, added.slice(0, 1024 - OLD.length));
+  fs.truncateSync(path, 1024 + 512);
+  open(path).close();
+  assert.equal(content(), OLD + added);
+});
+
+test("bytes of somebody else are never touched, whatever a journal says", () => {
+  const others = [
+    "a line",
+    `${ADDED.slice(0, 5)}?`,
+    `${ADDED} and more`,
+    `${ADDED.slice(0, -1)}!`,
+    "\0",
+  ];
+  for (const other of others) {
+    using folder = temporaryFolder();
+    const { path, content, beside, append } = fileIn(folder.path);
+    killWithinAppend(path);
+    append(other);
+    {
+      using map = open(path, "r");
+      assert.equal(map.length, OLD.length + other.length);
+    }
+    open(path).close();
+    assert.equal(content(), OLD + other);
+    assert.deepEqual(beside(), []);
+  }
+});
+
+test("a journal says nothing about another file of that name", () => {
+  using folder = temporaryFolder();
+  const { path, content } = fileIn(folder.path);
+  killWithinAppend(path);
+  fs.renameSync(path, `${path} before`);
+  fs.writeFileSync(path, OLD + ADDED.slice(0, 5));
+  open(path).close();
+  assert.equal(content(), OLD + ADDED.slice(0, 5));
+});
+
+test("a flush ends the journal of a dead one first", () => {
+  for (const strategy of ["auto", "replace", "in-place"] as const) {
+    using folder = temporaryFolder();
+    const { path, content, beside } = fileIn(folder.path);
+    using map = open(path);
+    killWithinAppend(path);
+    map.insert(OLD.length, new TextEncoder().encode("all"));
+    map.flush({ strategy });
+    assert.deepEqual(beside(), [], strategy);
+    open(path).close();
+    assert.equal(content(), `${OLD}all`, strategy);
+  }
+});
+
+test("a journal that was killed before it said anything is removed, with what was created", () => {
+  for (const text of ["", '{"size":', "null", " ".repeat(4096)]) {
+    using folder = temporaryFolder();
+    const { path, content, beside } = fileIn(folder.path);
+    const place = killWithinAppend(path);
+    fs.writeFileSync(place, text);
+    fs.writeFileSync(join(folder.path, temporaryName(path)), "unfinished");
+    open(path, "r").close();
+    assert.equal(beside().length, 2);
+    open(path).close();
+    assert.equal(content(), OLD);
+    assert.deepEqual(beside(), [], text);
+  }
+});
+
+test("an unfinished new file is removed by the next open that writes, and only by that", () => {
+  using folder = temporaryFolder();
+  const { path, beside } = fileIn(folder.path);
+  const name = temporaryName(path);
+  const journal = Journal.begin(path, 0o600)!;
+  journal.noteCreated(name, true);
+  fs.writeFileSync(join(folder.path, name), "unfinished");
+  // As long as the flush is alive, all is left alone.
+  open(path).close();
+  assert.equal(beside().length, 2);
+  journal.leave();
+  open(path, "r").close();
+  open(path, "c").close();
+  assert.equal(beside().length, 2);
+  open(path).close();
+  assert.deepEqual(beside(), []);
+});
+
+test("a journal cannot name a file that no flush created", () => {
+  using folder = temporaryFolder();
+  const { path } = fileIn(folder.path);
+  const victim = join(folder.path, "victim");
+  fs.writeFileSync(victim, OLD);
+  for (const name of ["victim", "../victim", victim, ".memmap-victim"]) {
+    const journal = Journal.begin(path, 0o600)!;
+    journal.noteCreated(name, false);
+    journal.leave();
+    open(path).close();
+    assert.equal(fs.readFileSync(victim, "latin1"), OLD);
+  }
+});
+
+test("what lies beside the file that a link leads to is finished", () => {
+  using folder = temporaryFolder();
+  using links = temporaryFolder();
+  const { path, content, beside, append } = fileIn(folder.path);
+  const link = join(links.path, "link");
+  fs.symlinkSync(path, link);
+  killWithinAppend(link);
+  append(ADDED[0]);
+  open(link).close();
+  assert.equal(content(), OLD + ADDED);
+  assert.deepEqual(beside(), []);
+});
+
+test("links and folders in a journal's place are neither followed nor removed", () => {
+  using folder = temporaryFolder();
+  const { path, content, append } = fileIn(folder.path);
+  const place = killWithinAppend(path);
+  append(ADDED[0]);
+  const elsewhere = join(folder.path, "elsewhere");
+  fs.renameSync(place, elsewhere);
+  for (
+    const plant of [
+      () => fs.symlinkSync(elsewhere, place),
+      () => fs.linkSync(elsewhere, place),
+      () => fs.mkdirSync(place),
+    ]
+  ) {
+    plant();
+    open(path).close();
+    {
+      using map = open(path);
+      map.insert(0, new Uint8Array(1));
+      map.flush();
+      map.insert(map.length, new Uint8Array(1));
+    }
+    assert.ok(fs.existsSync(place));
+    assert.ok(fs.existsSync(elsewhere));
+    fs.rmSync(place, { recursive: true });
+  }
+  assert.equal(content(), `\0\0\0${OLD}${ADDED[0]}\0\0\0`);
+});
+
+test(
+  "a file without a name any more can be opened where the system has one for it",
+  {
+    skip: fs.existsSync("/proc/self/fd") ? false : "there is no /proc here",
+  },
+  () => {
+    using folder = temporaryFolder();
+    const { path } = fileIn(folder.path);
+    const fd = fs.openSync(path, "r+");
+    fs.unlinkSync(path);
+    using map = open(`/proc/self/fd/${fd}`, "r");
+    assert.equal(map.length, OLD.length);
+    fs.closeSync(fd);
+  },
+);
+
+test(
+  "a journal of another user is not believed",
+  { skip: process.geteuid?.() !== 0 && "only root can give files away" },
+  () => {
+    using folder = temporaryFolder();
+    const { path, content, append } = fileIn(folder.path);
+    const place = killWithinAppend(path);
+    append(ADDED[0]);
+    fs.chownSync(place, 12345, 12345);
+    open(path).close();
+    assert.equal(content(), OLD + ADDED[0]);
+    assert.ok(fs.existsSync(place));
+  },
+);
