@@ -208,8 +208,8 @@ function beginAppend(
   const { file } = map;
   const path = realPathOf(file.path);
   if (path === undefined) return undefined;
-  // Whoever may read the file may read what is appended to it.
-  const journal = Journal.begin(path, file.permissions & 0o666 | 0o600);
+  // Readable by all if the file is; not by its group, which may be another's here.
+  const journal = Journal.begin(path, file.permissions & 0o004 | 0o600);
   if (journal === undefined) return undefined;
   try {
     file.checkUnchanged(); // a dead flush may have been finished just now
