@@ -84,9 +84,15 @@ export class Journal {
         recoverAt(path, O_RDWR);
         continue;
       }
-      // An open in another process may have come first, and taken it for dead.
-      if (tryLock(fd) && isLinked(fd, place)) return new Journal(fd, place);
-      fs.closeSync(fd);
+      const journal = new Journal(fd, place);
+      try {
+        // An open in another process may have come first, and taken it for dead.
+        if (tryLock(fd) && isLinked(fd, place)) return journal;
+      } catch (error) {
+        journal.abandon();
+        throw error;
+      }
+      journal.leave();
     }
     return undefined;
   }
@@ -358,13 +364,23 @@ function removeCreated(
   unlink(created);
 }
 
-/** Makes a journal say nothing, and removes it. */
+/** Removes a journal, and makes it say nothing: one of the two is enough. */
 function remove(fd: number, path: string): void {
-  system("ftruncate", path, () => fs.ftruncateSync(fd, 0));
+  let isSilent = true;
+  try {
+    system("ftruncate", path, () => fs.ftruncateSync(fd, 0));
+  } catch {
+    isSilent = false;
+  }
   try {
     unlink(path);
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
+  } catch {
+    // Once more: it must not outlive a failure that passes.
+    try {
+      unlink(path);
+    } catch (error) {
+      if (!isSilent) throw error;
+    }
   }
 }
 
