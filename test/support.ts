@@ -14,10 +14,10 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** Is this Deno? Otherwise it is Bun. */
 export const isDeno: boolean = "deno" in process.versions;
@@ -36,6 +36,26 @@ export function temporaryFolder(
     path,
     [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
   };
+}
+
+/** The command that runs a script in the runtime that runs the test. */
+export function commandOf(
+  script: URL,
+  args: readonly string[],
+  denoPermissions: readonly string[] = ["-A"],
+): string[] {
+  const flags = isDeno
+    ? [
+      "run",
+      "--quiet",
+      "--no-prompt",
+      "--v8-flags=--expose-gc",
+      "--config",
+      fileURLToPath(new URL("../deno.json", import.meta.url)),
+      ...denoPermissions,
+    ]
+    : [];
+  return [process.execPath, ...flags, fileURLToPath(script), ...args];
 }
 
 /** How a child process ended, and what it wrote. */
@@ -82,23 +102,9 @@ export function runChild(
       source.replace(/(?<=from |import |URL\()"(\.[^"]*)"/g, absolute),
     );
   }
-  const flags = isDeno
-    ? [
-      "run",
-      "--quiet",
-      "--no-prompt",
-      "--v8-flags=--expose-gc",
-      "--config",
-      fileURLToPath(new URL("../deno.json", import.meta.url)),
-      ...denoPermissions,
-    ]
-    : [];
   const [command, ...rest] = [
     ...under,
-    process.execPath,
-    ...flags,
-    script,
-    ...args,
+    ...commandOf(pathToFileURL(script), args, denoPermissions),
   ];
   const { status, signal, stdout, stderr, error } = spawnSync(command, rest, {
     encoding: "utf8",
@@ -169,4 +175,28 @@ export function randomFrom(seed: number): Random {
 /** A whole number from 0 to `limit`, exclusive. */
 export function below(random: Random, limit: number): number {
   return Math.floor(random() * limit);
+}
+
+/**
+ * Runs `work` for each item, as many at once as there are processors. After a
+ * failure nothing new is begun, and it is thrown when the rest has ended.
+ */
+export async function forEach<T>(
+  items: readonly T[],
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    try {
+      while (next < items.length) await work(items[next++]);
+    } catch (error) {
+      next = items.length;
+      throw error;
+    }
+  };
+  const workers = Math.min(availableParallelism(), 8);
+  const ends = await Promise.allSettled(
+    Array.from({ length: workers }, worker),
+  );
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
 }
