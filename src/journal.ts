@@ -210,7 +210,8 @@ function recoverAt(path: string, access: number, file?: MappedFile): void {
   try {
     if (access === O_RDWR) {
       // Locked before it is read: what was true before may not be any more.
-      if (tryLock(fd) && isLinked(fd, place)) finish(fd, place, path, file);
+      if (!tryLock(fd)) checkUnbegun(fd, place, file);
+      else if (isLinked(fd, place)) finish(fd, place, path, file);
       return;
     }
     const note = read(fd, place);
@@ -219,6 +220,24 @@ function recoverAt(path: string, access: number, file?: MappedFile): void {
   } finally {
     fs.closeSync(fd);
   }
+}
+
+/** Throws if an append is under way that somebody else, who has the lock, will finish. */
+function checkUnbegun(
+  fd: number,
+  place: string,
+  file: MappedFile | undefined,
+): void {
+  const note = file && read(fd, place);
+  if (note === undefined || "created" in note) return;
+  if (!isBegun(fd, place, note, file!)) return;
+  throw new SystemError(
+    "EBUSY",
+    -16,
+    "flock",
+    place,
+    "another process is appending to the file at this moment; open it again",
+  );
 }
 
 /** Finishes a dead flush, whose journal we hold the lock of, and ends that. */
@@ -269,8 +288,8 @@ function isBegun(
 
 /**
  * Are `count` bytes, which are at `offset` of the file, those that were meant? After
- * a power cut, whole blocks of them, up to the `end` of all, may be zeros: the size
- * came to the disk first.
+ * a power cut, blocks of them, up to the `end` of all, may be zeros, or end in zeros:
+ * the size came to the disk first.
  */
 function isBeginning(
   there: Buffer,
@@ -282,9 +301,13 @@ function isBeginning(
   for (let from = 0; from < count;) {
     const to = Math.min(from + BLOCK - (offset + from) % BLOCK, count);
     const block = there.subarray(from, to);
-    if (!block.equals(meant.subarray(from, to))) {
+    let at = 0;
+    while (at < block.length && block[at] === meant[from + at]) at++;
+    if (at < block.length) {
       const isWhole = (offset + to) % BLOCK === 0 || offset + to === end;
-      if (!isWhole || block.some((byte) => byte !== 0)) return false;
+      if (!isWhole || block.subarray(at).some((byte) => byte !== 0)) {
+        return false;
+      }
     }
     from = to;
   }

@@ -96,6 +96,7 @@ export interface LayoutEntry {
  * @throws {TypeError} if the path has a NUL byte, the mode is unknown, or `w+` has no `length`.
  * @throws {RangeError} if `length` is no whole number of bytes, or larger than the file in `r` or `c`.
  * @throws {SystemError} if the file cannot be opened, extended or mapped; nothing is left behind then.
+ * `EBUSY` in `r+` and `w+` while another process is appending to it by a flush.
  * @throws {UnsupportedError} if this runtime or system has no backend.
  */
 export function open(

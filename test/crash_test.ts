@@ -27,7 +27,7 @@ import {
 const CHILD = new URL("child_flush.ts", import.meta.url);
 const TIMEOUT = 600_000;
 /** How often a run is made again whose call did not have the number expected. */
-const MOST_TRIES = 10;
+const MOST_TRIES = 40;
 
 const isThorough = Boolean(process.env.MEMMAP_THOROUGH);
 const scenarios = SCENARIOS.filter(({ isSample }) => isThorough || isSample);

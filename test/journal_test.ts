@@ -3,6 +3,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
+import { libc } from "../ffi/libc.ts";
 import { open } from "../mod.ts";
 import { MappedFile } from "../src/file.ts";
 import { Journal, temporaryName } from "../src/journal.ts";
@@ -79,6 +80,21 @@ test("zeros where the power was cut before the bytes were on disk are filled in"
   fs.truncateSync(path, 1024 + 512);
   open(path).close();
   assert.equal(content(), OLD + added);
+});
+
+test("a file that another process is appending to is not opened for writing", () => {
+  using folder = temporaryFolder();
+  const { path, append } = fileIn(folder.path);
+  const place = killWithinAppend(path);
+  append(ADDED[0]);
+  const fd = fs.openSync(place, "r+");
+  const c = libc();
+  assert.equal(c.flock(fd, c.constants.LOCK_EX), 0);
+  assert.throws(() => open(path), { name: "SystemError", code: "EBUSY" });
+  open(path, "r").close();
+  fs.closeSync(fd);
+  using map = open(path);
+  assert.equal(map.length, OLD.length + ADDED.length);
 });
 
 test("bytes of somebody else are never touched, whatever a journal says", () => {
