@@ -20,7 +20,7 @@ import { createHash, randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { libc } from "../ffi/libc.ts";
-import { system, SystemError } from "./errors.ts";
+import { errnoError, system, SystemError } from "./errors.ts";
 import { MappedFile, openFile } from "./file.ts";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } =
@@ -87,7 +87,7 @@ export class Journal {
       const journal = new Journal(fd, place);
       try {
         // An open in another process may have come first, and taken it for dead.
-        if (tryLock(fd) && isLinked(fd, place)) return journal;
+        if (lockErrno(fd) === 0 && isLinked(fd, place)) return journal;
       } catch (error) {
         journal.abandon();
         throw error;
@@ -210,7 +210,8 @@ function recoverAt(path: string, access: number, file?: MappedFile): void {
   try {
     if (access === O_RDWR) {
       // Locked before it is read: what was true before may not be any more.
-      if (!tryLock(fd)) checkUnbegun(fd, place, file);
+      const refusal = lockErrno(fd);
+      if (refusal !== 0) checkUnbegun(fd, place, file, refusal);
       else if (isLinked(fd, place)) finish(fd, place, path, file);
       return;
     }
@@ -227,10 +228,14 @@ function checkUnbegun(
   fd: number,
   place: string,
   file: MappedFile | undefined,
+  errno: number,
 ): void {
   const note = file && read(fd, place);
   if (note === undefined || "created" in note) return;
   if (!isBegun(fd, place, note, file!)) return;
+  if (libc().errnoName(errno) !== "EAGAIN") {
+    throw errnoError(errno, "flock", place);
+  }
   throw new SystemError(
     "EBUSY",
     -16,
@@ -448,14 +453,15 @@ function openBeside(
   return undefined;
 }
 
-/** Locks a file for this process; false if another has, or locks are not to be had. */
-function tryLock(fd: number): boolean {
+/** Locks a file for this process: 0, `EAGAIN` if another has, or why there are no locks. */
+function lockErrno(fd: number): number {
   const c = libc();
   const { LOCK_EX, LOCK_NB } = c.constants;
   for (;;) {
     // Sound: a descriptor that we hold open; there is no memory involved.
-    if (c.flock(fd, LOCK_EX | LOCK_NB) === 0) return true;
-    if (c.errnoName(c.errno()) !== "EINTR") return false;
+    if (c.flock(fd, LOCK_EX | LOCK_NB) === 0) return 0;
+    const errno = c.errno();
+    if (c.errnoName(errno) !== "EINTR") return errno;
   }
 }
 
