@@ -95,6 +95,7 @@ const COMMON_ERRNO: Readonly<Record<number, string>> = {
 const LINUX_ERRNO: Readonly<Record<number, string>> = {
   ...COMMON_ERRNO,
   11: "EAGAIN",
+  37: "ENOLCK",
   38: "ENOSYS",
   61: "ENODATA",
   75: "EOVERFLOW",
@@ -109,6 +110,7 @@ const DARWIN_ERRNO: Readonly<Record<number, string>> = {
   45: "ENOTSUP",
   69: "EDQUOT",
   70: "ESTALE",
+  77: "ENOLCK",
   78: "ENOSYS",
   84: "EOVERFLOW",
   93: "ENOATTR",
