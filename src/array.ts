@@ -594,17 +594,11 @@ export class MemmapArray<T extends DType = DType>
     }
   }
 
-  /** Writes the element at byte `at` of the array; see {@linkcode #read}. */
+  /** Writes the element at byte `at` of the array. */
   #write(at: number, value: Element<T>): void {
-    this.#edit();
-    const { write } = this.#type;
+    const values = this.#edit();
     checkElement(this.#type, value);
-    try {
-      write(this.#values, at, value, this.#isLittle);
-    } catch (error) {
-      if (!this.#values.buffer.detached) throw error;
-      write(this.#look(), at, value, this.#isLittle);
-    }
+    this.#type.write(values, at, value, this.#isLittle);
   }
 
   /** The array's bytes, to be written. */
