@@ -31,7 +31,6 @@ export interface Constants {
   readonly SEEK_HOLE: number;
   readonly LOCK_EX: number;
   readonly LOCK_NB: number;
-  readonly LOCK_UN: number;
   /** Linux only, as the call that takes it. */
   readonly SYNC_FILE_RANGE_WRITE: number;
 }

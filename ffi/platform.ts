@@ -48,7 +48,6 @@ const LINUX: Constants = {
   SEEK_HOLE: 4,
   LOCK_EX: 2,
   LOCK_NB: 4,
-  LOCK_UN: 8,
   SYNC_FILE_RANGE_WRITE: 2,
 };
 

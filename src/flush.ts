@@ -20,7 +20,7 @@ import {
   openFile,
   statIfThere,
 } from "./file.ts";
-import { clearJournal, Journal, temporaryName } from "./journal.ts";
+import { clearJournal, Journal, realPathOf, temporaryName } from "./journal.ts";
 import {
   appendRun,
   layoutOf,
@@ -206,7 +206,7 @@ function beginAppend(
   added: number,
 ): Journal | undefined {
   const { file } = map;
-  const path = realPathOf(file.path);
+  const path = realPathOf(file);
   if (path === undefined) return undefined;
   // Readable by all if the file is; not by its group, which may be another's here.
   const journal = Journal.begin(path, file.permissions & 0o004 | 0o600);
@@ -227,15 +227,6 @@ function beginAppend(
   } catch (error) {
     journal.abandon();
     throw error;
-  }
-}
-
-/** Where the file at `path` really is, unless we may not look. */
-function realPathOf(path: string): string | undefined {
-  try {
-    return fs.realpathSync(path);
-  } catch {
-    return undefined;
   }
 }
 
@@ -314,7 +305,8 @@ function makeRoom(map: OpenMap, plan: Plan, changed: number): void {
 /**
  * in-place: bytes move inside the file. Not safe against a kill half-way.
  *
- * 1. Map anew where needed, as in extend.
+ * 1. Map anew where needed, as in extend. End a dead flush's journal: it speaks of
+ *    the bytes as they are now.
  * 2. Lengthen the file, with blocks reserved for all that will be written, holes
  *    among it, so that a full disk shows itself while every byte is where it was.
  *    A failure cuts it back.
@@ -340,8 +332,7 @@ function moveInPlace(
       .filter((offset) => offset !== undefined),
   );
   makeRoom(map, plan, changed);
-  const path = realPathOf(file.path);
-  if (path !== undefined) clearJournal(path);
+  clearJournal(file);
   file.checkUnchanged(); // a dead flush may have been finished just now
   const total = sum(moves) + sum(plan.floats);
   // Stopping half-way would leave a mixture: what onProgress throws must wait.

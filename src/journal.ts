@@ -86,12 +86,17 @@ export class Journal {
       }
       const journal = new Journal(fd, place);
       try {
-        // An open in another process may have come first, and taken it for dead.
-        if (lockErrno(fd) === 0 && isLinked(fd, place)) return journal;
+        const refusal = lockErrno(fd);
+        if (refusal === 0 && isLinked(fd, place)) return journal;
+        if (refusal !== 0 && libc().errnoName(refusal) !== "EAGAIN") {
+          journal.abandon(); // without locks nobody could tell a dead one
+          return undefined;
+        }
       } catch (error) {
         journal.abandon();
         throw error;
       }
+      // An open in another process came first, took it for dead, and removes it.
       journal.leave();
     }
     return undefined;
@@ -183,23 +188,29 @@ export function temporaryName(path: string): string {
  * append that was cut short does not count: `file.size` is as it was before.
  */
 export function recover(file: MappedFile, isWritable: boolean): void {
-  let path: string;
-  try {
-    path = system("realpath", file.path, () => fs.realpathSync(file.path));
-  } catch (error) {
-    // A file without a name any more has nothing beside it.
-    if (isRefusal(error) || (error as SystemError).code === "ENOENT") return;
-    throw error;
-  }
+  const path = realPathOf(file);
+  if (path === undefined) return;
   const place = journalOf(path);
   // Deno would prompt for what it does not allow.
   if (isWritable ? !mayUse(place) : !libc().mayUse(place, "read")) return;
   recoverAt(path, isWritable ? O_RDWR : O_RDONLY, file);
 }
 
-/** Ends the journal of a dead flush of the file at `path`, before bytes move in it. */
-export function clearJournal(path: string): void {
-  if (mayUse(journalOf(path))) recoverAt(path, O_RDWR);
+/** Ends the journal of a dead flush of `file`, before bytes move in it. */
+export function clearJournal(file: MappedFile): void {
+  const path = realPathOf(file);
+  if (path !== undefined && mayUse(journalOf(path))) recoverAt(path, O_RDWR);
+}
+
+/** Where a file really is; `undefined` if we may not look, or if it has no name any more. */
+export function realPathOf({ path }: MappedFile): string | undefined {
+  try {
+    return system("realpath", path, () => fs.realpathSync(path));
+  } catch (error) {
+    if (isRefusal(error)) return undefined;
+    if ((error as SystemError).code === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 /** Looks at the journal of the file at `path`, if there is one that we believe. */

@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { libc } from "../ffi/libc.ts";
+import { libc, provideLibc } from "../ffi/libc.ts";
 import { open } from "../mod.ts";
 import { MappedFile } from "../src/file.ts";
 import { Journal, temporaryName } from "../src/journal.ts";
@@ -95,6 +95,30 @@ test("a file that another process is appending to is not opened for writing", ()
   fs.closeSync(fd);
   using map = open(path);
   assert.equal(map.length, OLD.length + ADDED.length);
+});
+
+test("where there are no locks, nothing is left beside the file", () => {
+  using folder = temporaryFolder();
+  const { path, content, beside } = fileIn(folder.path);
+  const real = libc();
+  const ENOLCK = process.platform === "darwin" ? 77 : 37;
+  let isLocking = false;
+  provideLibc(() => ({
+    ...real,
+    flock: () => (isLocking = true, -1),
+    errno: () => isLocking ? (isLocking = false, ENOLCK) : real.errno(),
+  }));
+  try {
+    using map = open(path);
+    map.insert(0, new Uint8Array([65]));
+    map.flush({ strategy: "replace" });
+    map.insert(map.length, new Uint8Array([66]));
+    map.flush();
+    assert.deepEqual(beside(), []);
+  } finally {
+    provideLibc(() => real);
+  }
+  assert.equal(content(), `A${OLD}B`);
 });
 
 test("bytes of somebody else are never touched, whatever a journal says", () => {
