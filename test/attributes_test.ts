@@ -7,6 +7,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { type AttributeCalls, libc, provideLibc } from "../ffi/libc.ts";
+import { open } from "../mod.ts";
 import { copyAttributes } from "../src/attributes.ts";
 import { SystemError } from "../src/errors.ts";
 import { temporaryFolder } from "./support.ts";
@@ -490,3 +491,35 @@ test("copyAttributes() does nothing where the system has no attributes", () => {
   provideLibc(() => without);
   assert.equal(copyAttributes(-1, -1, "/new"), true);
 });
+
+test(
+  "a flush by replace keeps the file's attributes, and a save those of its target",
+  {
+    skip: SKIP_SMALL,
+  },
+  () => {
+    using folder = temporaryFolder(SMALL);
+    const [path, target] = ["file", "target"].map((name) => {
+      const path = join(folder.path, name);
+      fs.writeFileSync(path, name);
+      const fd = fs.openSync(path, "r+");
+      assert.ok(setAttribute(fd, "user.name", bytesOf(name)));
+      fs.closeSync(fd);
+      return path;
+    });
+    const nameOf = (path: string) => {
+      const fd = fs.openSync(path, "r");
+      const value = attributeOf(fd, "user.name");
+      fs.closeSync(fd);
+      return value === undefined ? undefined : String.fromCharCode(...value);
+    };
+    using map = open(path);
+    map.insert(0, bytesOf("new "));
+    assert.equal(map.flush().strategy, "replace");
+    assert.equal(fs.readFileSync(path, "latin1"), "new file");
+    assert.equal(nameOf(path), "file");
+    map.flush({ path: target });
+    assert.equal(fs.readFileSync(target, "latin1"), "new file");
+    assert.equal(nameOf(target), "target");
+  },
+);
