@@ -1,5 +1,5 @@
 /**
- * How many bytes loops over an array allocate for each element.
+ * How many bytes do loops over an array allocate for each element?
  *
  * The loops run in a process of their own, which says where each begins and ends.
  * V8 keeps a total of the bytes that it has allocated. JavaScriptCore does not; but
@@ -13,10 +13,14 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import v8 from "node:v8";
 import { type MemmapArray, open } from "../mod.ts";
-import { isDeno, remark, sparseFile, title } from "./support.ts";
+import { sparseFile } from "./suite/files.ts";
+import { ask, isDeno } from "./suite/program.ts";
+import type { Bench, Panel, Question } from "./suite/question.ts";
 
 const COUNT = 2 ** 20;
 const CALLS = 32;
@@ -25,33 +29,84 @@ const MARK = /^@(begin|end) (.*) (\S+)$/;
 /** JavaScriptCore's, before a collection. */
 const REQUEST = /bytes allocated this cycle: (\d+) exceed/;
 
-/** What each element costs in the loop that does allocate: known beforehand, roughly. */
+/** The loop that does allocate, as a check of the method. */
+const OBJECTS = "a new object for each";
+
+/** What each element costs there: known beforehand, roughly. */
 class Point {
   x = 0.5;
   y = 0;
 }
 
-if (import.meta.main) runLoops(process.argv[2]);
+const LOOPS: Record<string, (array: MemmapArray<"float64">) => unknown> = {
+  "get(i)": (array) => {
+    let sum = 0;
+    for (let i = 0; i < array.size; i++) sum += array.get(i);
+    return sum;
+  },
+  "set(i, v)": (array) => {
+    for (let i = 0; i < array.size; i++) array.set(i, i + 0.5);
+  },
+  "for…of": (array) => {
+    let sum = 0;
+    for (const x of array) sum += x;
+    return sum;
+  },
+  "apply(x => x + 1)": (array) => array.apply((x) => x + 1),
+  [OBJECTS]: (array) => {
+    for (let i = 0; i < array.size; i++) {
+      const point = new Point();
+      point.x = i + 0.5;
+      points[i % 64] = point;
+    }
+  },
+};
 
-/** Prints the bytes for each element, and as a check those of a loop that does allocate. */
-// deno-lint-ignore require-await
-export async function allocating(folder: string): Promise<void> {
-  const path = sparseFile(folder, "allocation", COUNT * 8);
-  title("Bytes allocated for each element of a big-endian float64 array");
-  for (const [what, bytes] of allocated(path)) {
-    remark(
-      what,
-      Number.isNaN(bytes) ? "unknown" : (bytes / COUNT / CALLS).toFixed(2),
-    );
+const points = new Array<Point>(64).fill(new Point());
+
+const PANEL: Panel = {
+  title: "a million big-endian doubles",
+  group: "Bytes allocated",
+  unit: "B",
+  per: "an element",
+  better: "less",
+  scale: "linear",
+  ways: Object.fromEntries(
+    Object.keys(LOOPS).map((
+      way,
+    ) => [way, way === OBJECTS ? "other" : "mapped"]),
+  ),
+  base: OBJECTS,
+};
+
+function fileIn(folder: string): string {
+  return join(folder, "doubles");
+}
+
+async function measure(bench: Bench): Promise<void> {
+  bench.write({ panel: PANEL });
+  const { worker, quick } = bench;
+  for (const [way, bytes] of allocated(fileIn(bench.folder), quick)) {
+    bench.write({
+      figure: { panel: PANEL.title, way, worker, samples: [bytes] },
+    });
   }
+  await Promise.resolve();
 }
 
 /** Runs the loops in a child, and reads what it allocated from what it writes. */
-function allocated(path: string): [what: string, bytes: number][] {
-  const script = new URL(import.meta.url).pathname;
+function allocated(path: string, quick: boolean): Map<string, number> {
+  const script = fileURLToPath(import.meta.url);
+  const calls = quick ? 2 : CALLS;
   const { stderr, status } = spawnSync(
     process.execPath,
-    isDeno ? ["run", "-A", script, path] : [script, path],
+    [
+      ...(isDeno ? ["run", "--allow-all"] : []),
+      script,
+      "--loops",
+      path,
+      String(calls),
+    ],
     {
       // One request for each collection, which are many if it goes on meanwhile.
       env: {
@@ -64,7 +119,7 @@ function allocated(path: string): [what: string, bytes: number][] {
     },
   );
   assert.equal(status, 0, stderr);
-  const found: [string, number][] = [];
+  const found = new Map<string, number>();
   let [begin, requested] = [0, 0];
   for (const line of stderr.split("\n")) {
     requested += Number(REQUEST.exec(line)?.[1] ?? 0);
@@ -73,44 +128,20 @@ function allocated(path: string): [what: string, bytes: number][] {
     const [, which, what, total] = mark;
     const bytes = isDeno ? Number(total) : requested;
     if (which === "begin") begin = bytes;
-    else found.push([what, bytes - begin]);
+    else found.set(what, (bytes - begin) / COUNT / calls);
   }
   return found;
 }
 
 /** The child's part. */
-function runLoops(path: string): void {
+function runLoops(path: string, calls: number): void {
   using map = open(path, "c");
   const array = map.slice().array("float64", { byteOrder: "big" });
-  const points = new Array<Point>(64).fill(new Point());
-  const loops: Record<string, (array: MemmapArray<"float64">) => unknown> = {
-    "a new object for each": (array) => {
-      for (let i = 0; i < array.size; i++) {
-        const point = new Point();
-        point.x = i + 0.5;
-        points[i % 64] = point;
-      }
-    },
-    "get(i)": (array) => {
-      let sum = 0;
-      for (let i = 0; i < array.size; i++) sum += array.get(i);
-      return sum;
-    },
-    "set(i, v)": (array) => {
-      for (let i = 0; i < array.size; i++) array.set(i, i + 0.5);
-    },
-    "for…of": (array) => {
-      let sum = 0;
-      for (const x of array) sum += x;
-      return sum;
-    },
-    "apply(x => x + 1)": (array) => array.apply((x) => x + 1),
-  };
-  for (const [what, loop] of Object.entries(loops)) {
+  for (const [what, loop] of Object.entries(LOOPS)) {
     // Code that is not compiled yet allocates.
     for (let call = 0; call < 20; call++) loop(array);
     mark("begin", what);
-    for (let call = 0; call < CALLS; call++) loop(array);
+    for (let call = 0; call < calls; call++) loop(array);
     mark("end", what);
   }
 }
@@ -125,4 +156,22 @@ function total(): number {
   const statistics: { total_allocated_bytes?: number } = v8
     .getHeapStatistics();
   return statistics.total_allocated_bytes ?? NaN;
+}
+
+export const question: Question = {
+  name: "allocation",
+  title: "How much garbage do loops over an array make?",
+  method:
+    "V8 says how much it has allocated; JavaScriptCore's log of collections says " +
+    "it to 8 MiB or so, a quarter of a byte an element. A loop that makes an object " +
+    "for each element shows that the method sees garbage.",
+  seconds: 6,
+  prepare: (folder) => void sparseFile(folder, "doubles", COUNT * 8),
+  measure,
+};
+
+if (import.meta.main) {
+  const [flag, path, calls] = process.argv.slice(2);
+  if (flag === "--loops") runLoops(path, Number(calls));
+  else await ask(question);
 }

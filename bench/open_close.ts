@@ -1,0 +1,179 @@
+/**
+ * What does it cost to open a file and to close it again?
+ *
+ * @module
+ */
+
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { type Mode, open, type OpenOptions } from "../mod.ts";
+import {
+  doubles,
+  MiB,
+  sizeName,
+  sparseFile,
+  TiB,
+  writeSynced,
+} from "./suite/files.ts";
+import { ask, bun } from "./suite/program.ts";
+import type { Bench, Panel, Question, Rival, Role } from "./suite/question.ts";
+import { inTurn, type Way } from "./suite/timing.ts";
+
+const SIZES = [MiB, TiB];
+/** How often a file is opened in a run. */
+const COUNT = 50;
+
+/** How the library opens a file; another row is another line here. */
+const OPENINGS: Record<string, [mode: Mode, options?: OpenOptions]> = {
+  'open, "r"': ["r"],
+  'open, "r+"': ["r+"],
+  'open, "c"': ["c"],
+};
+
+function panelOf(size: number): Panel {
+  const openings = Object.keys(OPENINGS).map((way): [string, Role] => [
+    way,
+    "mapped",
+  ]);
+  return {
+    title: size === TiB ? "1 TiB, sparse" : sizeName(size),
+    group: "Opened, 8 bytes of it read, closed",
+    unit: "ns",
+    per: "a file",
+    better: "less",
+    scale: "log",
+    ways: {
+      ...Object.fromEntries(openings),
+      "Bun.mmap": "other",
+      "Python mmap": "other",
+      "fs.openSync, readSync": "plain",
+      "Deno.openSync, readSync": "plain",
+      "Bun.file().slice()": "plain",
+      "fs.readFileSync": "plain",
+      "C, mmap": "limit",
+    },
+    base: "fs.openSync, readSync",
+  };
+}
+
+function fileOf(folder: string, size: number): string {
+  return join(folder, `file-${size}`);
+}
+
+function prepare(folder: string): void {
+  writeSynced(fileOf(folder, MiB), doubles(MiB));
+  sparseFile(folder, `file-${TiB}`, TiB);
+}
+
+function ways(path: string, size: number): Record<string, Way> {
+  const at = 4096;
+  const bytes = new Uint8Array(8);
+  const value = new Float64Array(bytes.buffer);
+  const each: Record<string, () => number | Promise<number>> = {};
+  for (const [way, [mode, options]] of Object.entries(OPENINGS)) {
+    // A private, writable terabyte is more than most systems promise.
+    if (mode === "c" && size > MiB) continue;
+    each[way] = () => {
+      using map = open(path, mode, options);
+      return new Float64Array(map.slice(at, at + 8).buffer)[0];
+    };
+  }
+  each["fs.openSync, readSync"] = () => {
+    const fd = fs.openSync(path, "r");
+    fs.readSync(fd, bytes, 0, 8, at);
+    fs.closeSync(fd);
+    return value[0];
+  };
+  if (bun === undefined) {
+    each["Deno.openSync, readSync"] = () => {
+      using file = Deno.openSync(path);
+      file.seekSync(at, Deno.SeekMode.Start);
+      file.readSync(bytes);
+      return value[0];
+    };
+  } else {
+    const { file, mmap } = bun;
+    each["Bun.file().slice()"] = async () =>
+      new Float64Array(
+        await file(path).slice(at, at + 8).arrayBuffer(),
+      )[0];
+    if (size === MiB) {
+      // Nothing closes it but the garbage collector: only a half of the work.
+      each["Bun.mmap"] = () => new Float64Array(mmap(path).buffer, at, 1)[0];
+    }
+  }
+  if (size === MiB) {
+    each["fs.readFileSync"] = () => fs.readFileSync(path).readDoubleLE(at);
+  }
+  return Object.fromEntries(
+    Object.entries(each).map(([way, once]): [string, Way] => [
+      way,
+      { run: () => repeated(once), count: COUNT },
+    ]),
+  );
+}
+
+function repeated(
+  once: () => number | Promise<number>,
+): number | Promise<number> {
+  let value = once();
+  if (value instanceof Promise) return repeatedLater(once);
+  for (let i = 1; i < COUNT; i++) value = once();
+  return value;
+}
+
+async function repeatedLater(
+  once: () => number | Promise<number>,
+): Promise<number> {
+  let value = NaN;
+  for (let i = 0; i < COUNT; i++) value = await once();
+  return value;
+}
+
+async function measure(bench: Bench): Promise<void> {
+  for (const size of SIZES) {
+    const panel = panelOf(size);
+    bench.write({ panel });
+    const absent = (way: string, why: string) => {
+      const { worker } = bench;
+      bench.write({ absence: { panel: panel.title, way, worker, why } });
+    };
+    if (size === TiB) {
+      absent('open, "c"', "the system does not promise so much memory");
+      absent("fs.readFileSync", "1 TiB is not read whole");
+      if (bun !== undefined) {
+        absent("Bun.mmap", "makes no ArrayBuffer of 1 TiB");
+      }
+    }
+    await inTurn(bench, panel, ways(fileOf(bench.folder, size), size), {
+      turns: 10,
+      time: 20,
+    });
+  }
+}
+
+function rivals(folder: string): Rival[] {
+  return SIZES.flatMap((size) => {
+    const panel = panelOf(size).title;
+    const args = ["open_close", fileOf(folder, size)];
+    return [
+      { panel, way: "C, mmap", worker: "C", args },
+      { panel, way: "Python mmap", worker: "Python", args },
+    ] satisfies Rival[];
+  });
+}
+
+export const question: Question = {
+  name: "open_close",
+  title: "What does it cost to open a file and to close it again?",
+  method:
+    "A file is opened, 8 bytes of it are read, and it is closed. Bun.mmap is not " +
+    "closed, but left to the garbage collector. A sparse file of 1 TiB shows " +
+    "whether the size matters.",
+  seconds: 5,
+  prepare,
+  measure,
+  rivals,
+};
+
+if (import.meta.main) await ask(question);

@@ -1,0 +1,28 @@
+/**
+ * All questions, in the order of the report.
+ *
+ * @module
+ */
+
+import { question as allocation } from "./allocation.ts";
+import { question as byteswap } from "./byteswap.ts";
+import { question as find } from "./find.ts";
+import { question as footprint } from "./footprint.ts";
+import { question as openClose } from "./open_close.ts";
+import { question as randomAccess } from "./random_access.ts";
+import { question as registry } from "./registry.ts";
+import { question as resizeFlush } from "./resize_flush.ts";
+import { question as sequential } from "./sequential.ts";
+import type { Question } from "./suite/question.ts";
+
+export const QUESTIONS: readonly Question[] = [
+  randomAccess,
+  sequential,
+  resizeFlush,
+  byteswap,
+  find,
+  registry,
+  openClose,
+  footprint,
+  allocation,
+];

@@ -1,0 +1,402 @@
+/**
+ * How long does it take to read a few bytes somewhere in a file?
+ *
+ * @module
+ */
+
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { type Memmap, open } from "../mod.ts";
+import {
+  askWhyNotCold,
+  doubles,
+  dropFromCache,
+  GiB,
+  MiB,
+  PAGE,
+  readWhole,
+  sizeName,
+  sparseFile,
+  writeSynced,
+  xorshift,
+} from "./suite/files.ts";
+import { ask, bun, isDeno } from "./suite/program.ts";
+import type { Bench, Panel, Question, Rival } from "./suite/question.ts";
+import { inTurn, type Loop, loop, type Way } from "./suite/timing.ts";
+
+/** Bytes of a record: what one read wants. */
+const RECORDS = [1, 8, 4096];
+/** Reads of a whole file are shared by so many reads of a record. */
+const READS_OF_WHOLE = 1000;
+/** Runs of slow ways read so many records, fast ones as many as there are offsets. */
+const SLOW = 5000;
+const COLD = 100;
+const LARGEST_WITH_DATA = 256 * MiB;
+
+function sizes(quick: boolean): number[] {
+  return quick ? [MiB, 16 * MiB] : [MiB, 256 * MiB, 4 * GiB];
+}
+
+function fileOf(folder: string, size: number): string {
+  return join(folder, `doubles-${size}`);
+}
+
+/** The numbers of the records to read, as 32-bit integers. */
+function offsetsOf(folder: string, size: number, record: number): string {
+  return join(folder, `records-${size}-${record}`);
+}
+
+/** Which pages are read: any of a file full of data, some of one that is sparse. */
+function pagesOf(size: number, quick: boolean): Float64Array {
+  const random = xorshift();
+  const count = quick ? 20_000 : size > LARGEST_WITH_DATA ? 20_000 : 500_000;
+  return new Float64Array(count).map(() => Math.floor(random() * size / PAGE));
+}
+
+function prepare(folder: string, quick: boolean): void {
+  for (const size of sizes(quick)) {
+    const pages = pagesOf(size, quick);
+    if (size <= LARGEST_WITH_DATA) {
+      writeSynced(fileOf(folder, size), doubles(size));
+    } else {
+      writePages(sparseFile(folder, `doubles-${size}`, size), pages);
+    }
+    for (const record of RECORDS) {
+      const random = xorshift(record);
+      const places = PAGE / record;
+      const numbers = Uint32Array.from(
+        pages,
+        (page) => page * places + Math.floor(random() * places),
+      );
+      fs.writeFileSync(offsetsOf(folder, size, record), numbers);
+    }
+  }
+}
+
+/** Data where it is read, so that a sparse file is read from the disk there. */
+function writePages(path: string, pages: Float64Array): void {
+  const page = doubles(PAGE);
+  const fd = fs.openSync(path, "r+");
+  for (const number of pages.toSorted()) {
+    fs.writeSync(fd, page, 0, PAGE, number * PAGE);
+  }
+  fs.fsyncSync(fd);
+  fs.closeSync(fd);
+}
+
+function panel(size: number, record: number, isCold: boolean): Panel {
+  const bytes = record === 1 ? "1 byte" : `${record} bytes`;
+  return {
+    title: `${bytes} of ${sizeName(size)}, ${isCold ? "cold" : "warm"}`,
+    group: isCold
+      ? "Cold: the file is on the disk only"
+      : "Warm: the file is in the page cache",
+    unit: "ns",
+    per: "a read",
+    better: "less",
+    scale: "log",
+    ways: isCold
+      ? {
+        "slice view": "mapped",
+        'slice view, advise("random")': "mapped",
+        "fs.readSync": "plain",
+        "Deno.FsFile seek, read": "plain",
+        "Bun.file().slice()": "plain",
+        [WHOLE]: "plain",
+      }
+      : {
+        "slice view": "mapped",
+        "MemmapArray.get": "mapped",
+        "Bun.mmap": "other",
+        "C, mmap": "other",
+        "Python mmap": "other",
+        "numpy.memmap": "other",
+        "fs.readSync": "plain",
+        "Deno.FsFile seek, read": "plain",
+        "Bun.file().slice()": "plain",
+        [WHOLE]: "plain",
+        "heap memory": "limit",
+      },
+    base: "fs.readSync",
+  };
+}
+
+const WHOLE = `whole file, for ${READS_OF_WHOLE} reads`;
+
+/** What the loops use. */
+interface Given extends Record<string, unknown> {
+  at: Uint32Array;
+  values: unknown;
+  step: number;
+  bytes?: Uint8Array;
+  read?: (at: number) => void;
+}
+
+/**
+ * A loop that reads records: `load` makes record `at[i]` available from `place`
+ * on, `value` is one of its elements. Of 4096 bytes all are added up.
+ */
+function reading(
+  record: number,
+  load: string,
+  value = (place: string) => `values[${place}]`,
+): Loop<Given> {
+  const consume = record > 8
+    ? `for (let j = 0; j < ${record / 8}; j++) sum += ${value("place + j")};`
+    : `sum += ${value("place")};`;
+  return loop(["at", "values", "step", "read"], load + consume);
+}
+
+const DIRECT = "const place = at[i] * step;";
+const READ = "read(at[i]); const place = 0;";
+
+/** One panel: one size of file, and of record. */
+class RandomAccess implements Disposable {
+  readonly #record: number;
+  readonly #path: string;
+  readonly #at: Uint32Array;
+  readonly #map: Memmap;
+  readonly #fd: number;
+  readonly #file: Deno.FsFile | undefined;
+
+  constructor(bench: Bench, size: number, record: number) {
+    this.#record = record;
+    this.#path = fileOf(bench.folder, size);
+    const numbers = readWhole(offsetsOf(bench.folder, size, record));
+    this.#at = new Uint32Array(numbers.buffer);
+    this.#map = open(this.#path, "r");
+    this.#fd = fs.openSync(this.#path, "r");
+    this.#file = isDeno ? Deno.openSync(this.#path) : undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.#map.close();
+    fs.closeSync(this.#fd);
+    this.#file?.close();
+  }
+
+  /** Everything that memory-resident files can be read with. */
+  warm(): Record<string, Way> {
+    const slice = this.#map.slice();
+    const array = slice.array(this.#record === 1 ? "uint8" : "float64");
+    const { buffer } = slice;
+    const ways: Record<string, Way> = {
+      "slice view": this.#fast(this.#typed(buffer)),
+      "MemmapArray.get": this.#fast(array, (place) => `values.get(${place})`),
+      ...this.#plain(SLOW),
+    };
+    if (bun !== undefined) {
+      const { buffer } = bun.mmap(this.#path);
+      ways["Bun.mmap"] = this.#fast(this.#typed(buffer));
+    }
+    if (this.#map.length <= LARGEST_WITH_DATA) {
+      const { buffer } = readWhole(this.#path);
+      ways["heap memory"] = this.#fast(this.#typed(buffer));
+      ways[WHOLE] = this.#whole();
+    }
+    return ways;
+  }
+
+  /** What can begin with an empty page cache, and does. */
+  cold(): Record<string, Way> {
+    const values = this.#typed(this.#map.slice().buffer);
+    const advised = (advice: "normal" | "random") => () => {
+      this.#map.advise("dontneed");
+      this.#map.advise(advice);
+      dropFromCache(this.#fd);
+    };
+    const given = { at: this.#at, values, step: this.#step };
+    const view = reading(this.#record, DIRECT);
+    const ways: Record<string, Way> = {
+      "slice view": {
+        ...this.#onward((from, to) => view(given, from, to), COLD),
+        before: advised("normal"),
+      },
+      'slice view, advise("random")': {
+        ...this.#onward((from, to) => view(given, from, to), COLD),
+        before: advised("random"),
+      },
+      ...this.#plain(COLD),
+    };
+    if (this.#map.length <= LARGEST_WITH_DATA) ways[WHOLE] = this.#whole();
+    for (const way of Object.values(ways)) way.before ??= advised("normal");
+    return ways;
+  }
+
+  get #step(): number {
+    return this.#record > 8 ? this.#record / 8 : 1;
+  }
+
+  #typed(buffer: ArrayBufferLike): Uint8Array | Float64Array {
+    return this.#record === 1
+      ? new Uint8Array(buffer)
+      : new Float64Array(buffer);
+  }
+
+  /** All records, straight from memory. */
+  #fast(values: unknown, value?: (place: string) => string): Way {
+    const sum = reading(this.#record, DIRECT, value);
+    const given = { at: this.#at, values, step: this.#step };
+    return this.#onward(
+      (from, to) => sum(given, from, to),
+      this.#record > 8 ? Math.min(this.#at.length, 50_000) : this.#at.length,
+    );
+  }
+
+  /** The ways of plain file I/O, one call for each record. */
+  #plain(count: number): Record<string, Way> {
+    const record = this.#record;
+    const bytes = new Uint8Array(record);
+    const given = { at: this.#at, values: this.#typed(bytes.buffer), step: 0 };
+    const bySync = reading(record, READ);
+    const readSync = (at: number) => {
+      fs.readSync(this.#fd, bytes, 0, record, at * record);
+    };
+    const ways: Record<string, Way> = {
+      "fs.readSync": this.#onward(
+        (from, to) => bySync({ ...given, read: readSync }, from, to),
+        count,
+      ),
+    };
+    if (bun === undefined) {
+      const file = this.#file!;
+      const byFile = reading(record, READ);
+      const read = (at: number) => {
+        file.seekSync(at * record, Deno.SeekMode.Start);
+        file.readSync(bytes);
+      };
+      ways["Deno.FsFile seek, read"] = this.#onward(
+        (from, to) => byFile({ ...given, read }, from, to),
+        count,
+      );
+    } else {
+      const file = bun.file(this.#path);
+      const add = reading(record, "const place = 0;");
+      ways["Bun.file().slice()"] = this.#onward(
+        async (from, to) => {
+          let sum = 0;
+          for (let i = from; i < to; i++) {
+            const begin = this.#at[i] * record;
+            const values = this.#typed(
+              await file.slice(begin, begin + record).arrayBuffer(),
+            );
+            sum += add({ ...given, values }, 0, 1);
+          }
+          return sum;
+        },
+        Math.min(count, 500),
+      );
+    }
+    return ways;
+  }
+
+  #whole(): Way {
+    const sum = reading(this.#record, DIRECT);
+    return this.#onward((from, to) => {
+      const { buffer } = readWhole(this.#path);
+      const values = this.#typed(buffer);
+      return sum({ at: this.#at, values, step: this.#step }, from, to);
+    }, READS_OF_WHOLE);
+  }
+
+  /**
+   * The first run reads the first records, the same ones in every way, for their
+   * sum to be compared; each later one reads on from where the last one ended.
+   */
+  #onward(
+    read: (from: number, to: number) => number | Promise<number>,
+    count: number,
+  ): Way {
+    let isFirst = true;
+    let next = 0;
+    const run = () => {
+      if (isFirst) {
+        isFirst = false;
+        return read(0, COLD);
+      }
+      if (next + count > this.#at.length) next = 0;
+      const from = next;
+      next += count;
+      return read(from, next);
+    };
+    return { run, count };
+  }
+}
+
+async function measure(bench: Bench): Promise<void> {
+  for (const size of sizes(bench.quick)) {
+    const whyNot = await askWhyNotCold(fileOf(bench.folder, size));
+    for (const record of RECORDS) {
+      for (const isCold of [false, true]) {
+        const about = panel(size, record, isCold);
+        bench.write({ panel: about });
+        if (isCold && whyNot !== undefined) {
+          absent(bench, about, Object.keys(about.ways), whyNot);
+          continue;
+        }
+        using access = new RandomAccess(bench, size, record);
+        const ways = isCold ? access.cold() : access.warm();
+        await inTurn(
+          bench,
+          about,
+          ways,
+          isCold ? { samples: 1, time: 0 } : { time: 20 },
+        );
+        if (size > LARGEST_WITH_DATA) {
+          const why = `${sizeName(size)} are not read whole`;
+          absent(bench, about, [WHOLE], why);
+          if (!isCold) absent(bench, about, ["heap memory"], why);
+        }
+      }
+    }
+  }
+}
+
+function absent(bench: Bench, about: Panel, ways: string[], why: string): void {
+  for (const way of ways) {
+    bench.write({
+      absence: { panel: about.title, way, worker: bench.worker, why },
+    });
+  }
+}
+
+function rivals(folder: string, quick: boolean): Rival[] {
+  return sizes(quick).flatMap((size) => {
+    const { title } = panel(size, 8, false);
+    const args = ["random_access", fileOf(folder, size)];
+    args.push(offsetsOf(folder, size, 8));
+    return [
+      { panel: title, way: "C, mmap", worker: "C", args },
+      {
+        panel: title,
+        way: "Python mmap",
+        worker: "Python",
+        args: [...args, "mmap"],
+      },
+      {
+        panel: title,
+        way: "numpy.memmap",
+        worker: "Python",
+        needs: "numpy",
+        args: [...args, "numpy"],
+      },
+    ] satisfies Rival[];
+  });
+}
+
+export const question: Question = {
+  name: "random_access",
+  title: "How long does it take to read a few bytes somewhere in a file?",
+  method:
+    "Records at random places, each read and added up; every run of a way goes on " +
+    "where its last one ended. The file of 4 GiB is sparse, with data in the " +
+    "20,000 pages that are read. A read of the whole file is shared by 1000 reads. " +
+    "Cold means that the file was taken out of the page cache before every run of " +
+    "100 reads.",
+  seconds: 40,
+  prepare,
+  measure,
+  rivals,
+};
+
+if (import.meta.main) await ask(question);

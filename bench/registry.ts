@@ -1,0 +1,197 @@
+/**
+ * How does the cost of a slice grow with the number of slices?
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { type Memmap, type MemmapSlice, open } from "../mod.ts";
+import { shuffled, sparseFile } from "./suite/files.ts";
+import { ask, collectGarbage } from "./suite/program.ts";
+import type { Bench, Panel, Question } from "./suite/question.ts";
+
+/** Bytes of a slice. */
+const SIZE = 64;
+/** How many slices are replaced in a sample. */
+const REPLACED = 500;
+const WARM_UP = 10_000;
+
+function counts(quick: boolean): number[] {
+  return quick ? [100, 1000, 10_000] : [1000, 10_000, 100_000, 1_000_000];
+}
+
+const SLICES = "Memmap.slice";
+const SORTED = "sorted array, splice";
+
+function panelOf(title: string): Panel {
+  return {
+    title,
+    group: "Time against the number of slices",
+    unit: "ns",
+    per: "a slice",
+    better: "less",
+    scale: "log",
+    ways: { [SLICES]: "mapped", [SORTED]: "other" },
+    base: SORTED,
+    x: "slices registered",
+  };
+}
+
+const FILLING = panelOf("Registering all of them, in random order");
+const REPLACING = panelOf("Deleting one of them and registering it again");
+
+function fileOf(folder: string, count: number): string {
+  return join(folder, `slices-${count}`);
+}
+
+/** What one would write without a registry: sorted offsets, searched by halving. */
+class SortedOffsets {
+  readonly #begins: number[] = [];
+
+  add(begin: number): void {
+    const at = this.#placeOf(begin);
+    assert(this.#begins[at] !== begin);
+    this.#begins.splice(at, 0, begin);
+  }
+
+  delete(begin: number): void {
+    const at = this.#placeOf(begin);
+    assert(this.#begins[at] === begin);
+    this.#begins.splice(at, 1);
+  }
+
+  get length(): number {
+    return this.#begins.length;
+  }
+
+  #placeOf(begin: number): number {
+    let [low, high] = [0, this.#begins.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#begins[middle] < begin) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** Nanoseconds that `work` took, for each of `count`. */
+function timed(count: number, work: () => void): number {
+  const start = performance.now();
+  work();
+  return (performance.now() - start) * 1e6 / count;
+}
+
+/** The times of one count of slices, by panel and way. */
+type Times = Record<"filling" | "replacing", number[]>;
+
+function timesOfSlices(map: Memmap, order: Uint32Array): Times {
+  const slices = new Array<MemmapSlice>(order.length);
+  const register = (i: number) => {
+    slices[i] = map.slice(i * SIZE, (i + 1) * SIZE);
+  };
+  const filling = timed(order.length, () => {
+    for (const i of order) register(i);
+  });
+  assert.throws(() => map.slice(SIZE / 2, SIZE + 1), { name: "OverlapError" });
+  const replacing = samplesOf(order, (i) => {
+    slices[i].delete();
+    register(i);
+  });
+  assert.equal(map.slices.length, order.length);
+  return { filling: [filling], replacing };
+}
+
+function timesOfSorted(order: Uint32Array): Times {
+  const sorted = new SortedOffsets();
+  const filling: number[] = [];
+  // Quadratic: a million would take minutes.
+  if (order.length <= 100_000) {
+    filling.push(timed(order.length, () => {
+      for (const i of order) sorted.add(i * SIZE);
+    }));
+  } else {
+    for (let i = 0; i < order.length; i++) sorted.add(i * SIZE);
+  }
+  const replacing = samplesOf(order, (i) => {
+    sorted.delete(i * SIZE);
+    sorted.add(i * SIZE);
+  });
+  assert.equal(sorted.length, order.length);
+  return { filling, replacing };
+}
+
+function samplesOf(
+  order: Uint32Array,
+  replace: (i: number) => void,
+): number[] {
+  const samples: number[] = [];
+  const count = Math.min(REPLACED, order.length);
+  for (let sample = 0; sample < 8; sample++) {
+    samples.push(timed(count, () => {
+      for (let k = 0; k < count; k++) {
+        replace(order[(sample * count + k) % order.length]);
+      }
+    }));
+  }
+  return samples;
+}
+
+async function measure(bench: Bench): Promise<void> {
+  bench.write({ panel: FILLING });
+  bench.write({ panel: REPLACING });
+  // Compiled code is what is measured: the first slices of all do not count.
+  for (let call = 0; call < 3; call++) timesOf(bench, WARM_UP);
+  const largest = Math.max(...counts(bench.quick));
+  for (const count of counts(bench.quick)) {
+    const repeats = Math.min(20, largest / count);
+    for (let repeat = 0; repeat < repeats; repeat++) {
+      const times = timesOf(bench, count);
+      for (const [way, { filling, replacing }] of Object.entries(times)) {
+        write(bench, FILLING, way, count, filling);
+        write(bench, REPLACING, way, count, replacing);
+      }
+    }
+  }
+  await Promise.resolve();
+}
+
+function timesOf(bench: Bench, count: number): Record<string, Times> {
+  const order = shuffled(count);
+  collectGarbage();
+  using map = open(fileOf(bench.folder, count), "c");
+  return {
+    [SLICES]: timesOfSlices(map, order),
+    [SORTED]: timesOfSorted(order),
+  };
+}
+
+function write(
+  { worker, write }: Bench,
+  { title }: Panel,
+  way: string,
+  x: number,
+  samples: number[],
+): void {
+  if (samples.length === 0) return;
+  write({ figure: { panel: title, way, worker, samples, x } });
+}
+
+export const question: Question = {
+  name: "registry",
+  title: "How does the cost of a slice grow with the number of slices?",
+  method:
+    "Slices of 64 bytes, side by side. Beside them, an array of offsets that is " +
+    "kept sorted with a binary search and Array.splice: what one would write " +
+    "without a registry.",
+  seconds: 12,
+  prepare(folder, quick) {
+    for (const count of [WARM_UP, ...counts(quick)]) {
+      sparseFile(folder, `slices-${count}`, count * SIZE);
+    }
+  },
+  measure,
+};
+
+if (import.meta.main) await ask(question);

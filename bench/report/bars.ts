@@ -1,0 +1,259 @@
+/**
+ * A panel as bars: a name for each way, and below it a bar for each worker, with
+ * the quartiles as a line and the ratio to the base behind it. Limits are lines
+ * from top to bottom.
+ *
+ * @module
+ */
+
+import type { TopLevelSpec } from "vega-lite";
+import type { Panel, Worker } from "../suite/question.ts";
+import { type Answers, spreadOf, timesBetter } from "../suite/results.ts";
+import { figureIn, times } from "./format.ts";
+import { COLOURS, CONFIG } from "./picture.ts";
+
+const WIDTH = 352;
+/** Left of the figures, which stand behind the longest bar, too. */
+const BARS = 232;
+const NAME_HEIGHT = 17;
+const BAR_HEIGHT = 11;
+const BAR_GAP = 3;
+const WAY_GAP = 8;
+const WORKERS: readonly Worker[] = ["Deno", "Bun", "Python", "C"];
+
+interface Bar {
+  top: number;
+  bottom: number;
+  middle: number;
+  low: number;
+  mid: number;
+  high: number;
+  /** Behind what the figure stands. */
+  end: number;
+  figure: string;
+  colour: string;
+  opacity: number;
+}
+
+interface Name {
+  y: number;
+  way: string;
+  weight: "bold" | "normal";
+}
+
+interface Limit {
+  mid: number;
+  colour: string;
+}
+
+/** What is drawn, in pixels from the top. */
+interface Layout {
+  bars: Bar[];
+  names: Name[];
+  limits: Limit[];
+  height: number;
+}
+
+function layOut(answers: Answers, panel: Panel): Layout {
+  const layout: Layout = { bars: [], names: [], limits: [], height: 0 };
+  let y = 2;
+  for (const [way, role] of Object.entries(panel.ways)) {
+    const spreads = WORKERS.flatMap((worker) => {
+      const spread = spreadOf(answers, panel.title, way, worker);
+      return spread === undefined ? [] : [{ worker, spread }];
+    });
+    if (spreads.length === 0) continue;
+    if (role === "limit") {
+      for (const { worker, spread: [, mid] } of spreads) {
+        layout.limits.push({ mid, colour: COLOURS[worker] });
+      }
+      continue;
+    }
+    const weight = role === "mapped" ? "bold" : "normal";
+    layout.names.push({ y: y + NAME_HEIGHT / 2, way, weight });
+    y += NAME_HEIGHT;
+    for (const { worker, spread: [low, mid, high] } of spreads) {
+      const ratio = ratioOf(answers, panel, way, worker, mid);
+      const figure = figureIn(panel.unit, mid);
+      layout.bars.push({
+        top: y,
+        bottom: y + BAR_HEIGHT,
+        middle: y + BAR_HEIGHT / 2,
+        low,
+        mid,
+        high,
+        end: Math.max(mid, high),
+        figure: ratio === undefined ? figure : `${ratio}  ${figure}`,
+        colour: COLOURS[worker],
+        opacity: role === "mapped" ? 1 : 0.5,
+      });
+      y += BAR_HEIGHT + BAR_GAP;
+    }
+    y += WAY_GAP;
+  }
+  layout.height = y;
+  return layout;
+}
+
+function ratioOf(
+  answers: Answers,
+  panel: Panel,
+  way: string,
+  worker: Worker,
+  mid: number,
+): string | undefined {
+  if (way === panel.base) return undefined;
+  const base = spreadOf(answers, panel.title, panel.base, worker)?.[1];
+  if (base === undefined || !(base > 0) || !(mid > 0)) return undefined;
+  return times(timesBetter(panel, mid, base));
+}
+
+/** The axis: from where to where, and what is written where. */
+function axisOf({ scale, unit }: Panel, { bars, limits }: Layout) {
+  const all = [...bars.flatMap(({ low, mid, high }) => [low, mid, high])];
+  all.push(...limits.map(({ mid }) => mid));
+  const most = Math.max(...all);
+  if (scale === "linear" || Math.min(...all) <= 0) {
+    const step = roundStep(most / 3, unit);
+    const values = [0, 1, 2, 3, 4].map((i) => i * step)
+      .filter((value) => value <= most);
+    return { type: "linear" as const, domain: [0, most || 1], values };
+  }
+  const least = Math.min(...all);
+  const domain = [least / (most / least) ** 0.08 / 1.2, most];
+  const values = powers(domain[0], domain[1]);
+  return { type: "log" as const, domain, values };
+}
+
+/** Powers of ten in a range, of which labels have room; with too few, halves of them. */
+function powers(low: number, high: number): number[] {
+  const decades = Math.log10(high / low);
+  const every = Math.ceil(decades / 4);
+  const factors = decades < 1.2 ? [1, 2, 5] : [1];
+  const values = [];
+  for (
+    let power = Math.floor(Math.log10(low));
+    power <= Math.log10(high);
+    power++
+  ) {
+    if (power % every !== 0) continue;
+    for (const factor of factors) {
+      const value = Number(`${factor}e${power}`);
+      if (value >= low && value <= high) values.push(value);
+    }
+  }
+  return values;
+}
+
+/** The next round number, in the units of bytes too. */
+function roundStep(step: number, unit: Panel["unit"]): number {
+  const base = unit === "B"
+    ? 1024 ** Math.max(0, Math.floor(Math.log2(step) / 10))
+    : 1;
+  const power = 10 ** Math.floor(Math.log10(step / base));
+  const factor = [1, 2, 5, 10].find((factor) => factor * power * base >= step);
+  return (factor ?? 10) * power * base;
+}
+
+/** The chart of a panel. */
+export function barChart(answers: Answers, panel: Panel): TopLevelSpec {
+  const layout = layOut(answers, panel);
+  const { type, domain, values } = axisOf(panel, layout);
+  const labels = Object.fromEntries(
+    values.map((value) => [value, figureIn(panel.unit, value)]),
+  );
+  const x = {
+    field: "mid",
+    type: "quantitative" as const,
+    scale: { type, domain, range: [0, BARS], nice: false },
+    axis: {
+      values,
+      labelExpr: `(${JSON.stringify(labels)})[toString(datum.value)]`,
+      labelFlush: 10,
+      title: null,
+    },
+  };
+  const pixels = (field: string) => ({
+    field,
+    type: "quantitative" as const,
+    scale: null,
+    axis: null,
+  });
+  const colour = (field = "colour") => ({
+    field,
+    type: "nominal" as const,
+    scale: null,
+  });
+  return {
+    config: CONFIG,
+    width: WIDTH,
+    height: layout.height,
+    padding: { left: 2, right: 2, top: 2, bottom: 2 },
+    layer: [
+      {
+        data: { values: layout.bars },
+        mark: { type: "rect", cornerRadiusEnd: 2, clip: true },
+        encoding: {
+          x,
+          x2: { datum: domain[0] },
+          y: pixels("top"),
+          y2: { field: "bottom" },
+          fill: colour(),
+          opacity: {
+            field: "opacity",
+            type: "quantitative",
+            scale: null,
+            legend: null,
+          },
+        },
+      },
+      {
+        data: { values: layout.limits },
+        mark: { type: "rule", strokeDash: [4, 3], strokeWidth: 1.5 },
+        encoding: { x, stroke: colour() },
+      },
+      {
+        data: { values: layout.bars },
+        mark: { type: "rule", strokeWidth: 1.25 },
+        encoding: {
+          x: { ...x, field: "low" },
+          x2: { field: "high" },
+          y: pixels("middle"),
+          stroke: { value: COLOURS.ink },
+        },
+      },
+      {
+        data: { values: layout.bars },
+        mark: {
+          type: "text",
+          align: "left",
+          baseline: "middle",
+          dx: 6,
+          fontSize: 11,
+          color: COLOURS.ink,
+        },
+        encoding: {
+          x: { ...x, field: "end" },
+          y: pixels("middle"),
+          text: { field: "figure" },
+        },
+      },
+      {
+        data: { values: layout.names },
+        mark: {
+          type: "text",
+          align: "left",
+          baseline: "middle",
+          fontSize: 11.5,
+          color: COLOURS.ink,
+          fontWeight: { expr: "datum.weight" },
+        },
+        encoding: {
+          x: { value: 0 },
+          y: pixels("y"),
+          text: { field: "way" },
+        },
+      },
+    ],
+  } as TopLevelSpec;
+}

@@ -1,0 +1,267 @@
+/**
+ * One picture of the whole: how many times as fast mapping is as plain file I/O.
+ *
+ * @module
+ */
+
+import type { TopLevelSpec } from "vega-lite";
+import { machineInWords } from "../suite/machine.ts";
+import { type Results, spreadOf, timesBetter } from "../suite/results.ts";
+import { dayOf, times } from "./format.ts";
+import { COLOURS, CONFIG } from "./picture.ts";
+
+/** A comparison: the panel's title begins so in quick and in full runs. */
+interface Row {
+  says: string;
+  question: string;
+  panel: RegExp;
+  own: string;
+}
+
+const RANDOM = "random_access";
+const LARGE = "(256|16) MiB";
+
+const ROWS: readonly Row[] = [
+  {
+    says: "read 8 bytes anywhere",
+    question: RANDOM,
+    panel: RegExp(`^8 bytes of ${LARGE}, warm`),
+    own: "slice view",
+  },
+  {
+    says: "the same, file not in memory",
+    question: RANDOM,
+    panel: RegExp(`^8 bytes of ${LARGE}, cold`),
+    own: 'slice view, advise("random")',
+  },
+  {
+    says: "read 4096 bytes anywhere",
+    question: RANDOM,
+    panel: RegExp(`^4096 bytes of ${LARGE}, warm`),
+    own: "slice view",
+  },
+  {
+    says: "search the whole file",
+    question: "find",
+    panel: /^find in random bytes/,
+    own: "Memmap.find",
+  },
+  {
+    says: "swap the bytes of doubles",
+    question: "byteswap",
+    panel: /^all, 64-bit/,
+    own: "MemmapArray.copyTo",
+  },
+  {
+    says: "add up the whole file",
+    question: "sequential",
+    panel: /, warm, with open and close/,
+    own: "slice view",
+  },
+  {
+    says: "the same, file not in memory",
+    question: "sequential",
+    panel: /, cold, with open and close/,
+    own: "slice view",
+  },
+  {
+    says: "insert in the middle, durably",
+    question: "resize_flush",
+    panel: /^in the middle of (256|4) MiB, durable/,
+    own: "flush, auto",
+  },
+  {
+    says: "append, durably",
+    question: "resize_flush",
+    panel: /^at the end of (64|4) MiB, durable/,
+    own: "flush, auto",
+  },
+  {
+    says: "open, read 8 bytes, close",
+    question: "open_close",
+    panel: /^1 MiB/,
+    own: 'open, "r"',
+  },
+];
+
+const ROW = 40;
+const BAR = 12;
+
+interface Bar {
+  name: string;
+  ratio: number;
+  top: number;
+  bottom: number;
+  middle: number;
+  colour: string;
+  text: string;
+}
+
+/** The chart; undefined if none of its questions was asked. */
+export function summaryChart(results: Results): TopLevelSpec | undefined {
+  const [bars, names] = barsOf(results);
+  if (bars.length === 0) return undefined;
+  const ratios = bars.map(({ ratio }) => ratio);
+  const low = Math.min(0.3, ...ratios) / 1.6;
+  const high = Math.max(10, ...ratios) * 3;
+  const values = [0.01, 0.1, 1, 10, 100, 1000, 10_000]
+    .filter((value) => value >= low && value <= high);
+  const x = {
+    field: "ratio",
+    type: "quantitative" as const,
+    scale: { type: "log" as const, domain: [low, high], nice: false },
+    axis: {
+      values,
+      labelExpr: 'format(datum.value, ",") + "×"',
+      title: null,
+    },
+  };
+  const pixels = (field: string) => ({
+    field,
+    type: "quantitative" as const,
+    scale: null,
+    axis: null,
+  });
+  const colour = { field: "colour", type: "nominal" as const, scale: null };
+  const height = names.length * ROW;
+  const { date, machine } = results;
+  const { Deno: deno, Bun: bun } = machine.versions;
+  return {
+    config: CONFIG,
+    width: 440,
+    height,
+    padding: { left: 198, right: 12, top: 12, bottom: 10 },
+    title: {
+      text: "Mapping, times as fast as plain file I/O",
+      subtitle: [
+        `Deno ${deno} and Bun ${bun}, ${machineInWords(machine)}, ` +
+        `${dayOf(date)}`,
+      ],
+      dx: -186,
+      offset: 30,
+    },
+    layer: [
+      {
+        data: { values: bars },
+        mark: { type: "rect" },
+        encoding: {
+          x,
+          x2: { datum: 1 },
+          y: pixels("top"),
+          y2: { field: "bottom" },
+          fill: colour,
+        },
+      },
+      {
+        data: { values: [{ one: 1 }] },
+        mark: { type: "rule", strokeWidth: 1.5 },
+        encoding: {
+          x: { ...x, field: "one" },
+          stroke: { value: COLOURS.ink },
+        },
+      },
+      ...[true, false].map((isFaster) => ({
+        data: {
+          values: bars.filter(({ ratio }) => (ratio >= 1) === isFaster),
+        },
+        mark: {
+          type: "text" as const,
+          align: isFaster ? "left" as const : "right" as const,
+          baseline: "middle" as const,
+          dx: isFaster ? 5 : -5,
+          fontSize: 11,
+          color: COLOURS.ink,
+        },
+        encoding: { x, y: pixels("middle"), text: { field: "text" } },
+      })),
+      {
+        data: { values: names },
+        mark: {
+          type: "text",
+          align: "right",
+          baseline: "middle",
+          fontSize: 12,
+          color: COLOURS.ink,
+        },
+        encoding: {
+          x: { value: -10 },
+          y: pixels("y"),
+          text: { field: "says" },
+        },
+      },
+      {
+        data: {
+          values: [
+            { text: "Deno", at: 1, dx: 12, colour: COLOURS.Deno },
+            { text: "Bun", at: 1, dx: 52, colour: COLOURS.Bun },
+          ],
+        },
+        mark: {
+          type: "text",
+          align: "left",
+          fontSize: 12,
+          fontWeight: 600,
+          xOffset: { expr: "datum.dx" },
+        },
+        encoding: {
+          x: { ...x, field: "at" },
+          y: { value: -10 },
+          text: { field: "text" },
+          fill: colour,
+        },
+      },
+      {
+        data: { values: [{ at: 1, text: "mapping is slower" }] },
+        mark: { type: "text", align: "right", fontSize: 11, dx: -8 },
+        encoding: {
+          x: { ...x, field: "at" },
+          y: { value: -10 },
+          text: { field: "text" },
+          fill: { value: COLOURS.muted },
+        },
+      },
+      {
+        data: { values: [{ at: 1, text: "mapping is faster" }] },
+        mark: { type: "text", align: "left", fontSize: 11, dx: 92 },
+        encoding: {
+          x: { ...x, field: "at" },
+          y: { value: -10 },
+          text: { field: "text" },
+          fill: { value: COLOURS.muted },
+        },
+      },
+    ],
+  } as TopLevelSpec;
+}
+
+function barsOf(
+  results: Results,
+): [bars: Bar[], names: { says: string; y: number }[]] {
+  const bars: Bar[] = [];
+  const names: { says: string; y: number }[] = [];
+  for (const { says, question, panel: pattern, own } of ROWS) {
+    const answers = results.questions.find(({ name }) => name === question);
+    const panel = answers?.panels.find(({ title }) => pattern.test(title));
+    if (answers === undefined || panel === undefined) continue;
+    const y = names.length * ROW;
+    names.push({ says, y: y + ROW / 2 });
+    (["Deno", "Bun"] as const).forEach((worker, i) => {
+      const spreads = [own, panel.base].map((way) =>
+        spreadOf(answers, panel.title, way, worker)
+      );
+      if (spreads[0] === undefined || spreads[1] === undefined) return;
+      const ratio = timesBetter(panel, spreads[0][1], spreads[1][1]);
+      const top = y + (ROW - 2 * BAR - 2) / 2 + i * (BAR + 2);
+      bars.push({
+        name: says,
+        ratio,
+        top,
+        bottom: top + BAR,
+        middle: top + BAR / 2,
+        colour: COLOURS[worker],
+        text: times(ratio),
+      });
+    });
+  }
+  return [bars, names];
+}

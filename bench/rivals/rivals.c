@@ -1,0 +1,220 @@
+/*
+ * What C gets from the same files: the limit that the benchmarks are drawn against.
+ *
+ * Each question is a command; samples are printed as JSON, in nanoseconds a unit
+ * or bytes a second, with the result of the work, which must be the others'.
+ */
+
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SAMPLES = 7, MOST = 64 };
+
+static double samples[MOST];
+static int count;
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * 1e9 + time.tv_nsec;
+}
+
+static void die(const char *what) {
+  perror(what);
+  exit(1);
+}
+
+static void report(double check) {
+  printf("{\"samples\": [");
+  for (int i = 0; i < count; i++) printf("%s%.6g", i ? ", " : "", samples[i]);
+  printf("], \"check\": %.17g}\n", check);
+}
+
+static const uint8_t *map(const char *path, size_t *size) {
+  int fd = open(path, O_RDONLY);
+  struct stat stat;
+  if (fd < 0 || fstat(fd, &stat)) die(path);
+  void *bytes = mmap(NULL, stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (bytes == MAP_FAILED) die("mmap");
+  close(fd);
+  *size = stat.st_size;
+  return bytes;
+}
+
+static void random_access(const char *path, const char *records) {
+  size_t size, bytes;
+  const double *values = (const double *)map(path, &size);
+  const uint32_t *at = (const uint32_t *)map(records, &bytes);
+  size_t reads = bytes / sizeof *at;
+  double check = 0;
+  volatile double sink = 0;
+  for (int i = 0; i < 100; i++) check += values[at[i]];
+  for (int sample = -1; sample < SAMPLES; sample++) {
+    double sum = 0, start = now();
+    for (size_t i = 0; i < reads; i++) sum += values[at[i]];
+    double time = (now() - start) / reads;
+    sink += sum;
+    if (sample >= 0) samples[count++] = time;
+  }
+  report(check);
+}
+
+static void sequential(const char *path) {
+  size_t size;
+  const double *values = (const double *)map(path, &size);
+  double check = 0;
+  for (int sample = -1; sample < SAMPLES; sample++) {
+    double sum = 0, start = now();
+    for (size_t i = 0; i < size / sizeof *values; i++) sum += values[i];
+    double speed = size / (now() - start) * 1e9;
+    check = sum;
+    if (sample >= 0) samples[count++] = speed;
+  }
+  report(check);
+}
+
+static void find(const char *path, const char *pattern_path) {
+  size_t size, length;
+  const uint8_t *bytes = map(path, &size), *pattern = map(pattern_path, &length);
+  size_t found = 0;
+  for (int sample = -1; sample < SAMPLES; sample++) {
+    double start = now();
+    const uint8_t *at = memmem(bytes, size, pattern, length);
+    double time = now() - start;
+    if (!at) die("memmem");
+    found = at - bytes;
+    if (sample >= 0) samples[count++] = (found + length) / time * 1e9;
+  }
+  report(found);
+}
+
+static void open_close(const char *path) {
+  enum { OPENS = 1000 };
+  double value = 0;
+  for (int sample = -1; sample < 4 * SAMPLES; sample++) {
+    double start = now();
+    for (int i = 0; i < OPENS; i++) {
+      size_t size;
+      const uint8_t *bytes = map(path, &size);
+      memcpy(&value, bytes + 4096, sizeof value);
+      munmap((void *)bytes, size);
+    }
+    double time = (now() - start) / OPENS;
+    if (sample >= 0) samples[count++] = time;
+  }
+  report(value);
+}
+
+static double value_of(const uint8_t *bytes, size_t i, int width) {
+  const uint16_t *shorts = (const uint16_t *)bytes;
+  const uint32_t *words = (const uint32_t *)bytes;
+  const uint64_t *longs = (const uint64_t *)bytes;
+  if (width == 2) return __builtin_bswap16(shorts[i]);
+  if (width == 4) return __builtin_bswap32(words[i]);
+  uint64_t bits = __builtin_bswap64(longs[i]);
+  double value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+static void byteswap_get(const char *path, int width, size_t few) {
+  size_t size;
+  const uint8_t *bytes = map(path, &size);
+  size_t elements = size / width;
+  double check = 0;
+  volatile double sink = 0;
+  for (size_t i = 0; i < few; i++) check += value_of(bytes, i, width);
+  for (int sample = -1; sample < SAMPLES; sample++) {
+    double sum = 0, start = now();
+    if (width == 2) for (size_t i = 0; i < elements; i++) sum += value_of(bytes, i, 2);
+    else if (width == 4) for (size_t i = 0; i < elements; i++) sum += value_of(bytes, i, 4);
+    else for (size_t i = 0; i < elements; i++) sum += value_of(bytes, i, 8);
+    double time = (now() - start) / elements;
+    sink += sum;
+    if (sample >= 0) samples[count++] = time;
+  }
+  report(check);
+}
+
+static void byteswap_all(const char *path, int width) {
+  size_t size;
+  const void *bytes = map(path, &size);
+  void *memory = malloc(size);
+  if (!memory) die("malloc");
+  for (int sample = -1; sample < SAMPLES; sample++) {
+    double start = now();
+    if (width == 2) {
+      const uint16_t *from = bytes;
+      uint16_t *into = memory;
+      for (size_t i = 0; i < size / 2; i++) into[i] = __builtin_bswap16(from[i]);
+    } else if (width == 4) {
+      const uint32_t *from = bytes;
+      uint32_t *into = memory;
+      for (size_t i = 0; i < size / 4; i++) into[i] = __builtin_bswap32(from[i]);
+    } else {
+      const uint64_t *from = bytes;
+      uint64_t *into = memory;
+      for (size_t i = 0; i < size / 8; i++) into[i] = __builtin_bswap64(from[i]);
+    }
+    double speed = size / (now() - start) * 1e9;
+    if (sample >= 0) samples[count++] = speed;
+  }
+  uint32_t digest = 0;
+  const uint32_t *words = memory;
+  for (size_t i = 0; i < size / 4; i++) digest = digest * 31 + words[i];
+  report((int32_t)digest);
+}
+
+/* Resident bytes, from Linux's /proc. */
+static double resident(void) {
+  long pages = 0;
+  FILE *file = fopen("/proc/self/statm", "r");
+  if (!file || fscanf(file, "%*s %ld", &pages) != 1) die("/proc/self/statm");
+  fclose(file);
+  return (double)pages * sysconf(_SC_PAGESIZE);
+}
+
+static double faults(void) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_minflt + usage.ru_majflt;
+}
+
+/* which: 0 resident memory, 1 page faults, 2 time. */
+static void footprint(const char *path, const char *offsets, int which) {
+  size_t size, bytes;
+  const double *at = (const double *)map(offsets, &bytes);
+  size_t pages = bytes / sizeof *at;
+  double check = 0;
+  for (size_t i = 0; i < pages; i++) check += at[i] < 0;
+  double memory = resident(), before = faults(), start = now();
+  const uint8_t *file = map(path, &size);
+  madvise((void *)file, size, MADV_RANDOM);
+  for (size_t i = 0; i < pages; i++) check += file[(size_t)at[i]];
+  double time = (now() - start) / pages;
+  samples[count++] = which == 0 ? resident() - memory : which == 1 ? faults() - before : time;
+  report(check);
+}
+
+int main(int argc, char **argv) {
+  if (argc < 3) return 2;
+  const char *question = argv[1], *path = argv[2];
+  if (!strcmp(question, "random_access")) random_access(path, argv[3]);
+  else if (!strcmp(question, "sequential")) sequential(path);
+  else if (!strcmp(question, "find")) find(path, argv[3]);
+  else if (!strcmp(question, "open_close")) open_close(path);
+  else if (!strcmp(question, "byteswap_get")) byteswap_get(path, atoi(argv[3]), atol(argv[4]));
+  else if (!strcmp(question, "byteswap_all")) byteswap_all(path, atoi(argv[3]));
+  else if (!strcmp(question, "footprint")) footprint(path, argv[3], atoi(argv[4]));
+  else return 2;
+  return 0;
+}

@@ -1,0 +1,63 @@
+/**
+ * A question's file run as a program: under `run.ts`, or by hand.
+ *
+ * @module
+ */
+
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import type { Bench, Question, SuiteRecord, Worker } from "./question.ts";
+
+/** What the benchmarks use of Bun; Deno's checker knows nothing of it. */
+interface BunCalls {
+  mmap(path: string): Uint8Array;
+  file(path: string): {
+    slice(begin: number, end: number): Blob;
+    stream(): AsyncIterable<Uint8Array>;
+  };
+  gc(force: boolean): void;
+}
+
+/** Bun's own calls; undefined in Deno. */
+export const bun: BunCalls | undefined = (globalThis as { Bun?: unknown })
+  .Bun as BunCalls | undefined;
+
+/** Is this Deno? Otherwise it is Bun. */
+export const isDeno: boolean = bun === undefined;
+
+/** This runtime. */
+const worker: Worker = isDeno ? "Deno" : "Bun";
+
+/**
+ * Measures a question in this runtime and writes the records to stdout.
+ *
+ * `run.ts` names the folder that it prepared: `--folder FOLDER`. By hand, files are
+ * made and removed again.
+ */
+export async function ask(question: Question): Promise<void> {
+  const quick = process.argv.includes("--quick");
+  const given = process.argv.indexOf("--folder");
+  const folder = given === -1
+    ? fs.mkdtempSync(join(tmpdir(), "memmap-bench-"))
+    : process.argv[given + 1];
+  try {
+    if (given === -1) question.prepare(folder, quick);
+    const bench: Bench = { folder, quick, worker, write };
+    await question.measure(bench);
+  } finally {
+    if (given === -1) fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function write(record: SuiteRecord): void {
+  // console.log may be asynchronous, and what it holds back is lost at a crash.
+  fs.writeSync(1, JSON.stringify(record) + "\n");
+}
+
+/** Collects what is garbage, where the runtime was started so that it can be told to. */
+export function collectGarbage(): void {
+  if (bun !== undefined) bun.gc(true);
+  else (globalThis as { gc?: () => void }).gc?.();
+}

@@ -1,0 +1,144 @@
+/**
+ * Timing: ways that take turns, and loops that are compiled apart.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { do_not_optimize, measure } from "mitata";
+import type { Bench, Panel } from "./question.ts";
+
+/** A way to do the work. */
+export interface Way {
+  /** Does it, and answers a result that all ways share. */
+  run: () => number | Promise<number>;
+  /** How often the unit of work is done in a run; 1 by default. */
+  count?: number;
+  /** Brings the machine into the state that is measured; not timed. */
+  before?: () => void;
+}
+
+/** How many samples are taken. */
+export interface Effort {
+  /** How often each way gets its turn; fewer in a quick run. */
+  turns?: number;
+  /** Samples in a turn, at the most. */
+  samples?: number;
+  /** Milliseconds after which a turn takes no further sample. */
+  time?: number;
+}
+
+/**
+ * Measures ways in turn: some samples of the first, of the second …, and then
+ * again. Each must answer the same as the others before any time is taken, or the
+ * program fails.
+ *
+ * A turn begins with a run that is not timed, so that caches hold what this way
+ * left there. With `before` every run begins as it prepares, that one too.
+ */
+export async function inTurn(
+  bench: Bench,
+  panel: Panel,
+  ways: Record<string, Way>,
+  { turns = 5, samples = 5, time = 40 }: Effort = {},
+): Promise<void> {
+  const result = await agreedResult(panel, ways);
+  const figures = new Map<string, number[]>();
+  for (let turn = 0; turn < (bench.quick ? 1 : turns); turn++) {
+    for (const [way, { run, count = 1, before }] of Object.entries(ways)) {
+      const { samples: nanoseconds } = await measure(
+        () => {
+          const result = run();
+          do_not_optimize(result);
+          // A promise is waited for.
+          return result;
+        },
+        {
+          ...SINGLY,
+          ...before && { params: [before] },
+          min_samples: 1,
+          max_samples: bench.quick ? 2 : samples,
+          min_cpu_time: time * 1e6,
+        },
+      );
+      const all = figures.get(way) ?? [];
+      all.push(...nanoseconds.map((each) => inUnit(panel, each, count)));
+      figures.set(way, all);
+    }
+  }
+  for (const [way, samples] of figures) {
+    bench.write({
+      figure: {
+        panel: panel.title,
+        way,
+        worker: bench.worker,
+        samples,
+        check: String(result),
+      },
+    });
+  }
+}
+
+/** Calls timed one by one, neither in batches nor with a collection before them. */
+const SINGLY = { gc: false, batch_threshold: 0, warmup_samples: 0 } as const;
+
+function inUnit(panel: Panel, nanoseconds: number, count: number): number {
+  return panel.unit === "B/s" ? count / nanoseconds * 1e9 : nanoseconds / count;
+}
+
+async function agreedResult(
+  panel: Panel,
+  ways: Record<string, Way>,
+): Promise<number> {
+  let agreed: number | undefined;
+  for (const [way, { run, before }] of Object.entries(ways)) {
+    before?.();
+    const result = await run();
+    agreed ??= result;
+    assert.equal(
+      result,
+      agreed,
+      `${panel.title}: '${way}' has another result than '${
+        Object.keys(ways)[0]
+      }'.`,
+    );
+  }
+  assert(agreed !== undefined);
+  return agreed;
+}
+
+/** A loop that was compiled by {@linkcode loop}. */
+export type Loop<Given> = (given: Given, from: number, to: number) => number;
+
+let loops = 0;
+
+/**
+ * A loop of its own for `i` from `from` to `to` that answers `sum`. It is compiled
+ * anew, so that neither type feedback nor code from another way favours one. No
+ * two have the same text, since V8 takes them for one function then, feedback and
+ * all.
+ *
+ * @param names What the loop's body may use; given as an object of these names.
+ */
+export function loop<Given extends Record<string, unknown>>(
+  names: (keyof Given & string)[],
+  body: string,
+): Loop<Given> {
+  return new Function(
+    "given",
+    "from",
+    "to",
+    `const { ${names.join(", ")} } = given; let sum = 0; ` +
+      `for (let i = from; i < to; i++) { ${body} } ` +
+      `return sum; // ${++loops}`,
+  ) as Loop<Given>;
+}
+
+/** The 25th, 50th and 75th percentile. */
+export function quartiles(
+  values: readonly number[],
+): [low: number, mid: number, high: number] {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (part: number) => sorted[Math.round(part * (sorted.length - 1))];
+  return [at(0.25), at(0.5), at(0.75)];
+}

@@ -1,0 +1,181 @@
+/**
+ * What the suite should show at the least, and whether a run did.
+ *
+ * @module
+ */
+
+import type { Panel, Worker } from "./suite/question.ts";
+import { type Answers, type Results, spreadOf } from "./suite/results.ts";
+
+/** One target, for both runtimes. */
+export interface Target {
+  /** In words, without the figure. */
+  says: string;
+  question: string;
+  panel: string;
+  own: string;
+  /** What it is compared with, in the same runtime or by another worker. */
+  base?: { way: string; worker?: Worker };
+  /**
+   * `faster`: at least so many times; `as long`: at the most so many times the
+   * time; `at most`: the figure itself.
+   */
+  kind: "faster" | "as long" | "at most";
+  figure: number;
+  /** Where a line chart stands. */
+  x?: number;
+}
+
+const NUMPY_SCALAR = { way: "numpy.memmap scalar", worker: "Python" } as const;
+
+export const TARGETS: readonly Target[] = [
+  {
+    says: "random 8-byte read, warm, 256 MiB, view against fs.readSync",
+    question: "random_access",
+    panel: "8 bytes of 256 MiB, warm",
+    own: "slice view",
+    base: { way: "fs.readSync" },
+    kind: "faster",
+    figure: 50,
+  },
+  {
+    says: "the same against heap memory",
+    question: "random_access",
+    panel: "8 bytes of 256 MiB, warm",
+    own: "slice view",
+    base: { way: "heap memory" },
+    kind: "as long",
+    figure: 1.05,
+  },
+  {
+    says:
+      "MemmapArray.get, big-endian float64, against numpy's scalar indexing",
+    question: "byteswap",
+    panel: "get, 64-bit",
+    own: "MemmapArray.get",
+    base: NUMPY_SCALAR,
+    kind: "faster",
+    figure: 20,
+  },
+  {
+    says:
+      "bulk byteswap of 64 MiB, float64, into new memory, against numpy's astype",
+    question: "byteswap",
+    panel: "all, 64-bit",
+    own: "MemmapArray.toTypedArray",
+    base: { way: "numpy.memmap astype", worker: "Python" },
+    kind: "faster",
+    figure: 1,
+  },
+  {
+    says:
+      "insert in the middle, 256 MiB, auto durable, against plain write, fsync, rename",
+    question: "resize_flush",
+    panel: "in the middle of 256 MiB, durable",
+    own: "flush, auto",
+    base: { way: "read, write new, rename" },
+    kind: "faster",
+    figure: 1.6,
+  },
+  {
+    says: "insert in the middle, 256 MiB, in-place against Python's mmap",
+    question: "resize_flush",
+    panel: "in the middle of 256 MiB, durable",
+    own: "flush, in-place",
+    base: { way: "Python mmap, resize, move", worker: "Python" },
+    kind: "as long",
+    figure: 1.2,
+  },
+  {
+    says: "find against Python's mmap.find",
+    question: "find",
+    panel: "find in random bytes, 256 MiB",
+    own: "Memmap.find",
+    base: { way: "Python mmap.find", worker: "Python" },
+    kind: "faster",
+    figure: 2,
+  },
+  {
+    says: "resident memory for 1000 random pages of 100 GiB, over the start",
+    question: "footprint",
+    panel: "Resident memory, over the start",
+    own: "a slice a page",
+    kind: "at most",
+    figure: 16 * 2 ** 20,
+  },
+  {
+    says: "MemmapArray.get, big-endian float64, in order, against a DataView",
+    question: "byteswap",
+    panel: "get, 64-bit",
+    own: "MemmapArray.get",
+    base: { way: "DataView.getFloat64 on a view" },
+    kind: "as long",
+    figure: 1.5,
+  },
+  {
+    says: "registering one of a million slices, in random order",
+    question: "registry",
+    panel: "Registering all of them, in random order",
+    own: "Memmap.slice",
+    kind: "at most",
+    figure: 2000,
+    x: 1_000_000,
+  },
+  {
+    says: "open, slice and close of 1 MiB, default mode",
+    question: "open_close",
+    panel: "1 MiB",
+    own: 'open, "r+"',
+    kind: "at most",
+    figure: 100_000,
+  },
+];
+
+/** How one runtime did. */
+export interface Verdict {
+  runtime: "Deno" | "Bun";
+  /** In the target's terms, or undefined if it was not measured. */
+  figure?: number;
+  met?: boolean;
+}
+
+/** The target's panel in these results, if it was measured. */
+function panelOf(
+  target: Target,
+  { questions, quick }: Results,
+): [Answers, Panel] | undefined {
+  // Small files say nothing of large ones, even where their panels have one name.
+  if (quick) return undefined;
+  const answers = questions.find(({ name }) => name === target.question);
+  const panel = answers?.panels.find(({ title }) => title === target.panel);
+  return answers && panel && [answers, panel];
+}
+
+/** Whether both runtimes met a target. */
+export function judge(target: Target, results: Results): Verdict[] {
+  const found = panelOf(target, results);
+  return (["Deno", "Bun"] as const).map((runtime) => {
+    if (found === undefined) return { runtime };
+    const figure = figureOf(target, ...found, runtime);
+    if (figure === undefined) return { runtime };
+    const met = target.kind === "faster"
+      ? figure >= target.figure
+      : figure <= target.figure;
+    return { runtime, figure, met };
+  });
+}
+
+function figureOf(
+  { panel: title, own: way, base, kind, x }: Target,
+  answers: Answers,
+  panel: Panel,
+  runtime: Worker,
+): number | undefined {
+  const own = spreadOf(answers, title, way, runtime, x)?.[1];
+  if (base === undefined || own === undefined) return own;
+  const other = spreadOf(answers, title, base.way, base.worker ?? runtime, x)
+    ?.[1];
+  if (other === undefined) return undefined;
+  const times = panel.better === "less" ? other / own : own / other;
+  return kind === "faster" ? times : 1 / times;
+}
