@@ -34,7 +34,7 @@ function panelOf(
 ): Panel {
   return {
     title,
-    group: `${PAGES} random pages of a sparse file of 100 GiB`,
+    group: title,
     unit,
     per,
     better: "less",

@@ -51,7 +51,9 @@ function panelOf(size: number, edit: Edit, durable: boolean): Panel {
   const waits = durable ? "durable" : "not durable";
   return {
     title: `${EDITS[edit]} ${sizeName(size)}, ${waits}`,
-    group: `${COUNT} bytes ${verb} ${EDITS[edit].replace(/ of$/, "")}`,
+    group: `${COUNT} bytes ${verb} ${
+      EDITS[edit].replace(/ of$/, "")
+    }, ${waits}`,
     unit: "ns",
     per: "an edit",
     better: "less",
@@ -68,7 +70,9 @@ function memoryPanel(size: number): Panel {
   return {
     ...panelOf(size, "insert", true),
     title: `peak memory, in the middle of ${sizeName(size)}`,
+    group: `Peak memory when ${COUNT} bytes are added in the middle`,
     unit: "B",
+    scale: "linear",
   };
 }
 

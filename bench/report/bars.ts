@@ -9,7 +9,7 @@
 import type { TopLevelSpec } from "vega-lite";
 import type { Panel, Worker } from "../suite/question.ts";
 import { type Answers, spreadOf, timesBetter } from "../suite/results.ts";
-import { figureIn, times } from "./format.ts";
+import { figureIn, roundFigureIn, times } from "./format.ts";
 import { COLOURS, CONFIG } from "./picture.ts";
 
 const WIDTH = 352;
@@ -20,6 +20,14 @@ const BAR_HEIGHT = 11;
 const BAR_GAP = 3;
 const WAY_GAP = 8;
 const WORKERS: readonly Worker[] = ["Deno", "Bun", "Python", "C"];
+
+const TEXT = {
+  type: "text",
+  align: "left",
+  baseline: "middle",
+  fontSize: 11,
+  color: COLOURS.ink,
+} as const;
 
 interface Bar {
   top: number;
@@ -83,7 +91,7 @@ function layOut(answers: Answers, panel: Panel): Layout {
         mid,
         high,
         end: Math.max(mid, high),
-        figure: ratio === undefined ? figure : `${ratio}  ${figure}`,
+        figure: ratio === undefined ? figure : `${ratio} · ${figure}`,
         colour: COLOURS[worker],
         opacity: role === "mapped" ? 1 : 0.5,
       });
@@ -108,21 +116,34 @@ function ratioOf(
   return times(timesBetter(panel, mid, base));
 }
 
-/** The axis: from where to where, and what is written where. */
-function axisOf({ scale, unit }: Panel, { bars, limits }: Layout) {
-  const all = [...bars.flatMap(({ low, mid, high }) => [low, mid, high])];
-  all.push(...limits.map(({ mid }) => mid));
-  const most = Math.max(...all);
-  if (scale === "linear" || Math.min(...all) <= 0) {
-    const step = roundStep(most / 3, unit);
-    const values = [0, 1, 2, 3, 4].map((i) => i * step)
-      .filter((value) => value <= most);
-    return { type: "linear" as const, domain: [0, most || 1], values };
-  }
+/** An axis: from where to where, and what is written where. */
+export interface Axis {
+  type: "linear" | "log";
+  domain: [low: number, high: number];
+  values: number[];
+}
+
+/** One axis for all panels of a group, so that their bars can be compared. */
+export function sharedAxis(answers: Answers, panels: Panel[]): Axis {
+  const [{ scale, unit }] = panels;
+  const all = panels.flatMap((panel) => {
+    const { bars, limits } = layOut(answers, panel);
+    return [
+      ...bars.flatMap(({ low, mid, high }) => [low, mid, high]),
+      ...limits.map(({ mid }) => mid),
+    ];
+  });
   const least = Math.min(...all);
-  const domain = [least / (most / least) ** 0.08 / 1.2, most];
-  const values = powers(domain[0], domain[1]);
-  return { type: "log" as const, domain, values };
+  const most = Math.max(...all);
+  if (scale === "linear" || least <= 0) {
+    const step = roundStep(most / 3, unit);
+    const values = [0, 1, 2, 3].map((i) => i * step)
+      .filter((value) => value <= most);
+    return { type: "linear", domain: [0, most || 1], values };
+  }
+  // The shortest bar has a length, too.
+  const low = least / 1.2 / (most / least) ** 0.08;
+  return { type: "log", domain: [low, most], values: powers(low, most) };
 }
 
 /** Powers of ten in a range, of which labels have room; with too few, halves of them. */
@@ -156,11 +177,14 @@ function roundStep(step: number, unit: Panel["unit"]): number {
 }
 
 /** The chart of a panel. */
-export function barChart(answers: Answers, panel: Panel): TopLevelSpec {
+export function barChart(
+  answers: Answers,
+  panel: Panel,
+  { type, domain, values }: Axis,
+): TopLevelSpec {
   const layout = layOut(answers, panel);
-  const { type, domain, values } = axisOf(panel, layout);
   const labels = Object.fromEntries(
-    values.map((value) => [value, figureIn(panel.unit, value)]),
+    values.map((value) => [value, roundFigureIn(panel.unit, value)]),
   );
   const x = {
     field: "mid",
@@ -188,7 +212,8 @@ export function barChart(answers: Answers, panel: Panel): TopLevelSpec {
     config: CONFIG,
     width: WIDTH,
     height: layout.height,
-    padding: { left: 2, right: 2, top: 2, bottom: 2 },
+    autosize: "none",
+    padding: { left: 1, right: 1, top: 1, bottom: 20 },
     layer: [
       {
         data: { values: layout.bars },
@@ -212,48 +237,39 @@ export function barChart(answers: Answers, panel: Panel): TopLevelSpec {
         mark: { type: "rule", strokeDash: [4, 3], strokeWidth: 1.5 },
         encoding: { x, stroke: colour() },
       },
-      {
+      // What lies over bars and lines is set off from them by a margin of paper.
+      ...[
+        { stroke: COLOURS.paper, strokeWidth: 3 },
+        { stroke: COLOURS.ink, strokeWidth: 1.25 },
+      ].map((line) => ({
         data: { values: layout.bars },
-        mark: { type: "rule", strokeWidth: 1.25 },
+        mark: { type: "rule" as const, ...line },
         encoding: {
           x: { ...x, field: "low" },
           x2: { field: "high" },
           y: pixels("middle"),
-          stroke: { value: COLOURS.ink },
         },
-      },
-      {
-        data: { values: layout.bars },
-        mark: {
-          type: "text",
-          align: "left",
-          baseline: "middle",
-          dx: 6,
-          fontSize: 11,
-          color: COLOURS.ink,
+      })),
+      ...[{ stroke: COLOURS.paper, strokeWidth: 4 }, {}].flatMap((margin) => [
+        {
+          data: { values: layout.bars },
+          mark: { ...TEXT, ...margin, dx: 6 },
+          encoding: {
+            x: { ...x, field: "end" },
+            y: pixels("middle"),
+            text: { field: "figure" },
+          },
         },
-        encoding: {
-          x: { ...x, field: "end" },
-          y: pixels("middle"),
-          text: { field: "figure" },
+        {
+          data: { values: layout.names },
+          mark: { ...TEXT, ...margin, fontWeight: { expr: "datum.weight" } },
+          encoding: {
+            x: { value: 0 },
+            y: pixels("y"),
+            text: { field: "way" },
+          },
         },
-      },
-      {
-        data: { values: layout.names },
-        mark: {
-          type: "text",
-          align: "left",
-          baseline: "middle",
-          fontSize: 11.5,
-          color: COLOURS.ink,
-          fontWeight: { expr: "datum.weight" },
-        },
-        encoding: {
-          x: { value: 0 },
-          y: pixels("y"),
-          text: { field: "way" },
-        },
-      },
+      ]),
     ],
   } as TopLevelSpec;
 }

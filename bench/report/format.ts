@@ -15,11 +15,26 @@ const PREFIXES: Record<Panel["unit"], [factor: number, unit: string][]> = {
 
 /** A figure to three digits, in the unit that suits it: "1.25 µs". */
 export function figureIn(unit: Panel["unit"], value: number): string {
+  return inSuitable(unit, value, digits);
+}
+
+/** A round figure, as axes have them: "10 µs". */
+export function roundFigureIn(unit: Panel["unit"], value: number): string {
+  return value === 0
+    ? "0"
+    : inSuitable(unit, value, (value) => String(Number(value.toPrecision(3))));
+}
+
+function inSuitable(
+  unit: Panel["unit"],
+  value: number,
+  shown: (value: number) => string,
+): string {
   const prefixes = PREFIXES[unit];
   const size = Math.abs(value);
   const [factor, name] = prefixes.find(([factor]) => size >= factor) ??
     prefixes[prefixes.length - 1];
-  return `${digits(value / factor)} ${name}`.trim();
+  return `${shown(value / factor)} ${name}`.trim();
 }
 
 /** Three digits, or all before the point. */

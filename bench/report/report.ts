@@ -9,9 +9,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { machineInWords } from "../suite/machine.ts";
 import type { Panel } from "../suite/question.ts";
-import type { Results } from "../suite/results.ts";
+import { groupsOf, type Results } from "../suite/results.ts";
 import { judge, TARGETS } from "../targets.ts";
-import { barChart } from "./bars.ts";
+import { barChart, sharedAxis } from "./bars.ts";
 import { dayOf, escaped } from "./format.ts";
 import { lineChart } from "./lines.ts";
 import { page, value } from "./page.ts";
@@ -27,10 +27,16 @@ export async function writeReport(
 ): Promise<string> {
   const panels = new Map<Panel, string>();
   for (const answers of results.questions) {
+    const axes = new Map(
+      [...groupsOf(answers)].map(([group, members]) => [
+        group,
+        sharedAxis(answers, members),
+      ]),
+    );
     for (const [i, panel] of answers.panels.entries()) {
       const svg = await draw(
         panel.x === undefined
-          ? barChart(answers, panel)
+          ? barChart(answers, panel, axes.get(panel.group)!)
           : lineChart(answers, panel),
       );
       panels.set(panel, svg);

@@ -102,7 +102,7 @@ export function summaryChart(results: Results): TopLevelSpec | undefined {
   const [bars, names] = barsOf(results);
   if (bars.length === 0) return undefined;
   const ratios = bars.map(({ ratio }) => ratio);
-  const low = Math.min(0.3, ...ratios) / 1.6;
+  const low = Math.min(0.3, ...ratios) / 3;
   const high = Math.max(10, ...ratios) * 3;
   const values = [0.01, 0.1, 1, 10, 100, 1000, 10_000]
     .filter((value) => value >= low && value <= high);
@@ -130,15 +130,15 @@ export function summaryChart(results: Results): TopLevelSpec | undefined {
     config: CONFIG,
     width: 440,
     height,
-    padding: { left: 198, right: 12, top: 12, bottom: 10 },
+    padding: 12,
     title: {
       text: "Mapping, times as fast as plain file I/O",
       subtitle: [
         `Deno ${deno} and Bun ${bun}, ${machineInWords(machine)}, ` +
         `${dayOf(date)}`,
       ],
-      dx: -186,
-      offset: 30,
+      frame: "bounds",
+      offset: 16,
     },
     layer: [
       {

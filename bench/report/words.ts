@@ -5,62 +5,98 @@
  */
 
 import type { Panel, Role, Worker } from "../suite/question.ts";
-import {
-  type Answers,
-  type Results,
-  spreadOf,
-  timesBetter,
-} from "../suite/results.ts";
+import { type Answers, spreadOf, timesBetter } from "../suite/results.ts";
 import { digits } from "./format.ts";
 
 /** A difference that is smaller is no loss, but noise. */
 const NOTEWORTHY = 1.05;
 
-/** A panel in which plain file I/O is better than mapping. */
+/** A panel in which plain file I/O is better than mapping, in one runtime. */
 export interface Loss {
-  question: string;
+  panel: string;
+  runtime: Worker;
+  /** How many times worse the best of the mapped ways is, or the first one. */
+  ratio: number;
+  /** Is there a mapped way that does not lose? */
+  isAvoidable: boolean;
   sentence: string;
 }
 
 /** Where mapping loses, panel by panel and runtime by runtime. */
-export function losses({ questions }: Results): Loss[] {
-  return questions.flatMap((answers) =>
-    answers.panels.flatMap((panel) =>
-      (["Deno", "Bun"] as const).flatMap((worker) => {
-        const sentence = lossIn(answers, panel, worker);
-        return sentence === undefined
-          ? []
-          : [{ question: answers.name, sentence }];
-      })
+export function lossesIn(answers: Answers): Loss[] {
+  return answers.panels.flatMap((panel) =>
+    (["Deno", "Bun"] as const).flatMap((runtime) =>
+      lossIn(answers, panel, runtime) ?? []
     )
   );
+}
+
+/** How many comparisons with plain file I/O there are. */
+export function comparisonsIn(answers: Answers): number {
+  return answers.panels.flatMap((panel) =>
+    (["Deno", "Bun"] as const).filter((runtime) =>
+      (["mapped", "plain"] as const).every((role) =>
+        ranked(answers, panel, runtime, role).length > 0
+      )
+    )
+  ).length;
+}
+
+/** A sentence for a question: how often mapping loses, and by how much. */
+export function verdictOn(answers: Answers): string | undefined {
+  const count = comparisonsIn(answers);
+  if (count === 0) return undefined;
+  const losses = lossesIn(answers);
+  const real = losses.filter(({ isAvoidable }) => !isAvoidable);
+  const avoidable = losses.length - real.length;
+  const sentences = [
+    real.length === 0
+      ? `Mapping loses in none of ${count} comparisons.`
+      : `Mapping loses in ${real.length} of ${count} comparisons: by ` +
+        `${range(real.map(({ ratio }) => ratio))}.`,
+  ];
+  if (avoidable > 0) {
+    sentences.push(
+      `In ${avoidable} the first of its ways loses, and another one does not.`,
+    );
+  }
+  return sentences.join(" ");
+}
+
+function range(ratios: number[]): string {
+  const [low, high] = [Math.min(...ratios), Math.max(...ratios)].map(digits);
+  return low === high ? `${low} times` : `${low} to ${high} times`;
 }
 
 function lossIn(
   answers: Answers,
   panel: Panel,
-  worker: Worker,
-): string | undefined {
+  runtime: Worker,
+): Loss | undefined {
   if (panel.x !== undefined) return undefined;
-  const mapped = ranked(answers, panel, worker, "mapped");
-  const plain = ranked(answers, panel, worker, "plain")[0];
+  const mapped = ranked(answers, panel, runtime, "mapped");
+  const plain = ranked(answers, panel, runtime, "plain")[0];
   if (mapped.length === 0 || plain === undefined) return undefined;
   const [best] = mapped;
-  const first = mapped.find(({ way }) =>
-    way ===
-      Object.keys(panel.ways).find((way) => panel.ways[way] === "mapped")
-  ) ?? best;
-  const loss = (own: number) => 1 / timesBetter(panel, own, plain.mid);
-  const inWords = (own: number) => inTimes(panel, loss(own)) + ` ${plain.way}`;
-  if (loss(best.mid) > NOTEWORTHY) {
-    return `${panel.title}, ${worker}: ${best.way}, the best of the mapped ` +
-      `ways, ${inWords(best.mid)}.`;
-  }
-  if (first !== best && loss(first.mid) > NOTEWORTHY) {
-    return `${panel.title}, ${worker}: ${first.way} ${inWords(first.mid)}, ` +
-      `and loses; ${best.way} does not.`;
-  }
-  return undefined;
+  const names = Object.keys(panel.ways);
+  const first = names.map((name) => mapped.find(({ way }) => way === name))
+    .find((found) => found !== undefined) ?? best;
+  const isAvoidable = worse(panel, best.mid, plain.mid) <= NOTEWORTHY;
+  const loser = isAvoidable ? first : best;
+  const ratio = worse(panel, loser.mid, plain.mid);
+  if (ratio <= NOTEWORTHY) return undefined;
+  return {
+    panel: panel.title,
+    runtime,
+    ratio,
+    isAvoidable,
+    sentence: `“${loser.way}” ${inTimes(panel, ratio)} “${plain.way}”` +
+      (isAvoidable ? `; “${best.way}” does not lose` : ""),
+  };
+}
+
+function worse(panel: Panel, own: number, plain: number): number {
+  return 1 / timesBetter(panel, own, plain);
 }
 
 /** How many times worse, up to the name of what it is worse than. */

@@ -59,6 +59,11 @@ export function spreadOf(
   return samples.length === 0 ? undefined : quartiles(samples);
 }
 
+/** The panels that stand together, by the name of their group. */
+export function groupsOf({ panels }: Answers): Map<string, Panel[]> {
+  return Map.groupBy(panels, ({ group }) => group);
+}
+
 /** How many times better `own` is than `base`: above 1 it wins. */
 export function timesBetter(
   { better }: Panel,
