@@ -34,7 +34,7 @@ function panelOf(
 ): Panel {
   return {
     title,
-    group: title,
+    group: `${PAGES} random pages of a sparse file of 100 GiB`,
     unit,
     per,
     better: "less",

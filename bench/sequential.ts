@@ -49,7 +49,7 @@ function fileIn(folder: string): string {
 function panel(quick: boolean, title: string, ways: Panel["ways"]): Panel {
   return {
     title: title.replace("%", sizeName(size(quick))),
-    group: "Doubles added up",
+    group: `Doubles added up, ${title.includes("cold") ? "cold" : "warm"}`,
     unit: "B/s",
     per: "",
     better: "more",

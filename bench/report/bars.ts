@@ -123,8 +123,19 @@ export interface Axis {
   values: number[];
 }
 
-/** One axis for all panels of a group, so that their bars can be compared. */
-export function sharedAxis(answers: Answers, panels: Panel[]): Axis {
+/** The axes of panels: one for all of a group, so that their bars can be compared. */
+export function sharedAxes(answers: Answers): Map<Panel, Axis> {
+  const bars = answers.panels.filter(({ x }) => x === undefined);
+  const sharing = Map.groupBy(bars, ({ group, unit }) => `${unit} ${group}`);
+  return new Map(
+    [...sharing.values()].flatMap((panels) => {
+      const axis = axisOf(answers, panels);
+      return panels.map((panel): [Panel, Axis] => [panel, axis]);
+    }),
+  );
+}
+
+function axisOf(answers: Answers, panels: Panel[]): Axis {
   const [{ scale, unit }] = panels;
   const all = panels.flatMap((panel) => {
     const { bars, limits } = layOut(answers, panel);

@@ -65,18 +65,22 @@ export function lineChart(answers: Answers, panel: Panel): TopLevelSpec {
         },
       },
       {
-        mark: { type: "line", clip: true, point: { filled: true, size: 26 } },
+        mark: { type: "line", clip: true },
         encoding: {
           x,
           y: { ...y, field: "mid" },
           detail: { field: "line" },
           stroke: colour,
-          fill: { value: null },
           strokeDash: {
             condition: { test: "datum.isMapped", value: [1, 0] },
             value: [4, 3],
           },
         },
+      },
+      {
+        data: { values: mapped },
+        mark: { type: "circle", size: 32, opacity: 1 },
+        encoding: { x, y: { ...y, field: "mid" }, fill: colour },
       },
       {
         data: {

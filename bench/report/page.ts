@@ -18,9 +18,11 @@ import { dayOf, digits, escaped, figureIn, times } from "./format.ts";
 import { COLOURS, DARK, darkRules, FONT } from "./picture.ts";
 import { lossesIn, verdictOn } from "./words.ts";
 
-/** The pictures of a page, as SVG: by question and panel, and the one of the whole. */
+/** The pictures of a page, as SVG. */
 export interface Pictures {
+  /** The one of the whole, and the same for narrow windows. */
   summary?: string;
+  narrow?: string;
   panels: Map<Panel, string>;
 }
 
@@ -43,7 +45,12 @@ export function page(results: Results, pictures: Pictures): string {
 ${quick ? QUICK : ""}
 ${legend(results)}
 </header>
-${pictures.summary === undefined ? "" : `<figure>${pictures.summary}</figure>`}
+${
+    pictures.summary === undefined
+      ? ""
+      : `<figure class="wide">${pictures.summary}</figure>
+<figure class="narrow">${pictures.narrow}</figure>`
+  }
 ${targets(results)}
 ${whereMappingLoses(results)}
 ${contents(questions)}
@@ -88,7 +95,7 @@ function targets(results: Results): string {
     }${verdicts.map((verdict) => verdictCell(target, verdict)).join("")}`
   );
   return `<section id="targets"><h2>Targets</h2>
-<div class="scroll"><table class="wide"><thead><tr><th>what<th>target<th>Deno<th>Bun
+<div class="scroll"><table><thead><tr><th>what<th>target<th>Deno<th>Bun
 <tbody>${body.join("\n")}</table></div></section>`;
 }
 
@@ -166,20 +173,18 @@ ${lossTable(answers)}
 
 /** What a group's panels measure, and what their ratios and lines are. */
 function notes({ figures }: Answers, panels: Panel[]): string {
-  const [{ unit, per, better, scale, x }] = panels;
-  const kind = { ns: "Time", B: "Memory", "B/s": "Speed", faults: "Faults" };
-  const direction = better === "less" ? "less is better" : "more is better";
-  const all = new Set(panels.map(({ base }) => base));
-  const limits = new Set(
-    panels.flatMap(({ title, ways }) =>
-      Object.keys(ways).filter((way) =>
-        ways[way] === "limit" &&
-        figures.some((figure) => figure.panel === title && figure.way === way)
-      )
-    ),
+  const [{ better, x }] = panels;
+  const measures = panels.map(({ unit, per }) =>
+    per === "" ? MEASURES[unit] : `${MEASURES[unit]} for ${per}`
+  );
+  const limits = panels.flatMap(({ title, ways }) =>
+    Object.keys(ways).filter((way) =>
+      ways[way] === "limit" &&
+      figures.some((figure) => figure.panel === title && figure.way === way)
+    )
   );
   const sentences = [
-    `${per === "" ? kind[unit] : `${kind[unit]} for ${per}`}; ${direction}.`,
+    `${unique(measures).join(", ")}; ${better} is better.`,
   ];
   if (x !== undefined) {
     sentences.push(
@@ -188,14 +193,31 @@ function notes({ figures }: Answers, panels: Panel[]): string {
     );
     return sentences.map(escaped).join(" ");
   }
-  if (scale === "log") sentences.push("The scale is logarithmic.");
-  sentences.push(`Ratios are to ${list([...all])}.`);
-  if (limits.size > 0) sentences.push(`Dashed: ${list([...limits])}.`);
+  const isSpeed = better === "more";
+  const isLog = panels.some(({ scale }) => scale === "log");
+  if (isLog) {
+    sentences.push(
+      `${isSpeed ? "Speeds" : "Times"} are on a logarithmic scale.`,
+    );
+  }
+  sentences.push(`Ratios are to ${list(panels.map(({ base }) => base))}.`);
+  if (limits.length > 0) sentences.push(`Dashed: ${list(limits)}.`);
   return sentences.map(escaped).join(" ");
 }
 
+const MEASURES: Record<Panel["unit"], string> = {
+  ns: "Time",
+  B: "Memory",
+  "B/s": "Speed",
+  faults: "Page faults",
+};
+
+function unique(names: string[]): string[] {
+  return [...new Set(names)];
+}
+
 function list(names: string[]): string {
-  return names.map((name) => `“${name}”`).join(", ");
+  return unique(names).map((name) => `“${name}”`).join(", ");
 }
 
 function table(answers: Answers): string {
@@ -286,6 +308,8 @@ a{color:var(--Deno)}
 .key{display:inline-flex;align-items:center;gap:7px}
 .key i{width:22px;height:11px;border-radius:2px}
 figure{margin:16px 0}
+.narrow{display:none}
+@media (max-width:700px){.wide{display:none}.narrow{display:block}}
 figure svg{display:block;max-width:100%;height:auto}
 figcaption{font-size:13.5px;font-weight:600;color:var(--ink);margin-bottom:4px}
 .panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,352px),1fr));gap:12px 24px}

@@ -9,9 +9,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { machineInWords } from "../suite/machine.ts";
 import type { Panel } from "../suite/question.ts";
-import { groupsOf, type Results } from "../suite/results.ts";
+import type { Results } from "../suite/results.ts";
 import { judge, TARGETS } from "../targets.ts";
-import { barChart, sharedAxis } from "./bars.ts";
+import { barChart, sharedAxes } from "./bars.ts";
 import { dayOf, escaped } from "./format.ts";
 import { lineChart } from "./lines.ts";
 import { page, value } from "./page.ts";
@@ -27,16 +27,11 @@ export async function writeReport(
 ): Promise<string> {
   const panels = new Map<Panel, string>();
   for (const answers of results.questions) {
-    const axes = new Map(
-      [...groupsOf(answers)].map(([group, members]) => [
-        group,
-        sharedAxis(answers, members),
-      ]),
-    );
+    const axes = sharedAxes(answers);
     for (const [i, panel] of answers.panels.entries()) {
       const svg = await draw(
         panel.x === undefined
-          ? barChart(answers, panel, axes.get(panel.group)!)
+          ? barChart(answers, panel, axes.get(panel)!)
           : lineChart(answers, panel),
       );
       panels.set(panel, svg);
@@ -51,7 +46,8 @@ export async function writeReport(
     fs.writeFileSync(join(folder, "summary.svg"), asPicture(summary, results));
   }
   const path = join(folder, "report.html");
-  fs.writeFileSync(path, page(results, { summary, panels }));
+  const narrow = await drawSummary(results, true);
+  fs.writeFileSync(path, page(results, { summary, narrow, panels }));
   return [...verdicts(results), `The report: ${path}`].join("\n");
 }
 
@@ -64,8 +60,11 @@ export async function writePicture(results: Results): Promise<void> {
   fs.writeFileSync(PICTURE, asPicture(summary, results));
 }
 
-async function drawSummary(results: Results): Promise<string | undefined> {
-  const chart = summaryChart(results);
+async function drawSummary(
+  results: Results,
+  isNarrow = false,
+): Promise<string | undefined> {
+  const chart = summaryChart(results, isNarrow);
   return chart && await draw(chart);
 }
 

@@ -84,8 +84,19 @@ const ROWS: readonly Row[] = [
   },
 ];
 
-const ROW = 40;
 const BAR = 12;
+/** Between the two bars of a row. */
+const GAP = 2;
+
+/** How wide, and where the names of rows are: left of their bars, or above them. */
+interface Form {
+  width: number;
+  namesAbove: boolean;
+  row: number;
+}
+
+const WIDE: Form = { width: 440, namesAbove: false, row: 40 };
+const NARROW: Form = { width: 336, namesAbove: true, row: 52 };
 
 interface Bar {
   name: string;
@@ -98,12 +109,16 @@ interface Bar {
 }
 
 /** The chart; undefined if none of its questions was asked. */
-export function summaryChart(results: Results): TopLevelSpec | undefined {
-  const [bars, names] = barsOf(results);
+export function summaryChart(
+  results: Results,
+  isNarrow = false,
+): TopLevelSpec | undefined {
+  const form = isNarrow ? NARROW : WIDE;
+  const [bars, names] = barsOf(results, form);
   if (bars.length === 0) return undefined;
   const ratios = bars.map(({ ratio }) => ratio);
   const low = Math.min(0.3, ...ratios) / 3;
-  const high = Math.max(10, ...ratios) * 3;
+  const high = Math.max(10, ...ratios) * (isNarrow ? 6 : 3);
   const values = [0.01, 0.1, 1, 10, 100, 1000, 10_000]
     .filter((value) => value >= low && value <= high);
   const x = {
@@ -123,20 +138,20 @@ export function summaryChart(results: Results): TopLevelSpec | undefined {
     axis: null,
   });
   const colour = { field: "colour", type: "nominal" as const, scale: null };
-  const height = names.length * ROW;
+  const height = names.length * form.row;
   const { date, machine } = results;
   const { Deno: deno, Bun: bun } = machine.versions;
+  const words = machineInWords(machine);
   return {
     config: CONFIG,
-    width: 440,
+    width: form.width,
     height,
     padding: 12,
     title: {
       text: "Mapping, times as fast as plain file I/O",
-      subtitle: [
-        `Deno ${deno} and Bun ${bun}, ${machineInWords(machine)}, ` +
-        `${dayOf(date)}`,
-      ],
+      subtitle: isNarrow
+        ? [`Deno ${deno} and Bun ${bun}, ${dayOf(date)}`, words]
+        : [`Deno ${deno} and Bun ${bun}, ${words}, ${dayOf(date)}`],
       frame: "bounds",
       offset: 16,
     },
@@ -174,21 +189,22 @@ export function summaryChart(results: Results): TopLevelSpec | undefined {
         },
         encoding: { x, y: pixels("middle"), text: { field: "text" } },
       })),
-      {
+      ...[{ stroke: COLOURS.paper, strokeWidth: 4 }, {}].map((margin) => ({
         data: { values: names },
         mark: {
-          type: "text",
-          align: "right",
-          baseline: "middle",
+          type: "text" as const,
+          align: isNarrow ? "left" as const : "right" as const,
+          baseline: "middle" as const,
           fontSize: 12,
           color: COLOURS.ink,
+          ...margin,
         },
         encoding: {
-          x: { value: -10 },
+          x: { value: isNarrow ? 0 : -10 },
           y: pixels("y"),
           text: { field: "says" },
         },
-      },
+      })),
       {
         data: {
           values: [
@@ -236,6 +252,7 @@ export function summaryChart(results: Results): TopLevelSpec | undefined {
 
 function barsOf(
   results: Results,
+  { namesAbove, row }: Form,
 ): [bars: Bar[], names: { says: string; y: number }[]] {
   const bars: Bar[] = [];
   const names: { says: string; y: number }[] = [];
@@ -243,15 +260,17 @@ function barsOf(
     const answers = results.questions.find(({ name }) => name === question);
     const panel = answers?.panels.find(({ title }) => pattern.test(title));
     if (answers === undefined || panel === undefined) continue;
-    const y = names.length * ROW;
-    names.push({ says, y: y + ROW / 2 });
+    const y = names.length * row;
+    const both = 2 * BAR + GAP;
+    const first = namesAbove ? y + row - both - 4 : y + (row - both) / 2;
+    names.push({ says, y: namesAbove ? first - 9 : y + row / 2 });
     (["Deno", "Bun"] as const).forEach((worker, i) => {
       const spreads = [own, panel.base].map((way) =>
         spreadOf(answers, panel.title, way, worker)
       );
       if (spreads[0] === undefined || spreads[1] === undefined) return;
       const ratio = timesBetter(panel, spreads[0][1], spreads[1][1]);
-      const top = y + (ROW - 2 * BAR - 2) / 2 + i * (BAR + 2);
+      const top = first + i * (BAR + GAP);
       bars.push({
         name: says,
         ratio,
