@@ -84,12 +84,9 @@ function fileIn(folder: string): string {
 }
 
 async function measure(bench: Bench): Promise<void> {
-  bench.write({ panel: PANEL });
-  const { worker, quick } = bench;
-  for (const [way, bytes] of allocated(fileIn(bench.folder), quick)) {
-    bench.write({
-      figure: { panel: PANEL.title, way, worker, samples: [bytes] },
-    });
+  bench.panels(PANEL);
+  for (const [way, bytes] of allocated(fileIn(bench.folder), bench.quick)) {
+    bench.figure(PANEL, way, [bytes]);
   }
   await Promise.resolve();
 }

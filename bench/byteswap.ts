@@ -318,14 +318,14 @@ async function measure(bench: Bench): Promise<void> {
   const fd = fs.openSync(path, "r");
   for (const type of TYPES) {
     const panel = elementPanel(bench.quick, type);
-    bench.write({ panel });
+    bench.panels(panel);
     await inTurn(bench, panel, elementWays(slice, fd, bench.quick, type), {
       samples: 3,
     });
   }
   for (const type of TYPES) {
     const panel = bulkPanel(bench.quick, type);
-    bench.write({ panel });
+    bench.panels(panel);
     await inTurn(bench, panel, bulkWays(path, slice, fd, type), {
       turns: 4,
       samples: 3,

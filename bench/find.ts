@@ -123,7 +123,7 @@ function chunked(
 
 async function measure(bench: Bench): Promise<void> {
   for (const { panel, file, backwards } of searches(bench.quick)) {
-    bench.write({ panel });
+    bench.panels(panel);
     const path = join(bench.folder, file);
     const pattern = new Uint8Array(
       fs.readFileSync(patternOf(bench.folder, file)),

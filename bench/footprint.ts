@@ -125,41 +125,26 @@ function touch(way: string, folder: string): Footprint {
 
 async function measure(bench: Bench): Promise<void> {
   const panels = [RESIDENT, FAULTS, TIME];
-  for (const panel of panels) bench.write({ panel });
-  const absent = (way: string, why: string) => {
-    for (const { title: panel } of panels) {
-      bench.write({ absence: { panel, way, worker: bench.worker, why } });
-    }
+  bench.panels(...panels);
+  const absent = (ways: string[], why: string) => {
+    for (const panel of panels) bench.absent(panel, ways, why);
   };
   if (!fs.existsSync("/proc/self/stat")) {
-    for (const way of Object.keys(WAYS)) {
-      absent(way, "this system has no /proc");
-    }
-    return;
+    return absent(Object.keys(WAYS), "this system has no /proc");
   }
-  if (!isDeno) absent("one view", "no ArrayBuffer of more than 4 GiB");
+  if (!isDeno) absent(["one view"], "no ArrayBuffer of more than 4 GiB");
   const ways = ["a slice a page", "fs.readSync"];
   if (isDeno) ways.push("one view");
   for (let turn = 0; turn < (bench.quick ? 1 : 5); turn++) {
     for (const way of ways) {
-      const footprint = ofChild(way, bench.folder);
-      for (
-        const [panel, value] of [
-          [RESIDENT, footprint.resident],
-          [FAULTS, footprint.faults],
-          [TIME, footprint.nanoseconds / PAGES],
-        ] as const
-      ) {
-        bench.write({
-          figure: {
-            panel: panel.title,
-            way,
-            worker: bench.worker,
-            samples: [value],
-            check: String(footprint.check),
-          },
-        });
-      }
+      const { resident, faults, nanoseconds, check } = ofChild(
+        way,
+        bench.folder,
+      );
+      const more = { check: String(check) };
+      bench.figure(RESIDENT, way, [resident], more);
+      bench.figure(FAULTS, way, [faults], more);
+      bench.figure(TIME, way, [nanoseconds / PAGES], more);
     }
   }
   await Promise.resolve();

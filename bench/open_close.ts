@@ -133,16 +133,16 @@ async function repeatedLater(
 async function measure(bench: Bench): Promise<void> {
   for (const size of SIZES) {
     const panel = panelOf(size);
-    bench.write({ panel });
-    const absent = (way: string, why: string) => {
-      const { worker } = bench;
-      bench.write({ absence: { panel: panel.title, way, worker, why } });
-    };
+    bench.panels(panel);
     if (size === TiB) {
-      absent('open, "c"', "the system does not promise so much memory");
-      absent("fs.readFileSync", "1 TiB is not read whole");
+      bench.absent(
+        panel,
+        ['open, "c"'],
+        "the system does not promise so much memory",
+      );
+      bench.absent(panel, ["fs.readFileSync"], "1 TiB is not read whole");
       if (bun !== undefined) {
-        absent("Bun.mmap", "makes no ArrayBuffer of 1 TiB");
+        bench.absent(panel, ["Bun.mmap"], "makes no ArrayBuffer of 1 TiB");
       }
     }
     await inTurn(bench, panel, ways(fileOf(bench.folder, size), size), {

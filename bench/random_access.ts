@@ -335,7 +335,7 @@ async function measure(bench: Bench): Promise<void> {
   for (const isCold of [false, true]) {
     for (const size of sizes(bench.quick)) {
       for (const record of RECORDS) {
-        bench.write({ panel: panel(size, record, isCold) });
+        bench.panels(panel(size, record, isCold));
       }
     }
   }
@@ -349,13 +349,13 @@ async function measureCold(bench: Bench, size: number): Promise<void> {
   for (const record of RECORDS) {
     const about = panel(size, record, true);
     if (whyNot !== undefined) {
-      absent(bench, about, Object.keys(about.ways), whyNot);
+      bench.absent(about, Object.keys(about.ways), whyNot);
       continue;
     }
     using access = new RandomAccess(bench, size, record);
     await inTurn(bench, about, access.cold(), { samples: 1, time: 0 });
     if (size > LARGEST_WITH_DATA) {
-      absent(bench, about, [WHOLE_COLD], tooLarge(size));
+      bench.absent(about, [WHOLE_COLD], tooLarge(size));
     }
   }
 }
@@ -366,21 +366,13 @@ async function measureWarm(bench: Bench, size: number): Promise<void> {
     using access = new RandomAccess(bench, size, record);
     await inTurn(bench, about, access.warm(), { time: 20 });
     if (size > LARGEST_WITH_DATA) {
-      absent(bench, about, [WHOLE, "heap memory"], tooLarge(size));
+      bench.absent(about, [WHOLE, "heap memory"], tooLarge(size));
     }
   }
 }
 
 function tooLarge(size: number): string {
   return `${sizeName(size)} are not read whole`;
-}
-
-function absent(bench: Bench, about: Panel, ways: string[], why: string): void {
-  for (const way of ways) {
-    bench.write({
-      absence: { panel: about.title, way, worker: bench.worker, why },
-    });
-  }
 }
 
 function rivals(folder: string, quick: boolean): Rival[] {

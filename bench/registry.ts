@@ -139,8 +139,7 @@ function samplesOf(
 }
 
 async function measure(bench: Bench): Promise<void> {
-  bench.write({ panel: FILLING });
-  bench.write({ panel: REPLACING });
+  bench.panels(FILLING, REPLACING);
   // Compiled code is what is measured: the first slices of all do not count.
   for (let call = 0; call < 3; call++) timesOf(bench, WARM_UP);
   const largest = Math.max(...counts(bench.quick));
@@ -149,8 +148,10 @@ async function measure(bench: Bench): Promise<void> {
     for (let repeat = 0; repeat < repeats; repeat++) {
       const times = timesOf(bench, count);
       for (const [way, { filling, replacing }] of Object.entries(times)) {
-        write(bench, FILLING, way, count, filling);
-        write(bench, REPLACING, way, count, replacing);
+        if (filling.length > 0) {
+          bench.figure(FILLING, way, filling, { x: count });
+        }
+        bench.figure(REPLACING, way, replacing, { x: count });
       }
     }
   }
@@ -165,17 +166,6 @@ function timesOf(bench: Bench, count: number): Record<string, Times> {
     [SLICES]: timesOfSlices(map, order),
     [SORTED]: timesOfSorted(order),
   };
-}
-
-function write(
-  { worker, write }: Bench,
-  { title }: Panel,
-  way: string,
-  x: number,
-  samples: number[],
-): void {
-  if (samples.length === 0) return;
-  write({ figure: { panel: title, way, worker, samples, x } });
 }
 
 export const question: Question = {

@@ -4,12 +4,11 @@
  * @module
  */
 
-import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { open, type Strategy } from "../mod.ts";
-import { KiB, MiB, sizeName, writeSynced } from "./suite/files.ts";
+import { ExpectedFile } from "./suite/expected_file.ts";
+import { KiB, MiB, sizeName } from "./suite/files.ts";
 import { ask, collectGarbage } from "./suite/program.ts";
 import type { Bench, Panel, Question, Rival, Role } from "./suite/question.ts";
 
@@ -21,6 +20,8 @@ const USUAL = 256 * MiB;
 function sizes(quick: boolean): number[] {
   return quick ? [MiB, 4 * MiB] : [MiB, 64 * MiB, USUAL, 512 * MiB];
 }
+
+const ADDED = new Uint8Array(COUNT).fill(7);
 
 type Edit = "append" | "insert" | "shrink";
 
@@ -74,100 +75,6 @@ function memoryPanel(size: number): Panel {
     unit: "B",
     scale: "linear",
   };
-}
-
-/** Bytes that repeat after a prime number, so that no move by pages looks right. */
-const BLOCK = Uint8Array.from(
-  { length: 1_048_573 },
-  (_, i) => i ^ (i >> 8) ^ (i >> 16),
-);
-const ADDED = new Uint8Array(COUNT).fill(7);
-
-/** What the file should hold: pieces of the original, and what was added. */
-class Expected {
-  #pieces: { original: number; length: number }[];
-  #length: number;
-
-  constructor(length: number) {
-    this.#pieces = [{ original: 0, length }];
-    this.#length = length;
-  }
-
-  get length(): number {
-    return this.#length;
-  }
-
-  edit(edit: Edit, at: number): void {
-    if (edit === "shrink") this.#cutFront();
-    else this.#add(at);
-  }
-
-  /** Throws unless the file at `path` has these bytes, at its ends and elsewhere. */
-  check(path: string): void {
-    const fd = fs.openSync(path, "r");
-    assert.equal(fs.fstatSync(fd).size, this.#length, `length of '${path}'`);
-    const window = 64 * KiB;
-    const last = Math.max(0, this.#length - window);
-    for (let i = 0; i <= 32; i++) {
-      const at = Math.floor(last * i / 32);
-      const expected = this.#read(at, Math.min(window, this.#length));
-      const actual = Buffer.alloc(expected.length);
-      fs.readSync(fd, actual, 0, actual.length, at);
-      assert(actual.equals(expected), `'${path}' is wrong near byte ${at}`);
-    }
-    fs.closeSync(fd);
-  }
-
-  #add(at: number): void {
-    const pieces = [];
-    let begin = 0;
-    let isIn = false;
-    for (const { original, length } of this.#pieces) {
-      const cut = at - begin;
-      if (!isIn && cut >= 0 && cut <= length) {
-        pieces.push(
-          { original, length: cut },
-          { original: -1, length: COUNT },
-          {
-            original: original === -1 ? -1 : original + cut,
-            length: length - cut,
-          },
-        );
-        isIn = true;
-      } else pieces.push({ original, length });
-      begin += length;
-    }
-    this.#pieces = pieces.filter(({ length }) => length > 0);
-    this.#length += COUNT;
-  }
-
-  #cutFront(): void {
-    let left = COUNT;
-    for (const piece of this.#pieces) {
-      const cut = Math.min(left, piece.length);
-      if (piece.original !== -1) piece.original += cut;
-      piece.length -= cut;
-      left -= cut;
-    }
-    this.#pieces = this.#pieces.filter(({ length }) => length > 0);
-    this.#length -= COUNT;
-  }
-
-  #read(from: number, count: number): Buffer {
-    const bytes = Buffer.alloc(count, ADDED[0]);
-    let begin = 0;
-    for (const { original, length } of this.#pieces) {
-      const low = Math.max(from, begin);
-      const high = Math.min(from + count, begin + length);
-      if (original !== -1) {
-        for (let at = low; at < high; at++) {
-          bytes[at - from] = BLOCK[(original + at - begin) % BLOCK.length];
-        }
-      }
-      begin += length;
-    }
-    return bytes;
-  }
 }
 
 function flushing(strategy: Strategy): Writing {
@@ -242,52 +149,60 @@ function settle(path: string): void {
   }
 }
 
-function create(path: string, size: number): void {
-  const bytes = new Uint8Array(size);
-  for (let at = 0; at < size; at += BLOCK.length) {
-    bytes.set(BLOCK.subarray(0, Math.min(BLOCK.length, size - at)), at);
-  }
-  writeSynced(path, bytes);
+/** What an edit took. */
+interface Cost {
+  nanoseconds: number;
+  /** The most bytes of memory at a time, over what there was; of Linux only. */
+  peak?: number;
+}
+
+/** Makes an edit, and compares the file with what it should be afterwards. */
+function costOf(
+  { change }: Writing,
+  path: string,
+  edit: Edit,
+  durable: boolean,
+  expected: ExpectedFile,
+): Cost {
+  const at = edit === "append" ? expected.length : expected.middle;
+  collectGarbage();
+  const before = resetPeak();
+  const start = performance.now();
+  change(path, edit, at, durable);
+  const nanoseconds = (performance.now() - start) * 1e6;
+  // A collection in between may have made it less than before.
+  const peak = before && Math.max(0, memoryOf("VmHWM") - before);
+  if (edit === "shrink") expected.cutFront(COUNT);
+  else expected.insert(at, ADDED);
+  expected.check(path);
+  settle(path);
+  return { nanoseconds, peak };
 }
 
 /** Each way in turn, on one file, which all of them leave the same. */
 function measureSize(bench: Bench, size: number): void {
   const path = join(bench.folder, "edited");
-  create(path, size);
-  const expected = new Expected(size);
+  const expected = ExpectedFile.create(path, size);
   // Small files are quick to edit, and so take many tries to time.
   const turns = bench.quick ? 1 : size <= MiB ? 10 : size <= 64 * MiB ? 3 : 1;
   const isUsual = size === (bench.quick ? MiB : USUAL);
-  for (const edit of Object.keys(EDITS) as Edit[]) {
-    if (size === USUAL && edit !== "insert") continue;
+  const edits = (Object.keys(EDITS) as Edit[])
+    .filter((edit) => edit === "insert" || size !== USUAL);
+  for (const edit of edits) {
     for (const durable of [true, false]) {
       const panel = panelOf(size, edit, durable);
-      bench.write({ panel });
-      const memory = memoryPanel(size);
-      const withMemory = isUsual && edit === "insert" && durable &&
-        canResetPeak();
-      if (withMemory) bench.write({ panel: memory });
+      bench.panels(panel);
+      const memory = isUsual && edit === "insert" && durable
+        ? memoryPanel(size)
+        : undefined;
+      if (memory !== undefined) announceMemory(bench, memory);
       for (let turn = 0; turn < turns; turn++) {
-        for (const [way, { change }] of Object.entries(WRITINGS)) {
-          const at = edit === "append" ? expected.length : size / 2;
-          if (withMemory) collectGarbage();
-          const before = withMemory ? resetPeak() : 0;
-          const start = performance.now();
-          change(path, edit, at, durable);
-          const nanoseconds = (performance.now() - start) * 1e6;
-          // A collection in between may have made it less than before.
-          const peak = withMemory ? Math.max(0, peakMemory() - before) : 0;
-          expected.edit(edit, at);
-          expected.check(path);
-          settle(path);
-          const { worker } = bench;
-          bench.write({
-            figure: { panel: panel.title, way, worker, samples: [nanoseconds] },
-          });
-          if (!withMemory) continue;
-          bench.write({
-            figure: { panel: memory.title, way, worker, samples: [peak] },
-          });
+        for (const [way, writing] of Object.entries(WRITINGS)) {
+          const cost = costOf(writing, path, edit, durable, expected);
+          bench.figure(panel, way, [cost.nanoseconds]);
+          if (memory !== undefined && cost.peak !== undefined) {
+            bench.figure(memory, way, [cost.peak]);
+          }
         }
       }
     }
@@ -295,19 +210,20 @@ function measureSize(bench: Bench, size: number): void {
   fs.rmSync(path);
 }
 
-/** Can the most memory that a process has had be forgotten? Linux only. */
-function canResetPeak(): boolean {
-  return fs.existsSync("/proc/self/clear_refs");
+const CLEAR_REFS = "/proc/self/clear_refs";
+
+function announceMemory(bench: Bench, panel: Panel): void {
+  bench.panels(panel);
+  if (fs.existsSync(CLEAR_REFS)) return;
+  const why = "nothing tells how much memory there was";
+  bench.absent(panel, Object.keys(panel.ways), why);
 }
 
-/** Forgets it, and answers how much there is now, in bytes. */
-function resetPeak(): number {
-  fs.writeFileSync("/proc/self/clear_refs", "5");
+/** Makes the system forget the peak of memory; answers how much there is now, in bytes. */
+function resetPeak(): number | undefined {
+  if (!fs.existsSync(CLEAR_REFS)) return undefined;
+  fs.writeFileSync(CLEAR_REFS, "5");
   return memoryOf("VmRSS");
-}
-
-function peakMemory(): number {
-  return memoryOf("VmHWM");
 }
 
 function memoryOf(field: "VmRSS" | "VmHWM"): number {

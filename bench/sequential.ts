@@ -219,7 +219,7 @@ function byteOffsetIsAligned({ byteOffset }: Uint8Array): boolean {
 async function measure(bench: Bench): Promise<void> {
   const path = fileIn(bench.folder);
   const { open: before, anew: each, cold } = panels(bench.quick);
-  for (const panel of [before, each, cold]) bench.write({ panel });
+  bench.panels(before, each, cold);
   const fd = fs.openSync(path, "r");
   // First of all: what Bun.mmap has mapped stays so, and in the cache.
   await measureCold(bench, cold, path, fd);
@@ -235,13 +235,9 @@ async function measureCold(
   path: string,
   fd: number,
 ): Promise<void> {
-  const { worker } = bench;
-  const why = await askWhyNotCold(path);
-  if (why !== undefined) {
-    for (const way of Object.keys(panel.ways)) {
-      bench.write({ absence: { panel: panel.title, way, worker, why } });
-    }
-    return;
+  const whyNot = await askWhyNotCold(path);
+  if (whyNot !== undefined) {
+    return bench.absent(panel, Object.keys(panel.ways), whyNot);
   }
   const ways = anew(path);
   for (const way of Object.values(ways)) way.before = () => dropFromCache(fd);

@@ -44,11 +44,26 @@ export async function ask(question: Question): Promise<void> {
     : process.argv[given + 1];
   try {
     if (given === -1) question.prepare(folder, quick);
-    const bench: Bench = { folder, quick, worker, write };
-    await question.measure(bench);
+    await question.measure(benchIn(folder, quick));
   } finally {
     if (given === -1) fs.rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function benchIn(folder: string, quick: boolean): Bench {
+  return {
+    folder,
+    quick,
+    panels(...panels) {
+      for (const panel of panels) write({ panel });
+    },
+    figure({ title: panel }, way, samples, more) {
+      write({ figure: { panel, way, worker, samples, ...more } });
+    },
+    absent({ title: panel }, ways, why) {
+      for (const way of ways) write({ absence: { panel, way, worker, why } });
+    },
+  };
 }
 
 function write(record: SuiteRecord): void {

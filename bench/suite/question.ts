@@ -71,9 +71,17 @@ export interface Bench {
   readonly folder: string;
   /** Small files and few samples, to see whether everything works. */
   readonly quick: boolean;
-  /** Which runtime this is. */
-  readonly worker: Worker;
-  write(record: SuiteRecord): void;
+  /** Announces panels; before anything that is measured for them. */
+  panels(...panels: Panel[]): void;
+  /** Adds samples of a way. */
+  figure(
+    panel: Panel,
+    way: string,
+    samples: number[],
+    more?: Pick<Figure, "check" | "x">,
+  ): void;
+  /** Says why ways were not measured. */
+  absent(panel: Panel, ways: string[], why: string): void;
 }
 
 /** A measurement outside JavaScript: arguments of `rivals/rivals.py` or of `rivals/rivals.c`. */

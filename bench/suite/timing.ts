@@ -67,15 +67,7 @@ export async function inTurn(
     }
   }
   for (const [way, samples] of figures) {
-    bench.write({
-      figure: {
-        panel: panel.title,
-        way,
-        worker: bench.worker,
-        samples,
-        check: String(result),
-      },
-    });
+    bench.figure(panel, way, samples, { check: String(result) });
   }
 }
 
