@@ -10,8 +10,6 @@
  * @module
  */
 
-import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -19,7 +17,7 @@ import { fileURLToPath } from "node:url";
 import v8 from "node:v8";
 import { type MemmapArray, open } from "../mod.ts";
 import { sparseFile } from "./suite/files.ts";
-import { ask, isDeno } from "./suite/program.ts";
+import { ask, isDeno, runInChild } from "./suite/program.ts";
 import type { Bench, Panel, Question } from "./suite/question.ts";
 
 const COUNT = 2 ** 20;
@@ -93,29 +91,13 @@ async function measure(bench: Bench): Promise<void> {
 
 /** Runs the loops in a child, and reads what it allocated from what it writes. */
 function allocated(path: string, quick: boolean): Map<string, number> {
-  const script = fileURLToPath(import.meta.url);
   const calls = quick ? 2 : CALLS;
-  const { stderr, status } = spawnSync(
-    process.execPath,
-    [
-      ...(isDeno ? ["run", "--allow-all"] : []),
-      script,
-      "--loops",
-      path,
-      String(calls),
-    ],
-    {
-      // One request for each collection, which are many if it goes on meanwhile.
-      env: {
-        ...process.env,
-        BUN_JSC_logGC: "1",
-        BUN_JSC_useConcurrentGC: "0",
-      },
-      encoding: "utf8",
-      maxBuffer: 2 ** 28,
-    },
+  const { stderr } = runInChild(
+    fileURLToPath(import.meta.url),
+    ["--loops", path, String(calls)],
+    // One request for each collection, which are many if it goes on meanwhile.
+    { BUN_JSC_logGC: "1", BUN_JSC_useConcurrentGC: "0" },
   );
-  assert.equal(status, 0, stderr);
   const found = new Map<string, number>();
   let [begin, requested] = [0, 0];
   for (const line of stderr.split("\n")) {

@@ -4,15 +4,13 @@
  * @module
  */
 
-import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { open } from "../mod.ts";
 import { GiB, KiB, PAGE, sparseFile, xorshift } from "./suite/files.ts";
-import { ask, isDeno } from "./suite/program.ts";
+import { ask, isDeno, runInChild } from "./suite/program.ts";
 import type { Bench, Panel, Question, Rival, Role } from "./suite/question.ts";
 
 const SIZE = 100 * GiB;
@@ -152,19 +150,8 @@ async function measure(bench: Bench): Promise<void> {
 
 function ofChild(way: string, folder: string): Footprint {
   const script = fileURLToPath(import.meta.url);
-  const child = spawnSync(
-    process.execPath,
-    [
-      ...(isDeno ? ["run", "--allow-all"] : []),
-      script,
-      "--touch",
-      way,
-      folder,
-    ],
-    { encoding: "utf8" },
-  );
-  assert.equal(child.status, 0, child.stderr);
-  return JSON.parse(child.stdout) as Footprint;
+  const { stdout } = runInChild(script, ["--touch", way, folder]);
+  return JSON.parse(stdout) as Footprint;
 }
 
 function rivals(folder: string): Rival[] {

@@ -10,7 +10,7 @@ import type { TopLevelSpec } from "vega-lite";
 import type { Panel, Worker } from "../suite/question.ts";
 import { type Answers, spreadOf, timesBetter } from "../suite/results.ts";
 import { figureIn, roundFigureIn, times } from "./format.ts";
-import { COLOURS, CONFIG } from "./picture.ts";
+import { COLOURS, CONFIG, inPixels, NAMED_COLOUR } from "./picture.ts";
 
 const WIDTH = 352;
 /** Left of the figures, which stand behind the longest bar, too. */
@@ -208,17 +208,6 @@ export function barChart(
       title: null,
     },
   };
-  const pixels = (field: string) => ({
-    field,
-    type: "quantitative" as const,
-    scale: null,
-    axis: null,
-  });
-  const colour = (field = "colour") => ({
-    field,
-    type: "nominal" as const,
-    scale: null,
-  });
   return {
     config: CONFIG,
     width: WIDTH,
@@ -232,9 +221,9 @@ export function barChart(
         encoding: {
           x,
           x2: { datum: domain[0] },
-          y: pixels("top"),
+          y: inPixels("top"),
           y2: { field: "bottom" },
-          fill: colour(),
+          fill: NAMED_COLOUR,
           opacity: {
             field: "opacity",
             type: "quantitative",
@@ -246,7 +235,7 @@ export function barChart(
       {
         data: { values: layout.limits },
         mark: { type: "rule", strokeDash: [4, 3], strokeWidth: 1.5 },
-        encoding: { x, stroke: colour() },
+        encoding: { x, stroke: NAMED_COLOUR },
       },
       // What lies over bars and lines is set off from them by a margin of paper.
       ...[
@@ -258,7 +247,7 @@ export function barChart(
         encoding: {
           x: { ...x, field: "low" },
           x2: { field: "high" },
-          y: pixels("middle"),
+          y: inPixels("middle"),
         },
       })),
       ...[{ stroke: COLOURS.paper, strokeWidth: 4 }, {}].flatMap((margin) => [
@@ -267,7 +256,7 @@ export function barChart(
           mark: { ...TEXT, ...margin, dx: 6 },
           encoding: {
             x: { ...x, field: "end" },
-            y: pixels("middle"),
+            y: inPixels("middle"),
             text: { field: "figure" },
           },
         },
@@ -276,7 +265,7 @@ export function barChart(
           mark: { ...TEXT, ...margin, fontWeight: { expr: "datum.weight" } },
           encoding: {
             x: { value: 0 },
-            y: pixels("y"),
+            y: inPixels("y"),
             text: { field: "way" },
           },
         },

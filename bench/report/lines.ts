@@ -11,7 +11,7 @@ import type { TopLevelSpec } from "vega-lite";
 import type { Panel, Worker } from "../suite/question.ts";
 import { type Answers, spreadOf } from "../suite/results.ts";
 import { figureIn } from "./format.ts";
-import { COLOURS, CONFIG } from "./picture.ts";
+import { COLOURS, CONFIG, NAMED_COLOUR } from "./picture.ts";
 
 interface Point {
   line: string;
@@ -46,7 +46,6 @@ export function lineChart(answers: Answers, panel: Panel): TopLevelSpec {
       title: null,
     },
   };
-  const colour = { field: "colour", type: "nominal" as const, scale: null };
   return {
     config: CONFIG,
     width: 270,
@@ -61,7 +60,7 @@ export function lineChart(answers: Answers, panel: Panel): TopLevelSpec {
           y: { ...y, field: "low" },
           y2: { field: "high" },
           detail: { field: "line" },
-          fill: colour,
+          fill: NAMED_COLOUR,
         },
       },
       {
@@ -70,7 +69,7 @@ export function lineChart(answers: Answers, panel: Panel): TopLevelSpec {
           x,
           y: { ...y, field: "mid" },
           detail: { field: "line" },
-          stroke: colour,
+          stroke: NAMED_COLOUR,
           strokeDash: {
             condition: { test: "datum.isMapped", value: [1, 0] },
             value: [4, 3],
@@ -80,7 +79,7 @@ export function lineChart(answers: Answers, panel: Panel): TopLevelSpec {
       {
         data: { values: mapped },
         mark: { type: "circle", size: 32, opacity: 1 },
-        encoding: { x, y: { ...y, field: "mid" }, fill: colour },
+        encoding: { x, y: { ...y, field: "mid" }, fill: NAMED_COLOUR },
       },
       {
         data: {
@@ -100,7 +99,7 @@ export function lineChart(answers: Answers, panel: Panel): TopLevelSpec {
           x,
           y: { ...y, field: "mid" },
           text: { field: "text" },
-          fill: colour,
+          fill: NAMED_COLOUR,
         },
       },
     ],

@@ -100,3 +100,20 @@ export const CONFIG: TopLevelSpec["config"] = {
     subtitlePadding: 4,
   },
 };
+
+/** Encoding of a place in pixels, from the left or the top. */
+export function inPixels(field: string): {
+  field: string;
+  type: "quantitative";
+  scale: null;
+  axis: null;
+} {
+  return { field, type: "quantitative", scale: null, axis: null };
+}
+
+/** Encoding of colours that the data name themselves. */
+export const NAMED_COLOUR: { field: string; type: "nominal"; scale: null } = {
+  field: "colour",
+  type: "nominal",
+  scale: null,
+};

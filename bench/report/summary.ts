@@ -8,10 +8,11 @@ import type { TopLevelSpec } from "vega-lite";
 import { machineInWords } from "../suite/machine.ts";
 import { type Results, spreadOf, timesBetter } from "../suite/results.ts";
 import { dayOf, times } from "./format.ts";
-import { COLOURS, CONFIG } from "./picture.ts";
+import { COLOURS, CONFIG, inPixels, NAMED_COLOUR } from "./picture.ts";
 
 /** A comparison: the panel's title begins so in quick and in full runs. */
 interface Row {
+  /** With `%` for the size of the file. */
   says: string;
   question: string;
   panel: RegExp;
@@ -23,61 +24,61 @@ const LARGE = "(256|16) MiB";
 
 const ROWS: readonly Row[] = [
   {
-    says: "read 8 bytes anywhere",
+    says: "8 bytes anywhere in %",
     question: RANDOM,
     panel: RegExp(`^8 bytes of ${LARGE}, warm`),
     own: "slice view",
   },
   {
-    says: "the same, file not in memory",
+    says: "the same, not in memory yet",
     question: RANDOM,
     panel: RegExp(`^8 bytes of ${LARGE}, cold`),
     own: 'slice view, advise("random")',
   },
   {
-    says: "read 4096 bytes anywhere",
+    says: "4096 bytes anywhere in %",
     question: RANDOM,
     panel: RegExp(`^4096 bytes of ${LARGE}, warm`),
     own: "slice view",
   },
   {
-    says: "search the whole file",
+    says: "search through %",
     question: "find",
     panel: /^find in random bytes/,
     own: "Memmap.find",
   },
   {
-    says: "swap the bytes of doubles",
+    says: "big-endian doubles, all of %",
     question: "byteswap",
     panel: /^all, 64-bit/,
     own: "MemmapArray.copyTo",
   },
   {
-    says: "add up the whole file",
+    says: "all of %, added up",
     question: "sequential",
     panel: /, warm, with open and close/,
     own: "slice view",
   },
   {
-    says: "the same, file not in memory",
+    says: "the same, not in memory yet",
     question: "sequential",
     panel: /, cold, with open and close/,
     own: "slice view",
   },
   {
-    says: "insert in the middle, durably",
+    says: "insert into %, on disk",
     question: "resize_flush",
     panel: /^in the middle of (256|4) MiB, durable/,
     own: "flush, auto",
   },
   {
-    says: "append, durably",
+    says: "append to %, on disk",
     question: "resize_flush",
     panel: /^at the end of (64|4) MiB, durable/,
     own: "flush, auto",
   },
   {
-    says: "open, read 8 bytes, close",
+    says: "open %, read 8 bytes, close",
     question: "open_close",
     panel: /^1 MiB/,
     own: 'open, "r"',
@@ -99,7 +100,6 @@ const WIDE: Form = { width: 440, namesAbove: false, row: 40 };
 const NARROW: Form = { width: 336, namesAbove: true, row: 52 };
 
 interface Bar {
-  name: string;
   ratio: number;
   top: number;
   bottom: number;
@@ -131,13 +131,6 @@ export function summaryChart(
       title: null,
     },
   };
-  const pixels = (field: string) => ({
-    field,
-    type: "quantitative" as const,
-    scale: null,
-    axis: null,
-  });
-  const colour = { field: "colour", type: "nominal" as const, scale: null };
   const height = names.length * form.row;
   const { date, machine } = results;
   const { Deno: deno, Bun: bun } = machine.versions;
@@ -162,9 +155,9 @@ export function summaryChart(
         encoding: {
           x,
           x2: { datum: 1 },
-          y: pixels("top"),
+          y: inPixels("top"),
           y2: { field: "bottom" },
-          fill: colour,
+          fill: NAMED_COLOUR,
         },
       },
       {
@@ -187,7 +180,7 @@ export function summaryChart(
           fontSize: 11,
           color: COLOURS.ink,
         },
-        encoding: { x, y: pixels("middle"), text: { field: "text" } },
+        encoding: { x, y: inPixels("middle"), text: { field: "text" } },
       })),
       ...[{ stroke: COLOURS.paper, strokeWidth: 4 }, {}].map((margin) => ({
         data: { values: names },
@@ -201,7 +194,7 @@ export function summaryChart(
         },
         encoding: {
           x: { value: isNarrow ? 0 : -10 },
-          y: pixels("y"),
+          y: inPixels("y"),
           text: { field: "says" },
         },
       })),
@@ -223,7 +216,7 @@ export function summaryChart(
           x: { ...x, field: "at" },
           y: { value: -10 },
           text: { field: "text" },
-          fill: colour,
+          fill: NAMED_COLOUR,
         },
       },
       {
@@ -263,7 +256,11 @@ function barsOf(
     const y = names.length * row;
     const both = 2 * BAR + GAP;
     const first = namesAbove ? y + row - both - 4 : y + (row - both) / 2;
-    names.push({ says, y: namesAbove ? first - 9 : y + row / 2 });
+    const [size] = /\d+ [KMGT]iB/.exec(`${panel.title} ${panel.group}`) ?? [""];
+    names.push({
+      says: says.replace("%", size),
+      y: namesAbove ? first - 9 : y + row / 2,
+    });
     (["Deno", "Bun"] as const).forEach((worker, i) => {
       const spreads = [own, panel.base].map((way) =>
         spreadOf(answers, panel.title, way, worker)
@@ -272,7 +269,6 @@ function barsOf(
       const ratio = timesBetter(panel, spreads[0][1], spreads[1][1]);
       const top = first + i * (BAR + GAP);
       bars.push({
-        name: says,
         ratio,
         top,
         bottom: top + BAR,

@@ -4,6 +4,8 @@
  * @module
  */
 
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -69,6 +71,25 @@ function benchIn(folder: string, quick: boolean): Bench {
 function write(record: SuiteRecord): void {
   // console.log may be asynchronous, and what it holds back is lost at a crash.
   fs.writeSync(1, JSON.stringify(record) + "\n");
+}
+
+/** Runs a file in this runtime, to its end; answers what it wrote. */
+export function runInChild(
+  script: string,
+  args: string[],
+  env: Record<string, string> = {},
+): { stdout: string; stderr: string } {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [...isDeno ? ["run", "--allow-all"] : [], script, ...args],
+    {
+      encoding: "utf8",
+      env: { ...process.env, ...env },
+      maxBuffer: 2 ** 28,
+    },
+  );
+  assert.equal(status, 0, stderr);
+  return { stdout, stderr };
 }
 
 /** Collects what is garbage, where the runtime was started so that it can be told to. */
