@@ -94,10 +94,26 @@ interface Form {
   width: number;
   namesAbove: boolean;
   row: number;
+  /** Left of the bars, for names. */
+  left: number;
+  /** Above them, for the title and the legend. */
+  top: number;
 }
 
-const WIDE: Form = { width: 440, namesAbove: false, row: 40 };
-const NARROW: Form = { width: 336, namesAbove: true, row: 52 };
+const WIDE: Form = {
+  width: 440,
+  namesAbove: false,
+  row: 40,
+  left: 214,
+  top: 88,
+};
+const NARROW: Form = {
+  width: 336,
+  namesAbove: true,
+  row: 52,
+  left: 8,
+  top: 106,
+};
 
 interface Bar {
   ratio: number;
@@ -117,7 +133,7 @@ export function summaryChart(
   const [bars, names] = barsOf(results, form);
   if (bars.length === 0) return undefined;
   const ratios = bars.map(({ ratio }) => ratio);
-  const low = Math.min(0.3, ...ratios) / 3;
+  const low = Math.min(0.3, ...ratios) / (isNarrow ? 5 : 3);
   const high = Math.max(10, ...ratios) * (isNarrow ? 6 : 3);
   const values = [0.01, 0.1, 1, 10, 100, 1000, 10_000]
     .filter((value) => value >= low && value <= high);
@@ -128,6 +144,7 @@ export function summaryChart(
     axis: {
       values,
       labelExpr: 'format(datum.value, ",") + "×"',
+      labelFlush: 16,
       title: null,
     },
   };
@@ -139,14 +156,16 @@ export function summaryChart(
     config: CONFIG,
     width: form.width,
     height,
-    padding: 12,
+    // Without a canvas, texts are taken for much wider than they are.
+    autosize: "none",
+    padding: { left: form.left, right: 14, top: form.top, bottom: 28 },
     title: {
       text: "Mapping, times as fast as plain file I/O",
       subtitle: isNarrow
         ? [`Deno ${deno} and Bun ${bun}, ${dayOf(date)}`, words]
         : [`Deno ${deno} and Bun ${bun}, ${words}, ${dayOf(date)}`],
-      frame: "bounds",
-      offset: 16,
+      dx: 8 - form.left,
+      offset: 30,
     },
     layer: [
       {
