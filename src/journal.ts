@@ -442,6 +442,13 @@ function openBeside(
 ): number | undefined {
   let fd: number;
   try {
+    // Most files have none, and an exception costs more than all else here.
+    const stat = system(
+      "lstat",
+      path,
+      () => fs.lstatSync(path, { throwIfNoEntry: false }),
+    );
+    if (stat === undefined) return undefined;
     fd = openFile(path, access | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
     const { code } = error as SystemError;
