@@ -345,7 +345,9 @@ async function measure(bench: Bench): Promise<void> {
 }
 
 async function measureCold(bench: Bench, size: number): Promise<void> {
-  const whyNot = await askWhyNotCold(fileOf(bench.folder, size));
+  // Of a file that is full of data: a hole is not read from the disk.
+  const [smallest] = sizes(bench.quick);
+  const whyNot = await askWhyNotCold(fileOf(bench.folder, smallest));
   for (const record of RECORDS) {
     const about = panel(size, record, true);
     if (whyNot !== undefined) {
