@@ -34,7 +34,7 @@ export function lineChart(answers: Answers, panel: Panel): TopLevelSpec {
     field: "x",
     type: "quantitative" as const,
     scale: { type: "log" as const, nice: false },
-    axis: { values: xs, format: ",d", title: panel.x, labelFlush: 16 },
+    axis: { values: xs, format: "~s", title: panel.x, labelFlush: 8 },
   };
   const y = {
     type: "quantitative" as const,

@@ -116,7 +116,7 @@ function inWords(target: Target, figure: number): string {
 /** A figure in a target's terms. */
 export function value({ kind, question }: Target, figure: number): string {
   if (kind === "faster") return times(figure);
-  if (kind === "as long") return `${figure.toFixed(2)} of its time`;
+  if (kind === "as long") return `${figure.toFixed(2)} of the time`;
   return figureIn(question === "footprint" ? "B" : "ns", figure);
 }
 
