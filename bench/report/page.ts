@@ -172,7 +172,10 @@ ${lossTable(answers)}
 }
 
 /** What a group's panels measure, and what their ratios and lines are. */
-function notes({ figures }: Answers, panels: Panel[]): string {
+function notes(
+  { figures, absences }: Answers,
+  panels: Panel[],
+): string {
   const [{ better, x }] = panels;
   const measures = panels.map(({ unit, per }) =>
     per === "" ? MEASURES[unit] : `${MEASURES[unit]} for ${per}`
@@ -183,8 +186,13 @@ function notes({ figures }: Answers, panels: Panel[]): string {
       figures.some((figure) => figure.panel === title && figure.way === way)
     )
   );
+  const rivals = absences.filter(({ panel, worker }) =>
+    (worker === "Python" || worker === "C") &&
+    panels.some(({ title }) => title === panel)
+  );
   const sentences = [
     `${unique(measures).join(", ")}; ${better} is better.`,
+    ...unique(rivals.map(({ way, why }) => `Absent: ${list([way])}, ${why}.`)),
   ];
   if (x !== undefined) {
     sentences.push(
