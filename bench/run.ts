@@ -36,6 +36,9 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
 });
 
+/** What a shell reports of a program that a signal ended. */
+const STATUS_AT = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
+
 const runtimes: Record<"Deno" | "Bun", string[]> = {
   Deno: [process.execPath, "run", "--allow-all", "--v8-flags=--expose-gc"],
   Bun: [options.bun ?? "bun", "--no-install"],
@@ -272,12 +275,7 @@ function sum(values: number[]): number {
   return values.reduce((a, b) => a + b, 0);
 }
 
-for (
-  const [signal, status] of [["SIGHUP", 129], ["SIGINT", 130], [
-    "SIGTERM",
-    143,
-  ]] as const
-) {
+for (const [signal, status] of Object.entries(STATUS_AT)) {
   process.on(signal, () => {
     child?.kill("SIGKILL");
     removeFolder();
@@ -289,8 +287,14 @@ try {
   const results = JSON.parse(
     fs.readFileSync(join(output, "results.json"), "utf8"),
   ) as Results;
-  if (options.picture) await writePicture(results);
-  else console.log(await writeReport(results, output));
+  if (options.picture) {
+    if (results.quick || results.questions.length < QUESTIONS.length) {
+      throw new Error(
+        "the README's picture needs a run that is whole, not quick.",
+      );
+    }
+    await writePicture(results);
+  } else console.log(await writeReport(results, output));
 } catch (error) {
   clearLine();
   console.error(`bench: ${error instanceof Error ? error.message : error}`);
