@@ -118,6 +118,7 @@ function bulkPanel(quick: boolean, { width }: Type): Panel {
       "view: DataView loop": "mapped",
       "view: shifts": "mapped",
       "numpy.memmap astype": "other",
+      "numpy.memmap astype, small pages": "other",
       "numpy.memmap copyto": "other",
       [`fs.readSync, ${swap}`]: "plain",
       [`fs.readFileSync, ${swap}`]: "plain",
@@ -365,6 +366,12 @@ function rivals(folder: string, quick: boolean): Rival[] {
       },
       {
         panel: bulk,
+        way: "numpy.memmap astype, small pages",
+        ...numpy,
+        args: [...all, "astype", "small"],
+      },
+      {
+        panel: bulk,
         way: "numpy.memmap copyto",
         ...numpy,
         args: [...all, "copyto"],
@@ -380,7 +387,8 @@ export const question: Question = {
     "The file is in the page cache. All bytes of each conversion were compared " +
     "before. copyTo, copyto, readSync and the loops convert into memory at hand; " +
     "toTypedArray, astype and readFileSync into new memory, which may cost a page " +
-    "fault for every page. C is a loop over a mapping, vectorised by the compiler.",
+    "fault for every page; numpy asks Linux for huge pages, unless it is told to keep " +
+    "to small ones. C is a loop over a mapping, vectorised by the compiler.",
   seconds: 20,
   prepare: (folder, quick) =>
     writeSynced(fileIn(folder), doubles(size(quick), false)),
