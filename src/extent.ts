@@ -73,6 +73,8 @@ export class SliceExtent implements Sized {
     if (view !== null && view.mapping === mapping && !view.buffer.detached) {
       return view;
     }
+    // An empty one was not detached with its mapping, and who kept it should know.
+    if (view?.mapping !== mapping) drop(view);
     const begin = this.floating?.offset ?? this.begin;
     const buffer = mapping.view(begin, begin + this.length, isOwn);
     return { mapping, buffer, bytes: new Uint8Array(buffer) };

@@ -1306,6 +1306,23 @@ test("an array of a closed map throws the slice's error from every method", () =
   }
 });
 
+test("an empty array from before a flush learns that its map is closed", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "empty.dat");
+  const map = open(path, "w+", { length: 0 });
+  const slice = map.slice();
+  const before = slice.array("uint8");
+  const { buffer } = slice;
+  map.insert(0, 1);
+  map.flush({ strategy: "replace" });
+  // An empty buffer is in no mapping, so a later one must not just take its place.
+  slice.array("uint8");
+  assert.notEqual(slice.buffer, buffer);
+  assert.ok(buffer.detached);
+  map.close();
+  assert.throws(() => before.toTypedArray(), CLOSED);
+});
+
 test("an array behind its slice's new end is a RangeError from every method", () => {
   withSlice(16, (slice) => {
     const arrays = someArrays(slice);
