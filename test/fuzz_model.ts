@@ -1,0 +1,1107 @@
+/**
+ * What the library is meant to do, said as plainly as it can be: the specification
+ * that `fuzz_run.ts` compares it with.
+ *
+ * A file is an array of bytes, a map a list of ranges over one. Everything is looked
+ * for from the start of a list and copied whole, and a method has the name and the
+ * arguments of the one it stands for. Nothing here comes from the library, and no
+ * file is touched.
+ *
+ * Where several maps are of one file, the model says what Linux does, and what
+ * POSIX says of shared mappings. In `r+` and `w+` all see one memory, the file's. In
+ * `r` and `c` a page is the file's until it is first written to, and the map's own
+ * from then on. A map holds the file that it was opened on; what another name or
+ * another map does to that file, it sees, what is done to a file that took its
+ * place, it does not.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+
+/**
+ * Are files cut short behind a map's back? Touching a lost page is SIGBUS unless the
+ * library guards its mappings. What it promises then is in {@linkcode ModelMap.touch}.
+ */
+export const CAN_TRUNCATE = false;
+
+/** How an error shows itself: the class's name, and the code of those that have one. */
+export interface Failure {
+  readonly name: string;
+  readonly code?: string;
+}
+
+/** What the model throws where the library must throw. */
+export class Refusal extends Error {
+  readonly failure: Failure;
+
+  constructor(name: string, code?: string) {
+    super(code ?? name);
+    this.failure = { name, code };
+  }
+}
+
+const rangeError = () => new Refusal("RangeError");
+const typeError = () => new Refusal("TypeError");
+const overlap = () => new Refusal("OverlapError", "ERR_MEMMAP_OVERLAP");
+const deleted = () => new Refusal("DeletedSliceError", "ERR_MEMMAP_DELETED");
+const closed = () => new Refusal("ClosedError", "ERR_MEMMAP_CLOSED");
+const readonly = () => new Refusal("ReadonlyError", "ERR_MEMMAP_READONLY");
+const conflict = () => new Refusal("ConflictError", "ERR_MEMMAP_CONFLICT");
+const fault = () => new Refusal("FaultError", "ERR_MEMMAP_FAULT");
+const system = (code: string) => new Refusal("SystemError", code);
+
+/** More than any address space has. */
+const NO_MEMORY = 2 ** 50;
+
+function checkCount(count: unknown): number {
+  if (!Number.isSafeInteger(count) || count as number < 0) throw rangeError();
+  return count as number;
+}
+
+/** An offset within `length` bytes; negative ones count from the end. */
+function within(offset: unknown, length: number): number {
+  if (!Number.isSafeInteger(offset)) throw rangeError();
+  const at = offset as number < 0 ? offset as number + length : offset;
+  if (at as number < 0 || at as number > length) throw rangeError();
+  return at as number;
+}
+
+function rangeWithin(
+  begin: unknown,
+  end: unknown,
+  length: number,
+): [from: number, to: number] {
+  const from = within(begin, length);
+  const to = within(end, length);
+  if (from > to) throw rangeError();
+  return [from, to];
+}
+
+/** The bytes of what may be inserted. */
+function contentOf(content: unknown): Uint8Array {
+  if (typeof content === "number") {
+    if (checkCount(content) >= NO_MEMORY) throw system("ENOMEM");
+    return new Uint8Array(content);
+  }
+  if (content instanceof ArrayBuffer) return new Uint8Array(content).slice();
+  if (!ArrayBuffer.isView(content)) throw typeError();
+  const { buffer, byteOffset, byteLength } = content;
+  return new Uint8Array(buffer, byteOffset, byteLength).slice();
+}
+
+/** Where a pattern is in `bytes`, or -1. */
+function search(bytes: Uint8Array, pattern: unknown, isLast: boolean): number {
+  if (typeof pattern !== "string" && !(pattern instanceof Uint8Array)) {
+    throw typeError();
+  }
+  const wanted = Buffer.from(pattern as string);
+  if (wanted.length === 0) return isLast ? bytes.length : 0;
+  const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return isLast ? all.lastIndexOf(wanted) : all.indexOf(wanted);
+}
+
+/** As `Buffer.concat`, but no Buffer, whose slices are no copies. */
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const result = new Uint8Array(
+    parts.reduce((sum, { length }) => sum + length, 0),
+  );
+  let at = 0;
+  for (const bytes of parts) {
+    result.set(bytes, at);
+    at += bytes.length;
+  }
+  return result;
+}
+
+function resized(bytes: Uint8Array, length: number): Uint8Array {
+  const result = new Uint8Array(length);
+  result.set(bytes.subarray(0, length));
+  return result;
+}
+
+/** A file, whatever its names. */
+export class ModelFile {
+  bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
+
+/** A folder: which name leads to which file. */
+export class ModelFolder {
+  readonly files: Map<string, ModelFile> = new Map();
+  /** Every map that is open. */
+  readonly maps: Set<ModelMap> = new Set();
+  readonly pageSize: number;
+
+  constructor(pageSize: number) {
+    this.pageSize = pageSize;
+  }
+
+  linksOf(file: ModelFile): number {
+    return [...this.files.values()].filter((other) => other === file).length;
+  }
+
+  /** Would a map other than `except` lose pages if `file` had `length` bytes? */
+  isMappedBeyond(file: ModelFile, length: number, except?: ModelMap): boolean {
+    return [...this.maps].some((map) =>
+      map !== except && map.file === file && map.mappedLength > length
+    );
+  }
+}
+
+/** A view that was handed out. */
+export class ModelView {
+  readonly slice: ModelSlice;
+  /** Where it matters to nobody whether the view lives on: `"perhaps"`. */
+  alive: boolean | "perhaps" = true;
+
+  constructor(slice: ModelSlice) {
+    this.slice = slice;
+  }
+}
+
+type ShortMode = "r" | "c" | "r+" | "w+";
+
+const MODES: Readonly<Record<string, ShortMode>> = {
+  r: "r",
+  c: "c",
+  "r+": "r+",
+  "w+": "w+",
+  readonly: "r",
+  copyonwrite: "c",
+  readwrite: "r+",
+  write: "w+",
+};
+
+/** One stretch of a map; as the public `LayoutEntry`. */
+export interface ModelPiece {
+  readonly slice: ModelSlice | null;
+  readonly state: "gap" | "mapped" | "floating";
+  readonly begin: number;
+  readonly end: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A flush that may be done. */
+export interface ModelFlush {
+  readonly strategy: "none" | "extend" | "in-place" | "replace";
+  readonly bytesWritten: number;
+  readonly pieces: readonly ModelPiece[];
+  readonly content: Uint8Array;
+  /** The name that it goes to, if to another file. */
+  readonly path: string | undefined;
+}
+
+/** What a flush is asked for; as the public `FlushOptions`. */
+export interface ModelFlushOptions {
+  readonly path?: string;
+  readonly strategy?: string;
+  readonly onProgress?: unknown;
+}
+
+/** A map. */
+export class ModelMap {
+  readonly folder: ModelFolder;
+  name: string;
+  mode: ShortMode;
+  file: ModelFile;
+  mappedLength: number;
+  /** The file's length when it was opened, or last flushed. */
+  knownLength: number;
+  /** In file order. */
+  slices: ModelSlice[] = [];
+  isClosed = false;
+  isFaulted = false;
+  /** Was a view moved away? What cannot be detached changes which views live on. */
+  isStolen = false;
+  /** In `r` and `c`: the pages that were written to. */
+  #ownPages = new Map<number, Uint8Array>();
+
+  constructor(
+    folder: ModelFolder,
+    name: string,
+    mode: unknown = "r+",
+    length?: unknown,
+  ) {
+    if (!Object.hasOwn(MODES, mode as string)) throw typeError();
+    this.mode = MODES[mode as string];
+    if (length === undefined) {
+      if (this.mode === "w+") throw typeError();
+    } else checkCount(length);
+    if (name === "" || name.includes("\0")) throw typeError();
+    this.folder = folder;
+    this.name = name;
+    const there = folder.files.get(name);
+    if (there === undefined && this.mode !== "w+") throw system("ENOENT");
+    const file = there ?? new ModelFile(new Uint8Array(0));
+    const before = file.bytes.length;
+    this.file = file;
+    this.mappedLength = length as number ?? before;
+    if (this.mappedLength > before && !this.#isShared) throw rangeError();
+    if (this.mappedLength >= NO_MEMORY) throw system("ENOMEM");
+    folder.files.set(name, file);
+    if (this.mode === "w+") file.bytes = new Uint8Array(this.mappedLength);
+    if (this.mappedLength > before) {
+      file.bytes = resized(file.bytes, this.mappedLength);
+    }
+    this.knownLength = file.bytes.length;
+    folder.maps.add(this);
+  }
+
+  get writable(): boolean {
+    this.use();
+    return this.#isShared;
+  }
+
+  get length(): number {
+    this.use();
+    return this.layout().reduce((sum, { length }) => sum + length, 0);
+  }
+
+  get dirty(): boolean {
+    this.use();
+    return this.slices.some(({ floating }) => floating !== null);
+  }
+
+  get #isShared(): boolean {
+    return this.mode === "r+" || this.mode === "w+";
+  }
+
+  use(): void {
+    if (this.isClosed) throw closed();
+  }
+
+  edit(): void {
+    this.use();
+    if (this.mode === "r") throw readonly();
+  }
+
+  /**
+   * Whatever reads or writes mapped bytes comes through here. Once pages can be lost,
+   * the library counts a fault and all that touches bytes throws.
+   */
+  touch(begin: number, end: number): void {
+    if (!CAN_TRUNCATE) return;
+    if (this.isFaulted) throw fault();
+    const { pageSize } = this.folder;
+    const whole = Math.ceil(this.file.bytes.length / pageSize) * pageSize;
+    if (begin === end || end <= whole) return;
+    this.isFaulted = true;
+    throw fault();
+  }
+
+  read(begin: number, end: number): Uint8Array {
+    this.touch(begin, end);
+    const bytes = resized(this.file.bytes.subarray(begin, end), end - begin);
+    const { pageSize } = this.folder;
+    for (const [page, own] of this.#ownPages) {
+      const at = page * pageSize;
+      const from = Math.max(at, begin);
+      const to = Math.min(at + pageSize, end);
+      if (from < to) bytes.set(own.subarray(from - at, to - at), from - begin);
+    }
+    return bytes;
+  }
+
+  write(at: number, bytes: Uint8Array): void {
+    this.touch(at, at + bytes.length);
+    if (this.#isShared) {
+      this.file.bytes.set(bytes, at);
+      return;
+    }
+    const { pageSize } = this.folder;
+    const end = at + bytes.length;
+    for (let from = at; from < end;) {
+      const page = Math.floor(from / pageSize);
+      const begin = page * pageSize;
+      const to = Math.min(begin + pageSize, end);
+      let own = this.#ownPages.get(page);
+      if (own === undefined) {
+        own = resized(
+          this.file.bytes.subarray(begin, begin + pageSize),
+          pageSize,
+        );
+        this.#ownPages.set(page, own);
+      }
+      own.set(bytes.subarray(from - at, to - at), from - begin);
+      from = to;
+    }
+  }
+
+  slice(begin: unknown = 0, end: unknown = this.mappedLength): ModelSlice {
+    this.use();
+    const [from, to] = rangeWithin(
+      begin,
+      end,
+      this.mappedLength,
+    );
+    return this.#register(new ModelSlice(this, from, to, null));
+  }
+
+  insert(offset: unknown, content: unknown): ModelSlice {
+    this.edit();
+    const at = within(offset, this.mappedLength);
+    return this.#register(new ModelSlice(this, at, at, contentOf(content)));
+  }
+
+  #register(slice: ModelSlice): ModelSlice {
+    const { begin, end } = slice;
+    for (const other of this.slices) {
+      const isOneEmpty = begin === end || other.begin === other.end;
+      const isOverlap = isOneEmpty
+        ? (other.begin < begin && end < other.end) ||
+          (begin < other.begin && other.end < end)
+        : begin < other.end && other.begin < end;
+      if (isOverlap) throw overlap();
+    }
+    // Behind all that begin before it, and the empty ones that begin with it.
+    let at = 0;
+    while (at < this.slices.length) {
+      const other = this.slices[at];
+      if (other.begin > begin) break;
+      if (other.begin === begin && other.end > begin) break;
+      at++;
+    }
+    this.slices.splice(at, 0, slice);
+    return slice;
+  }
+
+  delete(sliceOrBegin: unknown, end?: unknown): void {
+    this.use();
+    if (sliceOrBegin instanceof ModelSlice) {
+      if (sliceOrBegin.map !== this) throw rangeError();
+      return sliceOrBegin.delete();
+    }
+    const [from, to] = rangeWithin(sliceOrBegin, end, this.mappedLength);
+    const found = this.slices.find((s) => s.begin === from && s.end === to);
+    if (found === undefined) throw rangeError();
+    found.delete();
+  }
+
+  find(
+    pattern: unknown,
+    begin: unknown = 0,
+    end: unknown = this.mappedLength,
+  ): number {
+    return this.#search(pattern, begin, end, false);
+  }
+
+  rfind(
+    pattern: unknown,
+    begin: unknown = 0,
+    end: unknown = this.mappedLength,
+  ): number {
+    return this.#search(pattern, begin, end, true);
+  }
+
+  #search(
+    pattern: unknown,
+    begin: unknown,
+    end: unknown,
+    isLast: boolean,
+  ): number {
+    this.use();
+    const { mappedLength } = this;
+    const [from, to] = rangeWithin(begin, end, mappedLength);
+    const found = search(this.read(from, to), pattern, isLast);
+    return found === -1 ? -1 : found + from;
+  }
+
+  move(target: unknown, source: unknown, count: unknown): void {
+    this.edit();
+    const length = checkCount(count);
+    const to = within(target, this.mappedLength);
+    const from = within(source, this.mappedLength);
+    rangeWithin(to, to + length, this.mappedLength);
+    rangeWithin(from, from + length, this.mappedLength);
+    this.write(to, this.read(from, from + length));
+  }
+
+  advise(
+    advice: unknown,
+    begin: unknown = 0,
+    end: unknown = this.mappedLength,
+  ): void {
+    this.use();
+    const [from, to] = rangeWithin(begin, end, this.mappedLength);
+    const known = ["normal", "random", "sequential", "willneed", "dontneed"];
+    if (!known.includes(advice as string)) throw typeError();
+    if (advice !== "dontneed" || this.mode !== "r") return;
+    // What strayed into a page of mode "r" nobody meant to keep.
+    const { pageSize } = this.folder;
+    for (const page of [...this.#ownPages.keys()]) {
+      const isWithin = page * pageSize < to && (page + 1) * pageSize > from;
+      if (isWithin && from < to) this.#ownPages.delete(page);
+    }
+  }
+
+  sync(begin: unknown = 0, end: unknown = this.mappedLength): void {
+    if (!this.writable) throw readonly();
+    rangeWithin(begin, end, this.mappedLength);
+  }
+
+  layout(): ModelPiece[] {
+    this.use();
+    const pieces: ModelPiece[] = [];
+    let at = 0;
+    let offset = 0;
+    const add = (slice: ModelSlice | null, begin: number, end: number) => {
+      const length = slice === null ? end - begin : slice.length;
+      const state = slice === null
+        ? "gap"
+        : slice.floating === null
+        ? "mapped"
+        : "floating";
+      if (slice !== null || length > 0) {
+        pieces.push({ slice, state, begin, end, offset, length });
+      }
+      at = end;
+      offset += length;
+    };
+    for (const slice of this.slices) {
+      add(null, at, slice.begin);
+      add(slice, slice.begin, slice.end);
+    }
+    add(null, at, this.mappedLength);
+    return pieces;
+  }
+
+  /** Looks if a flush can be done, and what it would do; nothing is changed. */
+  planFlush(options: ModelFlushOptions = {}): ModelFlush {
+    const { path, strategy = "auto", onProgress } = options;
+    if (!["auto", "replace", "in-place"].includes(strategy)) throw typeError();
+    if (onProgress !== undefined && typeof onProgress !== "function") {
+      throw typeError();
+    }
+    if (path !== undefined && (path === "" || path.includes("\0"))) {
+      throw typeError();
+    }
+    this.use();
+    const pieces = this.layout();
+    const { folder, file, knownLength, mappedLength } = this;
+    if (path === undefined) {
+      if (!this.#isShared) throw readonly();
+      if (!this.dirty) {
+        const content = file.bytes;
+        return { strategy: "none", bytesWritten: 0, pieces, content, path };
+      }
+    } else if (strategy === "in-place") throw typeError();
+    if (this.isFaulted) throw path === undefined ? conflict() : fault();
+    const target = path === undefined ? file : folder.files.get(path);
+    const isOwn = target === file;
+    if (
+      file.bytes.length < knownLength ||
+      (isOwn &&
+        (folder.files.get(this.name) !== file ||
+          file.bytes.length !== knownLength))
+    ) throw conflict();
+    const behind = file.bytes.slice(mappedLength, knownLength);
+    const content = joined([
+      ...pieces.map((piece) => this.#contentOf(piece)),
+      behind,
+    ]);
+    const done = strategy === "in-place"
+      ? "in-place"
+      : strategy === "auto" && path === undefined && this.#canExtend(pieces)
+      ? "extend"
+      : "replace";
+    if (done === "replace" && target !== undefined) {
+      if (folder.linksOf(target) > 1) throw system("EMLINK");
+    }
+    const isMoved = content.length - behind.length !== mappedLength;
+    const bytesWritten = done === "replace"
+      ? content.length
+      : done === "extend"
+      ? Math.max(content.length - knownLength, 0)
+      : pieces
+        .filter(({ state, begin, offset }) =>
+          state === "floating" || begin !== offset
+        )
+        .reduce((sum, { length }) => sum + length, 0) +
+        (isMoved ? behind.length : 0);
+    return { strategy: done, bytesWritten, pieces, content, path };
+  }
+
+  #contentOf({ slice, begin, end }: ModelPiece): Uint8Array {
+    if (slice !== null && slice.floating !== null) return slice.floating;
+    // What strays into a private page of mode "r" is nothing to save.
+    return this.mode === "r"
+      ? this.file.bytes.slice(begin, end)
+      : this.read(begin, end);
+  }
+
+  /** Would no byte that is in the file, and stays, have to move or to change? */
+  #canExtend(pieces: readonly ModelPiece[]): boolean {
+    const { knownLength, mappedLength } = this;
+    const last = pieces.at(-1);
+    const end = last === undefined ? 0 : last.offset + last.length;
+    if (knownLength > mappedLength && end !== mappedLength) return false;
+    return pieces.every((piece) => {
+      const { slice, begin, end, offset, length } = piece;
+      if (length === 0) return true;
+      if (slice === null || slice.floating === null) return begin === offset;
+      if (offset >= knownLength) return true;
+      // At most the last bytes of the file may become more.
+      if (begin !== offset) return false;
+      if (length > end - begin && end !== knownLength) return false;
+      const kept = Math.min(length, end - begin);
+      const before = this.file.bytes.subarray(begin, begin + kept);
+      return Buffer.compare(slice.floating.subarray(0, kept), before) === 0;
+    });
+  }
+
+  /** Does what was planned. */
+  finishFlush({ strategy, pieces, content, path }: ModelFlush): void {
+    if (strategy === "none") return;
+    if (strategy === "replace") {
+      const file = new ModelFile(content);
+      this.name = path ?? this.name;
+      if (path !== undefined) this.mode = "r+";
+      this.folder.files.set(this.name, file);
+      this.file = file;
+      this.#ownPages.clear();
+      this.isStolen = false;
+    } else this.file.bytes = content;
+    this.mappedLength += content.length - this.knownLength;
+    this.knownLength = content.length;
+    for (const { slice, begin, offset, length } of pieces) {
+      if (slice === null) continue;
+      const isKept = strategy !== "replace" && slice.floating === null &&
+        begin === offset;
+      slice.dropViews(!isKept ? false : this.isStolen ? "perhaps" : true);
+      slice.begin = offset;
+      slice.end = offset + length;
+      slice.floating = null;
+    }
+  }
+
+  /** A flush failed on its way: which views it took along nobody has promised. */
+  abandonFlush({ strategy, pieces }: ModelFlush): void {
+    if (strategy === "replace") return;
+    for (const { slice, begin, offset } of pieces) {
+      if (begin !== offset || this.isStolen) slice?.dropViews("perhaps");
+    }
+  }
+
+  close(options: { discard?: boolean } = {}): void {
+    if (this.isClosed) return;
+    if (this.#isShared && !options.discard) this.finishFlush(this.planFlush());
+    for (const slice of this.slices) slice.dropViews(false);
+    this.isClosed = true;
+    this.folder.maps.delete(this);
+  }
+
+  toString(): string {
+    const about = this.isClosed
+      ? "closed"
+      : `length=${this.length}, ${this.slices.length} slices`;
+    return `<Memmap on file '${this.name}' with mode='${this.mode}', ${about}>`;
+  }
+}
+
+/** A slice. */
+export class ModelSlice {
+  readonly map: ModelMap;
+  /** The range in the file, when it was last flushed. */
+  begin: number;
+  end: number;
+  /** The bytes, once resized or inserted. */
+  floating: Uint8Array | null;
+  isDeleted = false;
+  views: ModelView[] = [];
+
+  constructor(
+    map: ModelMap,
+    begin: number,
+    end: number,
+    floating: Uint8Array | null,
+  ) {
+    this.map = map;
+    this.begin = begin;
+    this.end = end;
+    this.floating = floating;
+  }
+
+  /** Bytes, whatever the state. */
+  get length(): number {
+    return this.floating?.length ?? this.end - this.begin;
+  }
+
+  get state(): "mapped" | "floating" | "deleted" | "closed" {
+    if (this.isDeleted) return "deleted";
+    if (this.map.isClosed) return "closed";
+    return this.floating === null ? "mapped" : "floating";
+  }
+
+  use(): this {
+    if (this.isDeleted) throw deleted();
+    this.map.use();
+    return this;
+  }
+
+  edit(): this {
+    this.use();
+    this.map.edit();
+    return this;
+  }
+
+  /** A view of the bytes; it shows what {@linkcode bytes} answers as long as it lives. */
+  view(): ModelView {
+    this.bytes();
+    const view = new ModelView(this);
+    this.views.push(view);
+    return view;
+  }
+
+  dropViews(alive: boolean | "perhaps"): void {
+    for (const view of this.views) {
+      if (view.alive !== false && alive !== true) view.alive = alive;
+    }
+    if (alive === false) this.views = [];
+  }
+
+  /** A copy of the bytes. */
+  bytes(): Uint8Array {
+    this.use();
+    return this.floating?.slice() ?? this.map.read(this.begin, this.end);
+  }
+
+  /** Writes within the slice; whether that is allowed, others ask. */
+  write(at: number, bytes: Uint8Array): void {
+    if (this.floating === null) this.map.write(this.begin + at, bytes);
+    else this.floating.set(bytes, at);
+  }
+
+  set(source: unknown, offset: unknown = 0): void {
+    if (source === null || source === undefined) throw typeError();
+    const bytes = source instanceof ArrayBuffer
+      ? new Uint8Array(source)
+      : Uint8Array.from(source as ArrayLike<number>);
+    this.edit();
+    const at = within(offset, this.length);
+    if (at + bytes.length > this.length) throw rangeError();
+    this.write(at, bytes);
+  }
+
+  fill(value: number, begin: unknown = 0, end: unknown = this.length): void {
+    this.edit();
+    const [from, to] = rangeWithin(begin, end, this.length);
+    this.write(from, new Uint8Array(to - from).fill(value));
+  }
+
+  slice(begin?: number, end?: number): Uint8Array {
+    return this.bytes().slice(begin, end);
+  }
+
+  find(
+    pattern: unknown,
+    begin: unknown = 0,
+    end: unknown = this.length,
+  ): number {
+    return this.#search(pattern, begin, end, false);
+  }
+
+  rfind(
+    pattern: unknown,
+    begin: unknown = 0,
+    end: unknown = this.length,
+  ): number {
+    return this.#search(pattern, begin, end, true);
+  }
+
+  #search(
+    pattern: unknown,
+    begin: unknown,
+    end: unknown,
+    isLast: boolean,
+  ): number {
+    this.use();
+    const [from, to] = rangeWithin(begin, end, this.length);
+    const found = search(this.bytes().subarray(from, to), pattern, isLast);
+    return found === -1 ? -1 : found + from;
+  }
+
+  resize(length: unknown): void {
+    this.edit();
+    this.#replace(checkCount(length), (n) => resized(this.bytes(), n));
+  }
+
+  splice(offset: unknown, deleteCount: unknown, content: unknown = 0): void {
+    this.edit();
+    const at = within(offset, this.length);
+    const count = checkCount(deleteCount);
+    rangeWithin(at, at + count, this.length);
+    const isHuge = typeof content === "number" && content >= NO_MEMORY;
+    const added = isHuge && Number.isSafeInteger(content)
+      ? new Uint8Array(0)
+      : contentOf(content);
+    if (count === 0 && added.length === 0 && !isHuge) return;
+    const bytes = this.bytes();
+    const length = isHuge ? NO_MEMORY : bytes.length - count + added.length;
+    this.#replace(length, () =>
+      joined([
+        bytes.subarray(0, at),
+        added,
+        bytes.subarray(at + count),
+      ]), true);
+  }
+
+  #replace(
+    length: number,
+    make: (length: number) => Uint8Array,
+    isSplice = false,
+  ): void {
+    if (length === this.length && !isSplice) return;
+    if (length >= NO_MEMORY) {
+      // Too late for the views: they may be gone before memory turns out too short.
+      this.dropViews("perhaps");
+      throw system("ENOMEM");
+    }
+    this.floating = make(length);
+    this.dropViews(false);
+  }
+
+  sync(): void {
+    this.use();
+    if (!this.map.writable) throw readonly();
+  }
+
+  delete(): void {
+    this.use();
+    this.isDeleted = true;
+    this.dropViews(false);
+    this.map.slices = this.map.slices.filter((other) => other !== this);
+  }
+
+  toString(): string {
+    const { state } = this;
+    if (state === "deleted" || state === "closed") {
+      return `<MemmapSlice ${state}>`;
+    }
+    const access = this.map.mode === "r" ? "readonly" : "writable";
+    return `<MemmapSlice of length:${this.length} ${access}>`;
+  }
+}
+
+/** What an array holds: how a DataView calls it, and the bytes and kind of an element. */
+const ELEMENTS = {
+  bool: ["Uint8", 1, "boolean"],
+  int8: ["Int8", 1, "number"],
+  uint8: ["Uint8", 1, "number"],
+  int16: ["Int16", 2, "number"],
+  uint16: ["Uint16", 2, "number"],
+  int32: ["Int32", 4, "number"],
+  uint32: ["Uint32", 4, "number"],
+  int64: ["BigInt64", 8, "bigint"],
+  uint64: ["BigUint64", 8, "bigint"],
+  float16: ["Float16", 2, "number"],
+  float32: ["Float32", 4, "number"],
+  float64: ["Float64", 8, "number"],
+} as const;
+
+/** The name of an element type. */
+export type ModelType = keyof typeof ELEMENTS;
+/** All of them. */
+export const MODEL_TYPES = Object.keys(ELEMENTS) as ModelType[];
+type Value = number | bigint | boolean;
+
+/** The byte order of this machine. */
+export const NATIVE_ORDER: "little" | "big" =
+  new Uint16Array(Uint8Array.of(1, 0).buffer)[0] === 1 ? "little" : "big";
+
+/** Bytes of an element. */
+export function elementSize(type: ModelType): number {
+  return ELEMENTS[type][1];
+}
+
+function decode(bytes: Uint8Array, type: ModelType, order: string): Value {
+  const view = new DataView(bytes.slice().buffer);
+  const value = view[`get${ELEMENTS[type][0]}`](0, order === "little");
+  return type === "bool" ? value !== 0 : value;
+}
+
+function encode(value: unknown, type: ModelType, order: string): Uint8Array {
+  const kind: string = typeof value;
+  if (kind !== ELEMENTS[type][2]) throw typeError();
+  const view = new DataView(new ArrayBuffer(elementSize(type)));
+  const given = typeof value === "boolean" ? Number(value) : value as never;
+  view[`set${ELEMENTS[type][0]}`](0, given as never, order === "little");
+  return new Uint8Array(view.buffer);
+}
+
+/** Some value of a type, the same for the same number; never NaN, which has many bits. */
+export function someValue(type: ModelType, number: number): Value {
+  const bits = Uint8Array.from({ length: 8 }, (_, i) => number >>> (i * 5));
+  const value = decode(bits, type, "little");
+  return Number.isNaN(value) ? 0.5 : value;
+}
+
+function product(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}
+
+function sideBySide(shape: readonly number[]): number[] {
+  return shape.map((_, axis) =>
+    product(shape.slice(axis + 1).map((n) => Math.max(n, 1)))
+  );
+}
+
+/** A shape as given, one -1 of which becomes as many as `available` elements are for. */
+function shapeOf(shape: unknown, available?: number): number[] {
+  const given = typeof shape === "number" ? [shape] : [...shape as number[]];
+  const unknown = available === undefined ? -1 : given.indexOf(-1);
+  if (unknown !== -1) {
+    given[unknown] = 1;
+    const others = product(given);
+    if (others <= 0) throw rangeError();
+    given[unknown] = Math.floor(available! / others);
+  }
+  if (given.some((n) => !Number.isSafeInteger(n) || n < 0)) throw rangeError();
+  if (!given.includes(0) && !Number.isSafeInteger(product(given))) {
+    throw rangeError();
+  }
+  return given;
+}
+
+/** An array over a slice. */
+export class ModelArray {
+  readonly slice: ModelSlice;
+  readonly dtype: ModelType;
+  readonly byteOrder: "little" | "big";
+  readonly byteOffset: number;
+  shape: number[];
+  strides: number[];
+
+  constructor(
+    slice: ModelSlice,
+    dtype: ModelType,
+    byteOrder: "little" | "big",
+    byteOffset: number,
+    shape: number[],
+    strides: number[],
+  ) {
+    this.slice = slice;
+    this.dtype = dtype;
+    this.byteOrder = byteOrder;
+    this.byteOffset = byteOffset;
+    this.shape = shape;
+    this.strides = strides;
+    this.bytes();
+  }
+
+  /** Stands for `MemmapSlice.array()`. */
+  static of(
+    slice: ModelSlice,
+    dtype: ModelType,
+    byteOrder: "little" | "big",
+    byteOffset?: unknown,
+    shape?: unknown,
+  ): ModelArray {
+    slice.use();
+    if (!Object.hasOwn(ELEMENTS, dtype)) throw typeError();
+    const offset = within(byteOffset ?? 0, slice.length);
+    const room = Math.floor((slice.length - offset) / elementSize(dtype));
+    const axes = shapeOf(shape ?? room, room);
+    if (product(axes) > room) throw rangeError();
+    const strides = sideBySide(axes);
+    return new ModelArray(slice, dtype, byteOrder, offset, axes, strides);
+  }
+
+  get itemSize(): number {
+    return elementSize(this.dtype);
+  }
+
+  get size(): number {
+    return product(this.shape);
+  }
+
+  get isNative(): boolean {
+    return this.itemSize === 1 || this.byteOrder === NATIVE_ORDER;
+  }
+
+  get #isSideBySide(): boolean {
+    return this.offsets().every((at, i) =>
+      at === this.byteOffset + i * this.itemSize
+    );
+  }
+
+  /** Where each element is in the slice, in row-major order. */
+  offsets(
+    shape: readonly number[] = this.shape,
+    strides: readonly number[] = this.strides,
+  ): number[] {
+    let offsets = this.size === 0 ? [] : [this.byteOffset];
+    shape.forEach((length, axis) => {
+      const step = strides[axis] * this.itemSize;
+      offsets = offsets.flatMap((at) =>
+        Array.from({ length }, (_, i) => at + i * step)
+      );
+    });
+    return offsets;
+  }
+
+  /** The slice's bytes, in which all elements must be. */
+  bytes(): Uint8Array {
+    const bytes = this.slice.bytes();
+    const last = this.shape.reduce(
+      (at, n, axis) => at + (n - 1) * this.strides[axis],
+      0,
+    );
+    const end = this.byteOffset + (last + 1) * this.itemSize;
+    if (this.size > 0 && end > bytes.length) throw rangeError();
+    return bytes;
+  }
+
+  #edit(): void {
+    this.bytes();
+    this.slice.edit();
+  }
+
+  /** The elements' bytes, one by one, in the machine's order. */
+  bits(): Uint8Array[] {
+    const bytes = this.bytes();
+    return this.offsets().map((at) => {
+      const bits = bytes.slice(at, at + this.itemSize);
+      return this.isNative ? bits : bits.reverse();
+    });
+  }
+
+  values(): Value[] {
+    return this.bits().map((bits) => decode(bits, this.dtype, NATIVE_ORDER));
+  }
+
+  #write(at: number, bits: Uint8Array): void {
+    this.slice.write(at, this.isNative ? bits : bits.slice().reverse());
+  }
+
+  #encode(value: unknown): Uint8Array {
+    return encode(value, this.dtype, NATIVE_ORDER);
+  }
+
+  #locate(index: readonly number[]): number {
+    if (index.length !== this.shape.length) throw rangeError();
+    return index.reduce((at, i, axis) => {
+      if (!Number.isInteger(i) || i < 0 || i >= this.shape[axis]) {
+        throw rangeError();
+      }
+      return at + i * this.strides[axis] * this.itemSize;
+    }, this.byteOffset);
+  }
+
+  get(...index: number[]): Value {
+    const at = this.#locate(index);
+    const bits = this.bytes().slice(at, at + this.itemSize);
+    return decode(bits, this.dtype, this.byteOrder);
+  }
+
+  set(...indexThenValue: unknown[]): void {
+    const at = this.#locate(indexThenValue.slice(0, -1) as number[]);
+    this.#edit();
+    this.#write(at, this.#encode(indexThenValue.at(-1)));
+  }
+
+  fill(value: unknown): void {
+    this.#edit();
+    const bits = this.#encode(value);
+    for (const at of this.offsets()) this.#write(at, bits);
+  }
+
+  apply(f: (value: Value, flatIndex: number) => Value): void {
+    this.#edit();
+    const values = this.values();
+    this.offsets().forEach((at, i) =>
+      this.#write(at, this.#encode(f(values[i], i)))
+    );
+  }
+
+  toTypedArray(begin?: number, end?: number): Uint8Array {
+    return joined(this.bits().slice(begin, end));
+  }
+
+  copyFrom(source: ModelArray | readonly unknown[], offset = 0): void {
+    this.#edit();
+    const isArray = source instanceof ModelArray;
+    const count = isArray ? source.size : source.length;
+    if (!Number.isSafeInteger(offset) || offset < 0) throw rangeError();
+    if (offset + count > this.size) throw rangeError();
+    const bits = isArray && source.dtype === this.dtype
+      ? source.bits()
+      : (isArray ? source.values() : source).map((v) => this.#encode(v));
+    const offsets = this.offsets();
+    bits.forEach((one, i) => this.#write(offsets[offset + i], one));
+  }
+
+  subarray(begin?: number, end?: number): ModelArray {
+    if (this.shape.length === 0) throw rangeError();
+    const [length, ...others] = this.shape;
+    const rows = Array.from({ length }, (_, i) => i).slice(begin, end);
+    // An empty part begins where it would if it were not empty.
+    const whole = Math.trunc(begin ?? 0);
+    const first = whole < 0
+      ? Math.max(whole + length, 0)
+      : Math.min(whole, length);
+    return this.#as(
+      [rows.length, ...others],
+      this.strides,
+      this.byteOffset + first * this.strides[0] * this.itemSize,
+    );
+  }
+
+  transpose(...axes: number[]): ModelArray {
+    const all = this.shape.map((_, axis) => axis);
+    const order = axes.length === 0 ? all.toReversed() : axes;
+    if (`${order.toSorted((a, b) => a - b)}` !== `${all}`) throw rangeError();
+    return this.#as(
+      order.map((axis) => this.shape[axis]),
+      order.map((axis) => this.strides[axis]),
+    );
+  }
+
+  reshape(...shape: number[]): ModelArray {
+    const target = shapeOf(shape, this.size);
+    if (product(target) !== this.size) throw rangeError();
+    const offsets = this.offsets();
+    // The only strides that could do: how far apart the elements are now.
+    const strides = target.map((length, axis) => {
+      const next = product(target.slice(axis + 1));
+      return length > 1 && this.size > 0
+        ? (offsets[next] - offsets[0]) / this.itemSize
+        : 1;
+    });
+    if (`${this.offsets(target, strides)}` !== `${offsets}`) throw rangeError();
+    return this.#as(target, strides);
+  }
+
+  resize(shape: unknown): void {
+    this.#edit();
+    const target = shapeOf(shape);
+    if (!this.#isSideBySide) throw rangeError();
+    const before = this.size * this.itemSize;
+    const after = product(target) * this.itemSize;
+    const { slice, byteOffset } = this;
+    if (after > before) slice.splice(byteOffset + before, 0, after - before);
+    if (after < before) slice.splice(byteOffset + after, before - after);
+    this.shape = target;
+    this.strides = sideBySide(target);
+  }
+
+  #as(
+    shape: number[],
+    strides: number[],
+    byteOffset: number = this.byteOffset,
+  ): ModelArray {
+    const { slice, dtype, byteOrder } = this;
+    return new ModelArray(
+      slice,
+      dtype,
+      byteOrder,
+      byteOffset,
+      shape,
+      strides,
+    );
+  }
+}

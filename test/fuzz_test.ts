@@ -1,0 +1,39 @@
+/**
+ * Random sequences of every public operation, over several maps and modes, against
+ * the model of `fuzz_model.ts`. `scripts/fuzz` runs them as long as one likes.
+ *
+ * `MEMMAP_FUZZ_SEED` makes them others.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import process from "node:process";
+import { test } from "node:test";
+import { fastFolder } from "./fuzz_run.ts";
+import { watch } from "./fuzz_watch.ts";
+import { temporaryFolder } from "./support.ts";
+
+const isThorough = process.env["MEMMAP_THOROUGH"] !== undefined;
+const SEQUENCES = isThorough ? 12_000 : 3000;
+const SEED = Number(process.env["MEMMAP_FUZZ_SEED"] ?? 1);
+
+test("random sequences of all operations do what a plain model does", {
+  timeout: 900_000,
+}, async () => {
+  using folder = temporaryFolder(fastFolder());
+  const { sequences, operations, failure } = await watch({
+    folder: folder.path,
+    seed: SEED,
+    sequences: SEQUENCES,
+    milliseconds: Infinity,
+  });
+  if (failure !== undefined) {
+    assert.fail(`${failure.message}\n\n${failure.program}`);
+  }
+  assert.equal(sequences, SEQUENCES);
+  console.log(
+    `proof: ${sequences} random sequences of ${operations} operations did what ` +
+      "the model does",
+  );
+});
