@@ -90,15 +90,30 @@ function contentOf(content: unknown): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength).slice();
 }
 
-/** Where a pattern is in `bytes`, or -1. */
-function search(bytes: Uint8Array, pattern: unknown, isLast: boolean): number {
+/** What can be searched: a map, or a slice. */
+interface Searched {
+  use(): void;
+  readonly byteLength: number;
+  read(begin: number, end: number): Uint8Array;
+}
+
+function search(
+  searched: Searched,
+  pattern: unknown,
+  begin: unknown,
+  end: unknown,
+  isLast: boolean,
+): number {
+  searched.use();
+  const [from, to] = rangeWithin(begin, end, searched.byteLength);
   if (typeof pattern !== "string" && !(pattern instanceof Uint8Array)) {
     throw typeError();
   }
   const wanted = Buffer.from(pattern as string);
-  if (wanted.length === 0) return isLast ? bytes.length : 0;
-  const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  return isLast ? all.lastIndexOf(wanted) : all.indexOf(wanted);
+  if (wanted.length === 0) return isLast ? to : from;
+  const bytes = Buffer.from(searched.read(from, to));
+  const found = isLast ? bytes.lastIndexOf(wanted) : bytes.indexOf(wanted);
+  return found === -1 ? -1 : found + from;
 }
 
 /** As `Buffer.concat`, but no Buffer, whose slices are no copies. */
@@ -165,16 +180,14 @@ export class ModelView {
 
 type ShortMode = "r" | "c" | "r+" | "w+";
 
-const MODES: Readonly<Record<string, ShortMode>> = {
-  r: "r",
-  c: "c",
-  "r+": "r+",
-  "w+": "w+",
-  readonly: "r",
-  copyonwrite: "c",
-  readwrite: "r+",
-  write: "w+",
-};
+/** The short name of a mode. */
+function shortMode(mode: unknown): ShortMode {
+  const short = ["r", "c", "r+", "w+"];
+  const long = ["readonly", "copyonwrite", "readwrite", "write"];
+  const name = short[long.indexOf(mode as string)] ?? mode;
+  if (!short.includes(name as string)) throw typeError();
+  return name as ShortMode;
+}
 
 /** One stretch of a map; as the public `LayoutEntry`. */
 export interface ModelPiece {
@@ -227,8 +240,7 @@ export class ModelMap {
     mode: unknown = "r+",
     length?: unknown,
   ) {
-    if (!Object.hasOwn(MODES, mode as string)) throw typeError();
-    this.mode = MODES[mode as string];
+    this.mode = shortMode(mode);
     if (length === undefined) {
       if (this.mode === "w+") throw typeError();
     } else checkCount(length);
@@ -265,6 +277,11 @@ export class ModelMap {
   get dirty(): boolean {
     this.use();
     return this.slices.some(({ floating }) => floating !== null);
+  }
+
+  /** Bytes that are mapped, whatever the state. */
+  get byteLength(): number {
+    return this.mappedLength;
   }
 
   get #isShared(): boolean {
@@ -387,7 +404,7 @@ export class ModelMap {
     begin: unknown = 0,
     end: unknown = this.mappedLength,
   ): number {
-    return this.#search(pattern, begin, end, false);
+    return search(this, pattern, begin, end, false);
   }
 
   rfind(
@@ -395,20 +412,7 @@ export class ModelMap {
     begin: unknown = 0,
     end: unknown = this.mappedLength,
   ): number {
-    return this.#search(pattern, begin, end, true);
-  }
-
-  #search(
-    pattern: unknown,
-    begin: unknown,
-    end: unknown,
-    isLast: boolean,
-  ): number {
-    this.use();
-    const { mappedLength } = this;
-    const [from, to] = rangeWithin(begin, end, mappedLength);
-    const found = search(this.read(from, to), pattern, isLast);
-    return found === -1 ? -1 : found + from;
+    return search(this, pattern, begin, end, true);
   }
 
   move(target: unknown, source: unknown, count: unknown): void {
@@ -570,9 +574,11 @@ export class ModelMap {
     this.knownLength = content.length;
     for (const { slice, begin, offset, length } of pieces) {
       if (slice === null) continue;
-      const isKept = strategy !== "replace" && slice.floating === null &&
-        begin === offset;
-      slice.dropViews(!isKept ? false : this.isStolen ? "perhaps" : true);
+      const isUnmoved = slice.floating === null && begin === offset;
+      const isKept = isUnmoved && strategy !== "replace";
+      // What is empty has no memory, which could have become another.
+      const isUnsure = isKept ? this.isStolen : isUnmoved && length === 0;
+      slice.dropViews(isUnsure ? "perhaps" : isKept);
       slice.begin = offset;
       slice.end = offset + length;
       slice.floating = null;
@@ -627,6 +633,11 @@ export class ModelSlice {
   }
 
   /** Bytes, whatever the state. */
+  get byteLength(): number {
+    return this.length;
+  }
+
+  /** The same, by the name that the public one has. */
   get length(): number {
     return this.floating?.length ?? this.end - this.begin;
   }
@@ -664,10 +675,16 @@ export class ModelSlice {
     if (alive === false) this.views = [];
   }
 
+  /** A copy of a part of the bytes. */
+  read(begin: number, end: number): Uint8Array {
+    return this.floating?.slice(begin, end) ??
+      this.map.read(this.begin + begin, this.begin + end);
+  }
+
   /** A copy of the bytes. */
   bytes(): Uint8Array {
     this.use();
-    return this.floating?.slice() ?? this.map.read(this.begin, this.end);
+    return this.read(0, this.length);
   }
 
   /** Writes within the slice; whether that is allowed, others ask. */
@@ -702,7 +719,7 @@ export class ModelSlice {
     begin: unknown = 0,
     end: unknown = this.length,
   ): number {
-    return this.#search(pattern, begin, end, false);
+    return search(this, pattern, begin, end, false);
   }
 
   rfind(
@@ -710,19 +727,7 @@ export class ModelSlice {
     begin: unknown = 0,
     end: unknown = this.length,
   ): number {
-    return this.#search(pattern, begin, end, true);
-  }
-
-  #search(
-    pattern: unknown,
-    begin: unknown,
-    end: unknown,
-    isLast: boolean,
-  ): number {
-    this.use();
-    const [from, to] = rangeWithin(begin, end, this.length);
-    const found = search(this.bytes().subarray(from, to), pattern, isLast);
-    return found === -1 ? -1 : found + from;
+    return search(this, pattern, begin, end, true);
   }
 
   resize(length: unknown): void {
