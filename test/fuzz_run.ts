@@ -1161,6 +1161,7 @@ class World {
       sameBytes(bytes, slice.model.bytes(), what);
       return;
     }
+    same(buffer.detached, true, `whether ${what} was detached`);
     same(
       buffer.byteLength,
       0,
