@@ -21,9 +21,12 @@ import { Buffer } from "node:buffer";
 
 /**
  * Are files cut short behind a map's back? Touching a lost page is SIGBUS unless the
- * library guards its mappings. What it promises then is in {@linkcode ModelMap.touch}.
+ * library guards its mappings, so nothing is cut as long as it does not. With `true`,
+ * "cut file" is drawn, maps may cut each other's files, and what the library owes
+ * then stands in {@linkcode ModelMap.touch}, {@linkcode ModelMap.checkFaults} and
+ * {@linkcode ModelMap.planFlush}.
  */
-export const CAN_TRUNCATE = false;
+export const CAN_TRUNCATE: boolean = false;
 
 /** How an error shows itself: the class's name, and the code of those that have one. */
 export interface Failure {
@@ -161,9 +164,10 @@ export class ModelFolder {
 
   /** Would a map other than `except` lose pages if `file` had `length` bytes? */
   isMappedBeyond(file: ModelFile, length: number, except?: ModelMap): boolean {
-    return [...this.maps].some((map) =>
-      map !== except && map.file === file && map.mappedLength > length
-    );
+    return !CAN_TRUNCATE &&
+      [...this.maps].some((map) =>
+        map !== except && map.file === file && map.mappedLength > length
+      );
   }
 }
 
@@ -297,13 +301,17 @@ export class ModelMap {
     if (this.mode === "r") throw readonly();
   }
 
+  /** Once a fault was counted, whatever touches bytes throws, floating ones too. */
+  checkFaults(): void {
+    if (this.isFaulted) throw fault();
+  }
+
   /**
-   * Whatever reads or writes mapped bytes comes through here. Once pages can be lost,
-   * the library counts a fault and all that touches bytes throws.
+   * Whatever reads or writes mapped bytes comes through here. What touches a page
+   * that the file has lost is the first that throws.
    */
   touch(begin: number, end: number): void {
-    if (!CAN_TRUNCATE) return;
-    if (this.isFaulted) throw fault();
+    this.checkFaults();
     const { pageSize } = this.folder;
     const whole = Math.ceil(this.file.bytes.length / pageSize) * pageSize;
     if (begin === end || end <= whole) return;
@@ -327,7 +335,12 @@ export class ModelMap {
   write(at: number, bytes: Uint8Array): void {
     this.touch(at, at + bytes.length);
     if (this.#isShared) {
-      this.file.bytes.set(bytes, at);
+      // Behind the end of the file, in its last page, nothing stays.
+      const { length } = this.file.bytes;
+      this.file.bytes.set(
+        bytes.subarray(0, Math.max(length - at, 0)),
+        Math.min(at, length),
+      );
       return;
     }
     const { pageSize } = this.folder;
@@ -677,6 +690,7 @@ export class ModelSlice {
 
   /** A copy of a part of the bytes. */
   read(begin: number, end: number): Uint8Array {
+    this.map.checkFaults();
     return this.floating?.slice(begin, end) ??
       this.map.read(this.begin + begin, this.begin + end);
   }

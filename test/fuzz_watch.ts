@@ -87,7 +87,7 @@ export async function watch(task: Task): Promise<Counts> {
     : signal !== null
     ? `died of ${signal}`
     : `ended with status ${status}`;
-  const message = `The process ${end}. ${complaint}`.trim();
+  const message = `The process ${end}. ${complaint.slice(0, 2000)}`.trim();
   return { ...counts, failure: explain(folder, counts.seed, message) };
 }
 
