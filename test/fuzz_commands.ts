@@ -11,7 +11,8 @@
  */
 
 import fc, { type Arbitrary } from "fast-check";
-import { CAN_TRUNCATE, MODEL_TYPES, type ModelType } from "./fuzz_model.ts";
+import { MODEL_TYPES, type ModelType } from "./fuzz_array_model.ts";
+import { CAN_TRUNCATE } from "./fuzz_model.ts";
 
 /** The names in the folder; the last is no valid one. */
 export const NAMES: readonly string[] = ["a", "b", "c", "d", ""];

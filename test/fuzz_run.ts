@@ -7,7 +7,6 @@
  */
 
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,17 +31,28 @@ import {
 } from "./fuzz_commands.ts";
 import {
   elementSize,
-  type Failure,
   ModelArray,
+  type ModelType,
+  someValue,
+} from "./fuzz_array_model.ts";
+import {
+  attempt,
+  attemptModel,
+  refuses,
+  said,
+  same,
+  sameBytes,
+  sameList,
+  shown,
+} from "./fuzz_compare.ts";
+import {
   ModelFile,
   type ModelFlush,
   ModelFolder,
   ModelMap,
   type ModelSlice,
-  type ModelType,
   type ModelView,
   Refusal,
-  someValue,
 } from "./fuzz_model.ts";
 import { descriptorsOf, mappingsOf, temporaryFolder } from "./support.ts";
 
@@ -134,28 +144,6 @@ function pick<T>(
   return among[which % among.length];
 }
 
-function shown(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value === "bigint") return `${value}n`;
-  if (value instanceof ArrayBuffer) return `${value.byteLength} bytes`;
-  if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`;
-  if (Array.isArray(value)) {
-    return value.length > 8
-      ? `[${value.length} values]`
-      : `[${value.map(shown).join(", ")}]`;
-  }
-  if (typeof value === "function") return "() => …";
-  if (value instanceof URL) return "URL";
-  if (value !== null && typeof value === "object") {
-    const entries = Object.entries(value)
-      .map(([key, one]) => `${key}: ${shown(one)}`);
-    return Object.getPrototypeOf(value) === Object.prototype
-      ? `{ ${entries.join(", ")} }`
-      : value.constructor.name;
-  }
-  return String(value);
-}
-
 /** Where a range begins and ends. */
 function inOrder(
   place: (amount: Amount) => number,
@@ -167,72 +155,6 @@ function inOrder(
   const isTurned = range.turn && begin !== undefined && end !== undefined &&
     begin > end && end >= 0;
   return isTurned ? [end, begin] : [begin, end];
-}
-
-/** How a call ended. */
-type Outcome<T> = { value: T } | { failure: Failure; error: unknown };
-
-function attemptModel<T>(call: () => T): Outcome<T> {
-  try {
-    return { value: call() };
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    return { failure: error.failure, error };
-  }
-}
-
-function attempt<T>(call: () => T): Outcome<T> {
-  try {
-    return { value: call() };
-  } catch (error) {
-    const { name, code } = error as { name: string; code?: string };
-    return { failure: { name, code }, error };
-  }
-}
-
-function said<T>(outcome: Outcome<T>): string {
-  if (!("failure" in outcome)) return "nothing";
-  const { name, code } = outcome.failure;
-  const { message } = outcome.error as Error;
-  return `${name}${code === undefined ? "" : ` ${code}`} (${message})`;
-}
-
-function same(actual: unknown, expected: unknown, what: string): void {
-  if (Object.is(actual, expected)) return;
-  assert.fail(`${what} is ${shown(actual)}, and should be ${shown(expected)}`);
-}
-
-function sameList(
-  actual: readonly unknown[],
-  expected: readonly unknown[],
-  what: string,
-): void {
-  const isSame = actual.length === expected.length &&
-    actual.every((one, i) => Object.is(one, expected[i]));
-  if (isSame) return;
-  assert.fail(
-    `${what} is [${actual.map(shown)}], and should be [${expected.map(shown)}]`,
-  );
-}
-
-function sameBytes(actual: Uint8Array, expected: Uint8Array, what: string) {
-  if (Buffer.compare(actual, expected) === 0) return;
-  same(actual.length, expected.length, `the length of ${what}`);
-  const at = actual.findIndex((byte, i) => byte !== expected[i]);
-  const count = actual.filter((byte, i) => byte !== expected[i]).length;
-  assert.fail(
-    `${what}, of ${actual.length} bytes, differs in ${count}; at ${at} is ` +
-      `${actual[at]}, and should be ${expected[at]}`,
-  );
-}
-
-/** Does what `call` does end in this error? */
-function refuses(call: () => unknown, code: string, what: string): void {
-  const outcome = attempt(call);
-  const actual = "failure" in outcome ? outcome.failure.code : undefined;
-  if (actual !== code) {
-    assert.fail(`${what} throws ${said(outcome)}, and should throw ${code}`);
-  }
 }
 
 /** The folder, the maps of its files, and all that was taken from them. */
