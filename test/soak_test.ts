@@ -13,14 +13,12 @@ import { runChild, skipWithoutProc, temporaryFolder } from "./support.ts";
 
 const isThorough = process.env["MEMMAP_THOROUGH"] !== undefined;
 const ROUNDS = isThorough ? 100_000 : 5000;
-// What a runtime holds for itself comes and goes. Measured over 100,000 rounds: Deno's
-// resident memory rises by up to 20 MiB, and its mappings by up to 75, in the first
-// 30,000 of them, as V8's heap takes its size, and not after that; Bun's stay within
-// 1 MiB, and not one mapping more. A page a round would be 20 MiB in 5000 rounds and
-// 400 in 100,000; a mapping in thirty rounds would be 166 and 3333.
-const MAPPINGS = 150;
+// What a runtime holds for itself comes and goes: by 5 MiB and a dozen mappings in the
+// first thousands of rounds, and by no more in 100,000. A page a round would be 20 MiB
+// in 5000 rounds, and a mapping in a hundred rounds 50.
+const MAPPINGS = 40;
 /** Bytes. */
-const RESIDENT = isThorough ? 2 ** 25 : 2 ** 24;
+const RESIDENT = 2 ** 24;
 
 test(
   "descriptors, mappings and memory end where they began, whatever the rounds",
