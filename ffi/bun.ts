@@ -12,6 +12,7 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { existsSync } from "node:fs";
 import type * as BunFFI from "bun:ffi";
+import { type GuardCalls, guardOf } from "./guard.ts";
 import type { AttributeCalls, Libc } from "./libc.ts";
 import type { Platform } from "./platform.ts";
 
@@ -40,6 +41,18 @@ function symbols({ i32, u32, i64_fast, u64_fast, ptr }: typeof BunFFI.FFIType) {
       },
       madvise: {
         args: [u64_fast, u64_fast, i32], // void *addr, size_t length, int advice
+        returns: i32,
+      },
+      mprotect: {
+        args: [u64_fast, u64_fast, i32], // void *addr, size_t len, int prot
+        returns: i32,
+      },
+      sigaction: {
+        args: [
+          i32, // int signum
+          ptr, // const struct sigaction *act
+          ptr, // struct sigaction *oldact
+        ],
         returns: i32,
       },
       memmem: {
@@ -214,14 +227,23 @@ export function loadBunLibc(platform: Platform): Libc {
   };
   const sourceAt = new BigInt64Array(1);
   const targetAt = new BigInt64Array(1);
-  return {
+  const memory: GuardCalls = {
     constants: platform.constants,
     pageSize: c.getpagesize(),
-    maxBufferLength: MAX_BUFFER_LENGTH,
-    errnoName: (errno) => platform.errnoNames[errno],
     mmap: (address, length, protection, flags, fd, offset) =>
       Number(c.mmap(address, length, protection, flags, fd, offset)),
     munmap: c.munmap,
+    mprotect: c.mprotect,
+    sigaction: c.sigaction,
+    arrayBuffer: (address, length) =>
+      ffi.toArrayBuffer(address as BunFFI.Pointer, 0, length),
+  };
+  return {
+    ...memory,
+    guard: guardOf(memory, platform.handler),
+    maxBufferLength: MAX_BUFFER_LENGTH,
+    pinsBuffers: true,
+    errnoName: (errno) => platform.errnoNames[errno],
     msync: c.msync,
     madvise: c.madvise,
     // As a view the needle's address is taken inside the call, where no
@@ -252,8 +274,6 @@ export function loadBunLibc(platform: Platform): Libc {
     sync_file_range: sync === null ? null : sync.sync_file_range,
     attributes: attributes(),
     errno: () => ffi.read.i32(errnoLocation()!, 0),
-    arrayBuffer: (address, length) =>
-      ffi.toArrayBuffer(address as BunFFI.Pointer, 0, length),
     swapInPlace,
   };
 }

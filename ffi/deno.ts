@@ -7,6 +7,7 @@
  * @module
  */
 
+import { type GuardCalls, guardOf } from "./guard.ts";
 import type { AttributeCalls, Libc } from "./libc.ts";
 import type { Platform } from "./platform.ts";
 
@@ -34,6 +35,18 @@ const SYMBOLS = {
   },
   madvise: {
     parameters: ["usize", "usize", "i32"], // void *addr, size_t length, int advice
+    result: "i32",
+  },
+  mprotect: {
+    parameters: ["usize", "usize", "i32"], // void *addr, size_t len, int prot
+    result: "i32",
+  },
+  sigaction: {
+    parameters: [
+      "i32", // int signum
+      "buffer", // const struct sigaction *act
+      "buffer", // struct sigaction *oldact
+    ],
     result: "i32",
   },
   memmem: {
@@ -277,12 +290,9 @@ export function loadDenoLibc(platform: Platform): Libc {
   const { posix_fallocate, copy_file_range, sync_file_range } = c;
   const sourceAt = new BigInt64Array(1);
   const targetAt = new BigInt64Array(1);
-  return {
+  const memory: GuardCalls = {
     constants: platform.constants,
     pageSize: c.getpagesize(),
-    // V8 itself sets no limit below 2^53 - 1 on a buffer it did not allocate.
-    maxBufferLength: Number.MAX_SAFE_INTEGER,
-    errnoName: (errno) => platform.errnoNames[errno],
     mmap: (address, length, protection, flags, fd, offset) =>
       Number(
         c.mmap(
@@ -295,6 +305,24 @@ export function loadDenoLibc(platform: Platform): Libc {
         ),
       ),
     munmap: (address, length) => c.munmap(BigInt(address), BigInt(length)),
+    mprotect: (address, length, protection) =>
+      c.mprotect(BigInt(address), BigInt(length), protection),
+    sigaction: (signal, action, before) =>
+      c.sigaction(signal, action as Bytes, before as Bytes),
+    arrayBuffer: (address, length) =>
+      Deno.UnsafePointerView.getArrayBuffer(
+        Deno.UnsafePointer.create(BigInt(address))!,
+        length,
+        0,
+      ),
+  };
+  return {
+    ...memory,
+    guard: guardOf(memory, platform.handler),
+    // V8 itself sets no limit below 2^53 - 1 on a buffer it did not allocate.
+    maxBufferLength: Number.MAX_SAFE_INTEGER,
+    pinsBuffers: false,
+    errnoName: (errno) => platform.errnoNames[errno],
     msync: (address, length, flags) =>
       c.msync(BigInt(address), BigInt(length), flags),
     madvise: (address, length, advice) =>
@@ -348,12 +376,6 @@ export function loadDenoLibc(platform: Platform): Libc {
       : null,
     attributes: attributeCalls(c, platform),
     errno: () => new Deno.UnsafePointerView(errnoLocation()!).getInt32(),
-    arrayBuffer: (address, length) =>
-      Deno.UnsafePointerView.getArrayBuffer(
-        Deno.UnsafePointer.create(BigInt(address))!,
-        length,
-        0,
-      ),
     swapInPlace: null, // Buffer's are loops in JavaScript here
   };
 }

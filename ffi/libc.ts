@@ -49,6 +49,25 @@ export interface AttributeCalls {
   fremovexattr(fd: number, name: Uint8Array): number;
 }
 
+/** A range of memory under the {@linkcode Guard}. */
+export interface GuardedRange {
+  /** One element: how often a page was lost and replaced. Looking at it costs one load. */
+  readonly faults: Int32Array;
+  /** Where in the range the first lost page was, in bytes; only right after a fault. */
+  firstFault(): number;
+  /** Ends the guard; once only, and before the range is unmapped. */
+  end(): void;
+}
+
+/** Keeps the process alive where a page of a mapped file is lost; see `guard.ts`. */
+export interface Guard {
+  /**
+   * Guards mapped memory: a lost page of it reads as zeros from then on. `null`
+   * where the system refuses, or where too many ranges are guarded already.
+   */
+  watch(address: number, length: number): GuardedRange | null;
+}
+
 /** The C library, as far as memory-mapped files need it. */
 export interface Libc {
   readonly constants: Constants;
@@ -56,6 +75,11 @@ export interface Libc {
   readonly pageSize: number;
   /** Bytes in the largest ArrayBuffer of this runtime. */
   readonly maxBufferLength: number;
+  /**
+   * Does the runtime refuse to detach an ArrayBuffer that an asynchronous operation
+   * is using? Where it does not, the operation goes on with the memory.
+   */
+  readonly pinsBuffers: boolean;
   /** The name of an errno, `"ENOENT"`; `undefined` for a number unknown here. */
   errnoName(errno: number): string | undefined;
 
@@ -116,6 +140,9 @@ export interface Libc {
   readonly sync_file_range:
     | ((fd: number, offset: number, length: number, flags: number) => number)
     | null;
+
+  /** `null` where there is none for this system and architecture. */
+  readonly guard: Guard | null;
 
   /** `null` where the C library has none. */
   readonly attributes: AttributeCalls | null;

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { ARM64_HANDLER, X64_HANDLER } from "./guard_code.ts";
 import type { Constants } from "./libc.ts";
 
 /** The oldest releases that pass the test suite; `README.md` says the same. */
@@ -25,6 +26,8 @@ export interface Platform {
   readonly hasFileCalls: boolean;
   /** Whose parameters `fgetxattr` and its like have: macOS's take an offset and options too. */
   readonly attributeCalls: "linux" | "darwin";
+  /** The fault guard's machine code in hexadecimal; `null` where it is not known how. */
+  readonly handler: string | null;
   readonly constants: Constants;
   readonly errnoNames: Readonly<Record<number, string>>;
 }
@@ -116,12 +119,13 @@ const DARWIN_ERRNO: Readonly<Record<number, string>> = {
   102: "EOPNOTSUPP",
 };
 
-function linux(libraries: readonly string[]): Platform {
+function linux(handler: string, libraries: readonly string[]): Platform {
   return {
     libraries,
     errnoLocation: "__errno_location",
     hasFileCalls: true,
     attributeCalls: "linux",
+    handler,
     constants: LINUX,
     errnoNames: LINUX_ERRNO,
   };
@@ -132,12 +136,13 @@ const MACOS: Platform = {
   errnoLocation: "__error",
   hasFileCalls: false,
   attributeCalls: "darwin",
+  handler: null,
   constants: DARWIN,
   errnoNames: DARWIN_ERRNO,
 };
 
 const PLATFORMS: Readonly<Record<string, Platform>> = {
-  "linux x64": linux([
+  "linux x64": linux(X64_HANDLER, [
     "/lib/x86_64-linux-gnu/libc.so.6", // Debian, Ubuntu
     "/usr/lib/x86_64-linux-gnu/libc.so.6", // the same, without the link
     "/lib64/libc.so.6", // Fedora, RHEL, SUSE
@@ -146,7 +151,7 @@ const PLATFORMS: Readonly<Record<string, Platform>> = {
     "/lib/ld-musl-x86_64.so.1", // Alpine: musl's libc is its loader
     "libc.so.6",
   ]),
-  "linux arm64": linux([
+  "linux arm64": linux(ARM64_HANDLER, [
     "/lib/aarch64-linux-gnu/libc.so.6",
     "/usr/lib/aarch64-linux-gnu/libc.so.6",
     "/lib64/libc.so.6",
