@@ -58,6 +58,7 @@ export {
   ClosedError,
   ConflictError,
   DeletedSliceError,
+  FaultError,
   OverlapError,
   ReadonlyError,
   SystemError,

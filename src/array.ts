@@ -24,6 +24,7 @@ import {
 } from "./dtype.ts";
 import type { SliceExtent } from "./extent.ts";
 import { printAsString } from "./inspect.ts";
+import type { Mapping } from "./mapping.ts";
 import { checkOffset, clampRange } from "./offset.ts";
 import type { OpenMap } from "./open_map.ts";
 import { printArray } from "./print.ts";
@@ -72,6 +73,15 @@ type Any = any;
 
 /** What an array's view is where a view of the whole is not wanted. */
 const NO_BYTES: DataView = new DataView(new ArrayBuffer(0));
+
+/**
+ * Open for 0, closed for any other number of faults: there is one byte here, and
+ * to read another throws. A plain `if` would do, but V8 lifts what does not change
+ * out of a loop only where no branch leads out of it, and is three times slower.
+ * JavaScriptCore lifts the number itself out of a loop of nothing but reads; to make
+ * it look each time costs 30 % of them.
+ */
+const GATE: DataView = new DataView(new ArrayBuffer(1));
 
 /** Elements converted at a time where they go through memory of our own. */
 const PIECE = 4096;
@@ -150,6 +160,9 @@ export class MemmapArray<T extends DType = DType>
   #writable: DataView = NO_BYTES;
   /** Bytes from one element to the next, if there is one axis. */
   #step = 0;
+  /** The memory that the bytes are in, and how many of its pages were found lost. */
+  #memory: Mapping;
+  #faults: Int32Array;
   #data: Values | null = null;
   #shown: { shape: Axes; strides: Axes } | null = null;
 
@@ -160,6 +173,8 @@ export class MemmapArray<T extends DType = DType>
     this.#shape = shape;
     this.#strides = strides;
     this.#size = countOf(shape);
+    this.#memory = place.open.mapping;
+    this.#faults = this.#memory.faultCount;
     this.#values = this.#lookAgain();
   }
 
@@ -232,6 +247,10 @@ export class MemmapArray<T extends DType = DType>
 
   /**
    * The element at an index, which has a number for each axis.
+   *
+   * In Bun, a loop of nothing but reads may be compiled so that it looks once, and
+   * not for each element, whether pages were lost ({@linkcode Memmap.faults}): what
+   * comes after the loop throws then.
    *
    * @throws {RangeError} if it is none of the array's.
    */
@@ -507,10 +526,13 @@ export class MemmapArray<T extends DType = DType>
    * it out. Of more than 1000 elements, those in the middle are left out.
    */
   toString(): string {
-    const { type, slice } = this.#place;
+    const { type, slice, open, extent } = this.#place;
     const { state } = slice;
     if (state === "deleted" || state === "closed") {
       return `<MemmapArray of a ${state} slice>`;
+    }
+    if (!extent.isFloating && open.mapping.faults > 0) {
+      return "<MemmapArray of lost bytes>";
     }
     const span = spanOf(this.#shape, this.#strides);
     if (!isWithin(span, this.#place)) {
@@ -547,7 +569,9 @@ export class MemmapArray<T extends DType = DType>
 
   /** The array's bytes, wherever they are now. */
   #look(): DataView<ArrayBuffer> {
-    return this.#values.buffer.detached ? this.#lookAgain() : this.#values;
+    if (this.#values.buffer.detached) return this.#lookAgain();
+    this.#memory.checkFaults();
+    return this.#values;
   }
 
   #lookAgain(): DataView<ArrayBuffer> {
@@ -555,10 +579,12 @@ export class MemmapArray<T extends DType = DType>
     const { writable } = slice; // what is wrong with the slice, it says itself
     const span = spanOf(this.#shape, this.#strides);
     checkFits(this.#shape, span, this.#place);
-    const { buffer } = extent.ownView(open.mapping);
+    const { mapping, buffer } = extent.ownView(open.mapping);
     // An array of no elements may have been left behind by a slice cut short.
     const at = Math.min(byteOffset, buffer.byteLength);
     const values = new DataView(buffer, at, span * type.size);
+    this.#memory = mapping;
+    this.#faults = mapping.faultCount;
     this.#values = values;
     this.#vector = this.ndim === 1 ? values : NO_BYTES;
     this.#writable = writable ? this.#vector : NO_BYTES;
@@ -572,12 +598,15 @@ export class MemmapArray<T extends DType = DType>
    */
   #read(at: number): Element<T> {
     const { read } = this.#type;
+    let value: Element<T>;
     try {
-      return read(this.#values, at, this.#isLittle) as Element<T>;
+      value = read(this.#values, at, this.#isLittle) as Element<T>;
     } catch (error) {
       if (!this.#values.buffer.detached) throw error;
-      return read(this.#look(), at, this.#isLittle) as Element<T>;
+      value = read(this.#look(), at, this.#isLittle) as Element<T>;
     }
+    if (this.#faults[0] !== 0) this.#memory.checkFaults();
+    return value;
   }
 
   /** Sets an element; the last of `count` arguments is the value. */
@@ -599,6 +628,7 @@ export class MemmapArray<T extends DType = DType>
     const values = this.#edit();
     checkElement(this.#type, value);
     this.#type.write(values, at, value, this.#isLittle);
+    if (this.#faults[0] !== 0) this.#memory.checkFaults();
   }
 
   /** The array's bytes, to be written. */
@@ -667,6 +697,7 @@ export class MemmapArray<T extends DType = DType>
       const [begin, step] = [lines.at * size, lines.stride * size];
       this.#copyLine(to, at, size, from, begin, step, lines.count);
     }
+    this.#memory.checkFaults();
   }
 
   /** Copies all of `source`, which is no memory of this slice, to flat index `begin` on. */
@@ -681,6 +712,7 @@ export class MemmapArray<T extends DType = DType>
       const [begin, step] = [lines.at * size, lines.stride * size];
       this.#copyLine(to, begin, step, from, at, size, lines.count);
     }
+    this.#memory.checkFaults();
   }
 
   /** Throws if the array has become shorter: to look at an argument may run code. */
@@ -770,10 +802,12 @@ export class MemmapArray<T extends DType = DType>
   // is known beforehand and compiles to nothing: that `i` is a whole number, and
   // that there is no second one. All else is found out by the DataView, which
   // throws where there is no such element, where the bytes have moved, and where
-  // there is more than one axis, since it has no bytes then. The way of all,
-  // `#locate` and `#read`, comes after that, and knows why. The `+`, and the
+  // there is more than one axis, since it has no bytes then; and at the gate, behind
+  // the access, which may have been the one that found its page lost. The way of
+  // all, `#locate` and `#read`, comes after that, and knows why. The `+`, and the
   // `BigInt.asIntN`, say of it that it answers the same kind of number; without
-  // them V8 puts each element into a box.
+  // them V8 puts each element into a box. And `+ 0` makes of -0 a plain 0, which
+  // spares the engines looking for it.
   static {
     const classes: Record<DType, unknown> = {
       bool: class extends MemmapArray<"bool"> {
@@ -785,7 +819,9 @@ export class MemmapArray<T extends DType = DType>
         ): boolean {
           if (j === undefined && Math.floor(i) === i) {
             try {
-              return this.#vector.getUint8(i * this.#step) !== 0;
+              const value = this.#vector.getUint8(i * this.#step + 0) !== 0;
+              GATE.getUint8(this.#faults[0]);
+              return value;
             } catch { /* below */ }
           }
           return this.#read(this.#locate(i, j, k, more));
@@ -797,7 +833,8 @@ export class MemmapArray<T extends DType = DType>
             k === undefined && typeof j === "boolean" && Math.floor(i) === i
           ) {
             try {
-              return this.#writable.setUint8(i * this.#step, j ? 1 : 0);
+              this.#writable.setUint8(i * this.#step + 0, j ? 1 : 0);
+              return void GATE.getUint8(this.#faults[0]);
             } catch { /* below */ }
           }
           this.#setAny(arguments.length, i, j, k, more);
@@ -812,7 +849,9 @@ export class MemmapArray<T extends DType = DType>
         ): number {
           if (j === undefined && Math.floor(i) === i) {
             try {
-              return this.#vector.getInt8(i * this.#step);
+              const value = this.#vector.getInt8(i * this.#step + 0);
+              GATE.getUint8(this.#faults[0]);
+              return value;
             } catch { /* below */ }
           }
           return +this.#read(this.#locate(i, j, k, more));
@@ -822,7 +861,8 @@ export class MemmapArray<T extends DType = DType>
         override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
           if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
             try {
-              return this.#writable.setInt8(i * this.#step, j);
+              this.#writable.setInt8(i * this.#step + 0, j);
+              return void GATE.getUint8(this.#faults[0]);
             } catch { /* below */ }
           }
           this.#setAny(arguments.length, i, j, k, more);
@@ -837,7 +877,9 @@ export class MemmapArray<T extends DType = DType>
         ): number {
           if (j === undefined && Math.floor(i) === i) {
             try {
-              return this.#vector.getUint8(i * this.#step);
+              const value = this.#vector.getUint8(i * this.#step + 0);
+              GATE.getUint8(this.#faults[0]);
+              return value;
             } catch { /* below */ }
           }
           return +this.#read(this.#locate(i, j, k, more));
@@ -847,7 +889,8 @@ export class MemmapArray<T extends DType = DType>
         override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
           if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
             try {
-              return this.#writable.setUint8(i * this.#step, j);
+              this.#writable.setUint8(i * this.#step + 0, j);
+              return void GATE.getUint8(this.#faults[0]);
             } catch { /* below */ }
           }
           this.#setAny(arguments.length, i, j, k, more);
@@ -862,7 +905,12 @@ export class MemmapArray<T extends DType = DType>
         ): number {
           if (j === undefined && Math.floor(i) === i) {
             try {
-              return this.#vector.getInt16(i * this.#step, this.#isLittle);
+              const value = this.#vector.getInt16(
+                i * this.#step + 0,
+                this.#isLittle,
+              );
+              GATE.getUint8(this.#faults[0]);
+              return value;
             } catch { /* below */ }
           }
           return +this.#read(this.#locate(i, j, k, more));
@@ -872,7 +920,8 @@ export class MemmapArray<T extends DType = DType>
         override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
           if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
             try {
-              return this.#writable.setInt16(i * this.#step, j, this.#isLittle);
+              this.#writable.setInt16(i * this.#step + 0, j, this.#isLittle);
+              return void GATE.getUint8(this.#faults[0]);
             } catch { /* below */ }
           }
           this.#setAny(arguments.length, i, j, k, more);
@@ -887,7 +936,12 @@ export class MemmapArray<T extends DType = DType>
         ): number {
           if (j === undefined && Math.floor(i) === i) {
             try {
-              return this.#vector.getUint16(i * this.#step, this.#isLittle);
+              const value = this.#vector.getUint16(
+                i * this.#step + 0,
+                this.#isLittle,
+              );
+              GATE.getUint8(this.#faults[0]);
+              return value;
             } catch { /* below */ }
           }
           return +this.#read(this.#locate(i, j, k, more));
@@ -897,11 +951,12 @@ export class MemmapArray<T extends DType = DType>
         override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
           if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
             try {
-              return this.#writable.setUint16(
-                i * this.#step,
+              this.#writable.setUint16(
+                i * this.#step + 0,
                 j,
                 this.#isLittle,
               );
+              return void GATE.getUint8(this.#faults[0]);
             } catch { /* below */ }
           }
           this.#setAny(arguments.length, i, j, k, more);
@@ -916,7 +971,12 @@ export class MemmapArray<T extends DType = DType>
         ): number {
           if (j === undefined && Math.floor(i) === i) {
             try {
-              return this.#vector.getInt32(i * this.#step, this.#isLittle);
+              const value = this.#vector.getInt32(
+                i * this.#step + 0,
+                this.#isLittle,
+              );
+              GATE.getUint8(this.#faults[0]);
+              return value;
             } catch { /* below */ }
           }
           return +this.#read(this.#locate(i, j, k, more));
@@ -926,7 +986,8 @@ export class MemmapArray<T extends DType = DType>
         override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
           if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
             try {
-              return this.#writable.setInt32(i * this.#step, j, this.#isLittle);
+              this.#writable.setInt32(i * this.#step + 0, j, this.#isLittle);
+              return void GATE.getUint8(this.#faults[0]);
             } catch { /* below */ }
           }
           this.#setAny(arguments.length, i, j, k, more);
@@ -941,7 +1002,12 @@ export class MemmapArray<T extends DType = DType>
         ): number {
           if (j === undefined && Math.floor(i) === i) {
             try {
-              return this.#vector.getUint32(i * this.#step, this.#isLittle);
+              const value = this.#vector.getUint32(
+                i * this.#step + 0,
+                this.#isLittle,
+              );
+              GATE.getUint8(this.#faults[0]);
+              return value;
             } catch { /* below */ }
           }
           return +this.#read(this.#locate(i, j, k, more));
@@ -951,11 +1017,12 @@ export class MemmapArray<T extends DType = DType>
         override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
           if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
             try {
-              return this.#writable.setUint32(
-                i * this.#step,
+              this.#writable.setUint32(
+                i * this.#step + 0,
                 j,
                 this.#isLittle,
               );
+              return void GATE.getUint8(this.#faults[0]);
             } catch { /* below */ }
           }
           this.#setAny(arguments.length, i, j, k, more);
@@ -970,7 +1037,12 @@ export class MemmapArray<T extends DType = DType>
         ): bigint {
           if (j === undefined && Math.floor(i) === i) {
             try {
-              return this.#vector.getBigInt64(i * this.#step, this.#isLittle);
+              const value = this.#vector.getBigInt64(
+                i * this.#step + 0,
+                this.#isLittle,
+              );
+              GATE.getUint8(this.#faults[0]);
+              return value;
             } catch { /* below */ }
           }
           return BigInt.asIntN(64, this.#read(this.#locate(i, j, k, more)));
@@ -980,11 +1052,12 @@ export class MemmapArray<T extends DType = DType>
         override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
           if (k === undefined && typeof j === "bigint" && Math.floor(i) === i) {
             try {
-              return this.#writable.setBigInt64(
-                i * this.#step,
+              this.#writable.setBigInt64(
+                i * this.#step + 0,
                 j,
                 this.#isLittle,
               );
+              return void GATE.getUint8(this.#faults[0]);
             } catch { /* below */ }
           }
           this.#setAny(arguments.length, i, j, k, more);
@@ -999,7 +1072,12 @@ export class MemmapArray<T extends DType = DType>
         ): bigint {
           if (j === undefined && Math.floor(i) === i) {
             try {
-              return this.#vector.getBigUint64(i * this.#step, this.#isLittle);
+              const value = this.#vector.getBigUint64(
+                i * this.#step + 0,
+                this.#isLittle,
+              );
+              GATE.getUint8(this.#faults[0]);
+              return value;
             } catch { /* below */ }
           }
           return BigInt.asUintN(64, this.#read(this.#locate(i, j, k, more)));
@@ -1009,11 +1087,12 @@ export class MemmapArray<T extends DType = DType>
         override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
           if (k === undefined && typeof j === "bigint" && Math.floor(i) === i) {
             try {
-              return this.#writable.setBigUint64(
-                i * this.#step,
+              this.#writable.setBigUint64(
+                i * this.#step + 0,
                 j,
                 this.#isLittle,
               );
+              return void GATE.getUint8(this.#faults[0]);
             } catch { /* below */ }
           }
           this.#setAny(arguments.length, i, j, k, more);
@@ -1028,7 +1107,12 @@ export class MemmapArray<T extends DType = DType>
         ): number {
           if (j === undefined && Math.floor(i) === i) {
             try {
-              return this.#vector.getFloat16(i * this.#step, this.#isLittle);
+              const value = this.#vector.getFloat16(
+                i * this.#step + 0,
+                this.#isLittle,
+              );
+              GATE.getUint8(this.#faults[0]);
+              return value;
             } catch { /* below */ }
           }
           return +this.#read(this.#locate(i, j, k, more));
@@ -1038,11 +1122,12 @@ export class MemmapArray<T extends DType = DType>
         override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
           if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
             try {
-              return this.#writable.setFloat16(
-                i * this.#step,
+              this.#writable.setFloat16(
+                i * this.#step + 0,
                 j,
                 this.#isLittle,
               );
+              return void GATE.getUint8(this.#faults[0]);
             } catch { /* below */ }
           }
           this.#setAny(arguments.length, i, j, k, more);
@@ -1057,7 +1142,12 @@ export class MemmapArray<T extends DType = DType>
         ): number {
           if (j === undefined && Math.floor(i) === i) {
             try {
-              return this.#vector.getFloat32(i * this.#step, this.#isLittle);
+              const value = this.#vector.getFloat32(
+                i * this.#step + 0,
+                this.#isLittle,
+              );
+              GATE.getUint8(this.#faults[0]);
+              return value;
             } catch { /* below */ }
           }
           return +this.#read(this.#locate(i, j, k, more));
@@ -1067,11 +1157,12 @@ export class MemmapArray<T extends DType = DType>
         override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
           if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
             try {
-              return this.#writable.setFloat32(
-                i * this.#step,
+              this.#writable.setFloat32(
+                i * this.#step + 0,
                 j,
                 this.#isLittle,
               );
+              return void GATE.getUint8(this.#faults[0]);
             } catch { /* below */ }
           }
           this.#setAny(arguments.length, i, j, k, more);
@@ -1086,7 +1177,12 @@ export class MemmapArray<T extends DType = DType>
         ): number {
           if (j === undefined && Math.floor(i) === i) {
             try {
-              return this.#vector.getFloat64(i * this.#step, this.#isLittle);
+              const value = this.#vector.getFloat64(
+                i * this.#step + 0,
+                this.#isLittle,
+              );
+              GATE.getUint8(this.#faults[0]);
+              return value;
             } catch { /* below */ }
           }
           return +this.#read(this.#locate(i, j, k, more));
@@ -1096,11 +1192,12 @@ export class MemmapArray<T extends DType = DType>
         override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
           if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
             try {
-              return this.#writable.setFloat64(
-                i * this.#step,
+              this.#writable.setFloat64(
+                i * this.#step + 0,
                 j,
                 this.#isLittle,
               );
+              return void GATE.getUint8(this.#faults[0]);
             } catch { /* below */ }
           }
           this.#setAny(arguments.length, i, j, k, more);

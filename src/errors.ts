@@ -52,6 +52,14 @@ export class ConflictError extends Error {
   readonly code = "ERR_MEMMAP_CONFLICT";
 }
 
+/** Bytes of the file were lost under the map: it was cut short, or its disk is full or fails. */
+export class FaultError extends Error {
+  /** `"FaultError"`. */
+  override name = "FaultError";
+  /** Always `"ERR_MEMMAP_FAULT"`. */
+  readonly code = "ERR_MEMMAP_FAULT";
+}
+
 /** A map was used from within the `onProgress` of its own flush. */
 export class BusyError extends Error {
   /** `"BusyError"`. */

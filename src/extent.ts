@@ -69,6 +69,7 @@ export class SliceExtent implements Sized {
 
   #current(view: View | null, file: Mapping, isOwn: boolean): View {
     const mapping = this.floating?.mapping ?? file;
+    mapping.checkFaults();
     // Detached by others: moved with transfer(); what is left is of no use.
     if (view !== null && view.mapping === mapping && !view.buffer.detached) {
       return view;

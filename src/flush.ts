@@ -192,10 +192,28 @@ function extend(map: OpenMap, plan: Plan, request: FlushRequest): FlushResult {
     map.rebase(plan.segments, plan.mappedLength, request.durable);
     if (journal !== undefined) settleFolder(map, journal.folder, request);
   } else {
-    if (plan.fileLength < before) file.truncate(plan.fileLength);
+    if (plan.fileLength < before) cut(map, plan.fileLength);
     commit(map, plan, request);
   }
   return { strategy: "extend", bytesWritten: added };
+}
+
+/**
+ * Cuts the file, and before it what is mapped of it: an operation that Deno lets
+ * go on with a detached buffer would find its pages lost.
+ */
+function cut(map: OpenMap, length: number): void {
+  map.mapping.cut(length);
+  try {
+    map.file.truncate(length);
+  } catch (error) {
+    remap(map, map.mappedLength); // the bytes are still in the file
+    throw error;
+  }
+}
+
+function remap(map: OpenMap, length: number): void {
+  map.remap(mapFile(map.file, map.mode, length, map.guarded));
 }
 
 /** Notes what is to be appended; `undefined` where no journal can be made. */
@@ -299,7 +317,7 @@ function makeRoom(map: OpenMap, plan: Plan, changed: number): void {
   const fits = plan.mappedLength <= mapping.capacity;
   if (fits && !mapping.isStuckAfter(changed)) return;
   const length = Math.max(map.mappedLength, plan.mappedLength);
-  map.remap(mapFile(map.file, map.mode, length));
+  remap(map, length);
 }
 
 /**
@@ -346,7 +364,7 @@ function moveInPlace(
     for (const move of moves) if (move.to < move.from) mover.moveDown(move);
     writeFloats(mover, plan.floats);
     mover.flush();
-    if (plan.fileLength < before) file.truncate(plan.fileLength);
+    if (plan.fileLength < before) cut(map, plan.fileLength);
   } catch (error) {
     if (mover.hasWritten) map.isTorn = true;
     else if (file.size > before) file.truncate(before);
@@ -463,7 +481,7 @@ function replace(
     file.grow(plan.fileLength);
     writeAll(map, plan, file, request);
     if (request.durable) file.sync();
-    mapping = mapFile(file, target.mode, plan.mappedLength);
+    mapping = mapFile(file, target.mode, plan.mappedLength, map.guarded);
     if (isOwn) map.file.checkUnchanged(); // filling it took its time
     system("rename", path, () => fs.renameSync(temporary, path));
   } catch (error) {

@@ -1,15 +1,12 @@
 /**
- * One mapped region and every view handed out over it.
+ * One mapped region of memory as the rest of the library uses it: bytes at offsets
+ * of a file, or of nothing.
  *
- * The only file that unmaps. Its promise: no address that JavaScript can still
- * reach is ever unmapped. JavaScript reaches an address through an ArrayBuffer,
- * so each one handed out is kept in a list, and before the region goes, each is
- * detached (`transfer(0)`, which copies nothing). Two kinds cannot be: one that
- * Bun pins for an asynchronous operation stays attached, and one that the user
- * moved elsewhere (`transfer()`, `structuredClone`, `postMessage`) is detached
- * already, its bytes in a buffer that nobody here knows. Such bytes are *stuck*:
- * fresh anonymous memory is laid over their pages, which then stay for good, so
- * that a late access finds zeros and never faults.
+ * Every access to them by a system call or by libc is here; what is handed out as
+ * an ArrayBuffer, and what becomes of the addresses, is `region.ts`'s business.
+ * Each access asks first whether the mapping is still there and whether pages of
+ * it were lost, and asks the latter again behind it: it may have been the first
+ * to meet them.
  *
  * Knows nothing of slices, modes or flush.
  *
@@ -17,168 +14,8 @@
  */
 
 import { type Libc, libc } from "../ffi/libc.ts";
-import { errnoError } from "./errors.ts";
-
-/** Bytes of address space that are cheaper than one more kernel mapping. */
-const SMALL = 2 ** 30;
-
-/** Half-open, in bytes from the start of the region. */
-type Range = readonly [begin: number, end: number];
-
-/**
- * The addresses of one `mmap` and the buffers over them. Apart from
- * {@linkcode Mapping} so that it can outlive it: a mapping that is garbage
- * collected leaves its region to the finalizers below.
- */
-class Region {
-  readonly #libc: Libc;
-  readonly #address: number;
-  readonly #size: number;
-  /** What is handed out, attached when last looked at. */
-  #views = new Map<ArrayBuffer, Range>();
-  /** Those of them that no user ever sees, and so nobody can have moved. */
-  readonly #own = new WeakSet<ArrayBuffer>();
-  /** Where a buffer beyond our reach may still point. */
-  readonly #stuck: Range[] = [];
-  /** Views still alive after the mapping itself was collected. */
-  #orphans = 0;
-
-  constructor(c: Libc, address: number, size: number) {
-    this.#libc = c;
-    this.#address = address;
-    this.#size = size;
-  }
-
-  get hasViews(): boolean {
-    return this.#views.size > 0 || this.#stuck.length > 0;
-  }
-
-  view(begin: number, end: number, isOwn: boolean): ArrayBuffer {
-    const buffer = this.#libc.arrayBuffer(this.#address + begin, end - begin);
-    this.#views.set(buffer, [begin, end]);
-    if (isOwn) this.#own.add(buffer);
-    return buffer;
-  }
-
-  revoke(buffer: ArrayBuffer): void {
-    const range = this.#views.get(buffer);
-    if (range === undefined) return;
-    this.#views.delete(buffer);
-    if (!detach(buffer)) this.#stuck.push(range);
-  }
-
-  isStuckAfter(offset: number): boolean {
-    for (const [buffer, range] of this.#views) {
-      if (range[1] > offset && buffer.detached) return true;
-    }
-    return this.#stuck.some(([, end]) => end > offset);
-  }
-
-  /** Lets the region go, stuck bytes excepted. */
-  release(): void {
-    for (const buffer of [...this.#views.keys()]) this.revoke(buffer);
-    this.#unmap();
-  }
-
-  /**
-   * The mapping was collected unclosed, and with it whoever could hand out more
-   * views. Those that are alive keep the region until they are collected too.
-   */
-  abandon(): void {
-    const views = this.#views;
-    this.#views = new Map();
-    for (const [buffer, range] of views) {
-      if (buffer.detached) {
-        this.#stuck.push(range);
-      } else {
-        this.#orphans++;
-        const isMovable = !this.#own.has(buffer);
-        ORPHANS.register(buffer, { region: this, range, isMovable });
-      }
-    }
-    if (this.#orphans === 0) this.#unmap();
-  }
-
-  /**
-   * The last handle on `range` was collected. Whether it had been moved into
-   * another buffer first, nobody can tell any more, so its pages count as stuck.
-   */
-  orphanCollected(range: Range, isMovable: boolean): void {
-    // Islands of memory do not merge, and the system allows only so many: in a small
-    // region, all up to there is kept as one.
-    const begin = this.#size <= SMALL ? 0 : range[0];
-    if (isMovable) this.#stuck.push([begin, range[1]]);
-    if (--this.#orphans === 0) this.#unmap();
-  }
-
-  #unmap(): void {
-    const c = this.#libc;
-    let at = 0;
-    for (const [begin, end] of this.#stuckPages()) {
-      // Sound: whole pages inside this region, which nobody else maps, and
-      // every buffer over it is either detached or meant to read zeros.
-      const flags = c.constants.MAP_PRIVATE | c.constants.MAP_ANONYMOUS |
-        c.constants.MAP_NORESERVE | c.constants.MAP_FIXED;
-      const laid = c.mmap(
-        this.#address + begin,
-        end - begin,
-        c.constants.PROT_READ | c.constants.PROT_WRITE,
-        flags,
-        -1,
-        0,
-      );
-      // Without memory for that, keeping the bytes is a leak but no fault.
-      if (laid === -1) return;
-      // Sound: nothing attached reaches the pages between two stuck ranges.
-      if (begin > at) c.munmap(this.#address + at, begin - at);
-      at = end;
-    }
-    if (this.#size > at) c.munmap(this.#address + at, this.#size - at);
-  }
-
-  /** The stuck ranges, widened to whole pages, joined, in order. */
-  #stuckPages(): Range[] {
-    const { pageSize } = this.#libc;
-    const pages = this.#stuck
-      .map(([begin, end]): [number, number] => [
-        Math.floor(begin / pageSize) * pageSize,
-        Math.min(Math.ceil(end / pageSize) * pageSize, this.#size),
-      ])
-      .sort((a, b) => a[0] - b[0]);
-    const joined: [number, number][] = [];
-    for (const range of pages) {
-      const last = joined.at(-1);
-      if (last !== undefined && range[0] <= last[1]) {
-        last[1] = Math.max(last[1], range[1]);
-      } else joined.push(range);
-    }
-    return joined;
-  }
-}
-
-/**
- * Detaches `buffer`; false where its bytes stay within somebody's reach.
- * `transfer(0)` never copies: where Bun pins a buffer, plain `transfer()` would.
- */
-function detach(buffer: ArrayBuffer): boolean {
-  if (buffer.detached) return false; // moved by the user: they reach it still
-  try {
-    buffer.transfer(0);
-  } catch {
-    return false; // refused: it is as attached as before
-  }
-  return buffer.detached;
-}
-
-// A region is held by these registries alone once its mapping is gone.
-const ABANDONED = new FinalizationRegistry<Region>((region) =>
-  region.abandon()
-);
-const ORPHANS = new FinalizationRegistry<{
-  region: Region;
-  range: Range;
-  isMovable: boolean;
-}>(({ region, range, isMovable }) => region.orphanCollected(range, isMovable));
+import { errnoError, FaultError, type SystemError } from "./errors.ts";
+import { ABANDONED, Region } from "./region.ts";
 
 /** How a file is mapped. */
 export interface FileMapping {
@@ -187,33 +24,41 @@ export interface FileMapping {
   readonly shared: boolean;
   /** Charge the memory that private copies may need; see overcommit in mmap(2). */
   readonly charged: boolean;
+  /** Put the mapping under the fault guard, if there is one. */
+  readonly guarded: boolean;
 }
+
+/** The faults of memory that nobody guards, or that no file backs. */
+const NO_FAULTS: Int32Array = new Int32Array(1);
 
 /** A mapped region of memory, released once, by hand or by garbage collection. */
 export class Mapping {
   readonly #libc: Libc;
-  readonly #region: Region;
+  /** `null` for an empty mapping, which has no memory at all. */
+  readonly #region: Region | null;
   readonly #path: string;
-  // 0 for an empty mapping, which has no memory at all.
-  readonly #address: number;
   #isReleased = false;
-  /** Bytes of address space; what is used of them is the owner's business. */
-  readonly capacity: number;
+  #capacity: number;
   /** Have the bytes been open to writes since they were last known to be on disk? */
   #touched = false;
+  /** Would the process survive the loss of a page? */
+  readonly isGuarded: boolean;
+  /** One element: how many pages were found lost. Whoever keeps it need not ask. */
+  readonly faultCount: Int32Array;
 
   private constructor(
-    c: Libc,
-    address: number,
+    region: Region | null,
     capacity: number,
     path: string,
+    isGuarded: boolean,
   ) {
-    this.#libc = c;
-    this.#address = address;
-    this.capacity = capacity;
+    this.#libc = libc();
+    this.#region = region;
+    this.#capacity = capacity;
     this.#path = path;
-    this.#region = new Region(c, address, capacity);
-    if (capacity > 0) ABANDONED.register(this, this.#region, this);
+    this.isGuarded = isGuarded;
+    this.faultCount = region?.guard?.faults ?? NO_FAULTS;
+    if (region !== null) ABANDONED.register(this, region, this);
   }
 
   /**
@@ -229,21 +74,19 @@ export class Mapping {
     path: string,
   ): Mapping {
     const c = libc();
-    // PROT_WRITE even where the API forbids writes: a stray write through a raw
-    // view then costs a private page, where a read-only page would be SIGSEGV.
-    const protection = c.constants.PROT_READ | c.constants.PROT_WRITE;
     const flags =
       (file.shared ? c.constants.MAP_SHARED : c.constants.MAP_PRIVATE) |
       (file.charged ? 0 : c.constants.MAP_NORESERVE);
+    const { fd, guarded } = file;
     for (const size of new Set([length + spare, length])) {
       if (size === 0) break;
-      // Sound: a fresh range of the kernel's choice, a length above 0, an offset
-      // of 0, and a descriptor that the caller holds open during the call.
-      const address = c.mmap(0, size, protection, flags, file.fd, 0);
-      if (address !== -1) return new Mapping(c, address, size, path);
+      const region = Region.map(size, { fd, flags, guarded });
+      if (region !== null) {
+        return new Mapping(region, size, path, region.guard !== null);
+      }
       if (size === length) throw errnoError(c.errno(), "mmap", path);
     }
-    return new Mapping(c, 0, 0, path);
+    return new Mapping(null, 0, path, guarded && c.guard !== null);
   }
 
   /** Maps `length` zero bytes of memory that no file backs. */
@@ -251,22 +94,56 @@ export class Mapping {
     const c = libc();
     const flags = c.constants.MAP_PRIVATE | c.constants.MAP_ANONYMOUS |
       c.constants.MAP_NORESERVE;
-    const protection = c.constants.PROT_READ | c.constants.PROT_WRITE;
-    // Sound: as above; POSIX has -1 for the descriptor of anonymous memory.
-    const address = c.mmap(0, length, protection, flags, -1, 0);
-    if (address === -1) throw errnoError(c.errno(), "mmap", path);
-    return new Mapping(c, address, length, path);
+    const region = Region.map(length, { fd: -1, flags, guarded: false });
+    if (region === null) throw errnoError(c.errno(), "mmap", path);
+    return new Mapping(region, length, path, false);
   }
 
-  /** Where the bytes are. Every access asks here, so none comes after release. */
+  /** Where the bytes are. Every access asks here, so none comes after release, or a fault. */
   get address(): number {
-    if (!this.#isReleased) return this.#address;
-    throw new Error(`A mapping of '${this.#path}' was used after its release.`);
+    if (this.#isReleased) {
+      throw new Error(
+        `A mapping of '${this.#path}' was used after its release.`,
+      );
+    }
+    this.checkFaults();
+    return this.#region?.address ?? 0;
+  }
+
+  /** How many pages were found lost. */
+  get faults(): number {
+    // Atomic, since a loop that waits for a change may be compiled to look just once.
+    return Atomics.load(this.faultCount, 0);
+  }
+
+  /** Throws a `FaultError` if a page was found lost. After an access, too: it may have been the first. */
+  checkFaults(): void {
+    if (this.faultCount[0] !== 0) this.#refuse();
+  }
+
+  #refuse(cause?: unknown): never {
+    const first = this.#region?.guard?.firstFault() ?? 0;
+    const where = this.faults === 0
+      ? "bytes of it"
+      : `byte ${first} and what follows it`;
+    throw new FaultError(
+      `'${this.#path}' was cut short by another process while it was mapped, or ` +
+        `its disk is full or failing: ${where} could not be reached. What was ` +
+        "read there since is zeros, and what was written there is lost. Floating " +
+        "slices can still be read; close({ discard: true }) lets go of the map, " +
+        "and then the file can be opened again.",
+      { cause },
+    );
+  }
+
+  /** Bytes of address space; what is used of them is the owner's business. */
+  get capacity(): number {
+    return this.#capacity;
   }
 
   /** May bytes differ from what is on disk? False as long as no one could write. */
   get touched(): boolean {
-    return this.#touched || this.#region.hasViews;
+    return this.#touched || this.#region?.hasViews === true;
   }
 
   /** Notes a write that did not go through a view. */
@@ -288,28 +165,49 @@ export class Mapping {
       );
     }
     this.address; // checks that there is one
-    return this.#region.view(begin, end, isOwn);
+    return this.#region!.view(begin, end, isOwn);
   }
 
   /** Detaches a buffer of {@linkcode view}, as far as that can be done. */
   revoke(buffer: ArrayBuffer): void {
     this.#touched = true; // it may have been written through
-    this.#region.revoke(buffer);
+    this.#region?.revoke(buffer);
   }
 
   /** Runs `use` with the bytes `begin` to `end`, which it must not keep. */
   borrow<T>(begin: number, end: number, use: (bytes: Uint8Array) => T): T {
-    const buffer = this.view(begin, end);
+    const buffer = this.view(begin, end, true);
+    let result: T;
     try {
-      return use(new Uint8Array(buffer));
+      result = use(new Uint8Array(buffer));
+    } catch (error) {
+      // A system call that meets a lost page answers this, and makes no signal.
+      if ((error as SystemError).code === "EFAULT") this.#refuse(error);
+      throw error;
     } finally {
       this.revoke(buffer);
     }
+    this.checkFaults();
+    return result;
   }
 
   /** Do bytes at or after `offset` have a view that cannot be detached? */
   isStuckAfter(offset: number): boolean {
-    return this.#region.isStuckAfter(offset);
+    return this.#region?.isStuckAfter(offset) === true;
+  }
+
+  /** May somebody reach bytes that no view of ours is over? */
+  get mayBeInUse(): boolean {
+    return this.#region?.mayBeInUse === true;
+  }
+
+  /**
+   * The file ends at `length` now. An operation that is still at work behind it
+   * finds zeros there; the mapping is then no larger than what is before them.
+   */
+  cut(length: number): void {
+    const covered = this.#region?.cover(length) ?? 0;
+    this.#capacity = Math.min(this.#capacity, covered);
   }
 
   /** Waits until the bytes of a shared mapping are on disk: `msync(MS_SYNC)`. */
@@ -358,6 +256,7 @@ export class Mapping {
       pattern,
       pattern.length,
     );
+    this.checkFaults();
     return found === 0 ? -1 : found - this.address;
   }
 
@@ -366,6 +265,8 @@ export class Mapping {
     this.#touched = true;
     // Sound: the callers keep both ranges within their mappings.
     this.#libc.memmove(this.address + to, source.address + from, length);
+    this.checkFaults();
+    source.checkFaults();
   }
 
   /** Sets `length` bytes from `at` to `byte`. */
@@ -373,23 +274,27 @@ export class Mapping {
     this.#touched = true;
     // Sound: as above.
     this.#libc.memset(this.address + at, byte, length);
+    this.checkFaults();
   }
 
   /** Are `length` bytes the same here and there? */
   equals(other: Mapping, at: number, otherAt: number, length: number): boolean {
     // Sound: as above.
-    return this.#libc.memcmp(
+    const order = this.#libc.memcmp(
       this.address + at,
       other.address + otherAt,
       length,
-    ) === 0;
+    );
+    this.checkFaults();
+    other.checkFaults();
+    return order === 0;
   }
 
   /** Detaches every view and unmaps what can be unmapped. Once only. */
   release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;
-    if (this.capacity === 0) return;
+    if (this.#region === null) return;
     ABANDONED.unregister(this);
     this.#region.release();
   }

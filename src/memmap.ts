@@ -35,6 +35,11 @@ export interface OpenOptions {
   length?: number;
   /** Allocate disk blocks whenever the file is created or extended; `true` by default. */
   reserve?: boolean;
+  /**
+   * Survive the loss of mapped pages, when another process cuts the file short or
+   * its disk is full or fails; `true` by default. See {@linkcode Memmap.faults}.
+   */
+  guard?: boolean;
 }
 
 /** What {@linkcode Memmap.advise} can tell the system; `madvise` in POSIX's words. */
@@ -151,7 +156,7 @@ export class Memmap implements Disposable {
     options: OpenOptions = {},
   ) {
     const short = shortMode(mode);
-    const { length, reserve = true } = options;
+    const { length, reserve = true, guard = true } = options;
     if (length === undefined) {
       if (short === "w+") {
         throw new TypeError("Mode 'w+' makes a file, so it needs { length }.");
@@ -159,7 +164,7 @@ export class Memmap implements Disposable {
     } else checkLength(length, "memmap length");
     const [absolute, label] = checkPath(path);
     libc(); // an unsupported system says so before the file is touched
-    this.#open = openMap(absolute, label, short, length, reserve);
+    this.#open = openMap(absolute, label, short, length, reserve, guard);
   }
 
   /** The file's absolute path. */
@@ -191,6 +196,29 @@ export class Memmap implements Disposable {
   /** Are resizes or inserts pending? */
   get dirty(): boolean {
     return this.#use().floating > 0;
+  }
+
+  /**
+   * Does the map survive the loss of its pages? False with `guard: false`, where
+   * there is no guard (macOS), and where the process has too many maps for it
+   * (16,384): losing a page ends the process then.
+   */
+  get guarded(): boolean {
+    return this.#use().mapping.isGuarded;
+  }
+
+  /**
+   * How often a page was found lost, because the file was cut short by another
+   * process, or its disk is full or fails. Such a page reads as zeros from then
+   * on, and what is written to it is lost. Raw views (`slice.bytes`) do not say
+   * so: who reads a file that others cut looks here afterwards.
+   *
+   * Once it is not 0, whatever touches the file's bytes throws a
+   * {@linkcode FaultError}. Floating slices can still be read, and
+   * `close({ discard: true })` lets go of the map.
+   */
+  get faults(): number {
+    return this.#use().mapping.faults;
   }
 
   /** Was the map closed? */
@@ -397,6 +425,7 @@ export class Memmap implements Disposable {
    *
    * @throws {ConflictError} if the file was replaced, truncated or grown behind
    * the map's back. Nothing is touched.
+   * @throws {FaultError} if mapped bytes were lost; see {@linkcode Memmap.faults}.
    * @throws {ReadonlyError} in modes `r` and `c` without `path`.
    * @throws {SystemError} if the disk is full or fails, or if the file has more
    * than one hard link and would have to be replaced.
@@ -404,6 +433,7 @@ export class Memmap implements Disposable {
   flush(options: FlushOptions = {}): FlushResult {
     const { request, target } = checkRequest(options);
     const open = this.#use();
+    open.mapping.checkFaults();
     if (target === undefined) {
       open.checkWritable("flush");
       if (open.floating === 0) {
@@ -551,6 +581,7 @@ function openMap(
   mode: ShortMode,
   length: number | undefined,
   reserve: boolean,
+  guarded: boolean,
 ): OpenMap {
   const { file, created } = MappedFile.open(path, label, mode, reserve);
   try {
@@ -563,14 +594,14 @@ function openMap(
       );
     }
     // Mapped before it is resized: if that fails, the file is as it was.
-    const mapping = mapFile(file, mode, mappedLength);
+    const mapping = mapFile(file, mode, mappedLength, guarded);
     try {
       if (prepare(file, mode, mappedLength)) mapping.touch();
     } catch (error) {
       mapping.release();
       throw error;
     }
-    return new OpenMap(file, mapping, mode, mappedLength);
+    return new OpenMap(file, mapping, mode, mappedLength, guarded);
   } catch (error) {
     file.close();
     if (created !== undefined) fs.unlinkSync(created);

@@ -56,7 +56,7 @@ export class Mover {
     this.#isAwaited = isAwaited;
     this.#onProgress = onProgress;
     this.#memory = Mapping.anonymous(BUFFER, target.path);
-    this.#bytes = new Uint8Array(this.#memory.view(0, BUFFER));
+    this.#bytes = new Uint8Array(this.#memory.view(0, BUFFER, true));
   }
 
   release(): void {

@@ -38,6 +38,7 @@ export function mapFile(
   file: MappedFile,
   mode: ShortMode,
   length: number,
+  guarded: boolean,
 ): Mapping {
   const shared = isWritable(mode);
   const spare = shared
@@ -45,7 +46,7 @@ export function mapFile(
     : 0;
   return Mapping.ofFile(
     // Shared pages need no swap. Those of "r" are never meant to be written.
-    { fd: file.fd, shared, charged: mode === "c" },
+    { fd: file.fd, shared, charged: mode === "c", guarded },
     length,
     spare,
     file.path,
@@ -57,6 +58,8 @@ export class OpenMap {
   file: MappedFile;
   mapping: Mapping;
   mode: ShortMode;
+  /** Is the mapping to be under the fault guard, as far as there is one? */
+  readonly guarded: boolean;
   /** Bytes mapped, from the start of the file. */
   mappedLength: number;
   /** Bytes that the pending edits add, or take. */
@@ -78,10 +81,12 @@ export class OpenMap {
     mapping: Mapping,
     mode: ShortMode,
     mappedLength: number,
+    guarded: boolean,
   ) {
     this.file = file;
     this.mapping = mapping;
     this.mode = mode;
+    this.guarded = guarded;
     this.mappedLength = mappedLength;
     this.arena = new Arena(file.path);
   }
@@ -161,6 +166,7 @@ export class OpenMap {
     extent.floating = piece;
     try {
       if (typeof content !== "number") writeContent(piece, 0, content);
+      this.mapping.checkFaults(); // the content may have been a view of it
       this.register(extent);
     } catch (error) {
       piece.free();
@@ -194,7 +200,12 @@ export class OpenMap {
     } else {
       const piece = this.arena.allocate(length);
       const kept = Math.min(before, length);
-      piece.mapping.copyFrom(this.mapping, extent.begin, piece.offset, kept);
+      try {
+        piece.mapping.copyFrom(this.mapping, extent.begin, piece.offset, kept);
+      } catch (error) {
+        piece.free();
+        throw error;
+      }
       extent.dropView();
       extent.floating = piece;
       this.floating++;
@@ -231,6 +242,7 @@ export class OpenMap {
 
   /** Waits until mapped bytes are on disk; nothing to wait for if none were written. */
   sync(begin: number, end: number): void {
+    this.mapping.checkFaults();
     this.settleFolder();
     if (!this.mapping.touched) return;
     this.mapping.sync(begin, end);

@@ -153,7 +153,9 @@ export class MemmapSlice implements Disposable {
     // The view bounds what is written, whatever an array-like's getters say or do.
     const limit = libc().maxBufferLength;
     if (extent.length <= limit) {
-      extent.view(this.#open.mapping).bytes.set(values, at);
+      const { mapping, bytes } = extent.view(this.#open.mapping);
+      bytes.set(values, at);
+      mapping.checkFaults();
     } else {
       const [memory, base] = this.#memory(extent);
       const end = Math.min(at + limit, extent.length);

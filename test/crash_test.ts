@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import process from "node:process";
+import { spawn } from "node:child_process";
 import { test } from "node:test";
 import { FINISHED, leaveKilledAppend, whatIsLeft } from "./aftermath.ts";
 import type { Report } from "./child_flush.ts";
 import type { FullDiskReport } from "./child_full_disk.ts";
 import type { PowerCutReport } from "./child_power_cut.ts";
-
+import { mounting, skipUnlessMounting, TMPFS } from "./mounting.ts";
 import { type Scenario, scenarioNamed, SCENARIOS } from "./flush_scenarios.ts";
 import {
   type Call,
@@ -19,9 +18,12 @@ import {
   commandOf,
   forEach,
   isDeno,
+  isThorough,
+  proof,
   randomFrom,
   runChild,
   temporaryFolder,
+  unproved,
 } from "./support.ts";
 
 const CHILD = new URL("child_flush.ts", import.meta.url);
@@ -29,7 +31,6 @@ const TIMEOUT = 600_000;
 /** How often a run is made again whose call did not have the number expected. */
 const MOST_TRIES = 40;
 
-const isThorough = Boolean(process.env.MEMMAP_THOROUGH);
 const scenarios = SCENARIOS.filter(({ isSample }) => isThorough || isSample);
 /** Those whose append, when it was killed, the next open finishes. */
 const appends = scenarios.filter(({ name }) =>
@@ -39,17 +40,6 @@ const traced = {
   timeout: TIMEOUT,
   skip: unproved("kills and failures at every system call", skipWithoutStrace),
 };
-
-/** A line that scripts/test prints. */
-function proof(text: string): void {
-  console.log(`proof: ${text}`);
-}
-
-/** The same, of what cannot be done here; no runner prints why it skips a test. */
-function unproved(what: string, reason: string | false): string | false {
-  if (reason !== false) proof(`not proved here: ${what}: ${reason}`);
-  return reason;
-}
 
 /** What the child does between the marks; see child_flush.ts. */
 type Action = "flush" | "reopen";
@@ -396,37 +386,6 @@ test(
   },
 );
 
-/** A command, and an argument to follow it, in whose children things are mounted. */
-type Under = readonly string[];
-
-/** In mount namespaces of their own, which end with the process that made them. */
-const NAMESPACES: readonly Under[] = [
-  ["unshare", "--mount"],
-  ["unshare", "--mount", "--user", "--map-root-user"],
-];
-
-/**
- * A command to run others under, with `mount` done first, where that is allowed,
- * or else what speaks against it. `$0` is the folder to mount on.
- */
-function mounting(
-  mount: string,
-  folder: string,
-): { under: Under; skip: false } | { skip: string } {
-  let reason = "";
-  for (const namespace of NAMESPACES) {
-    const under = [...namespace, "sh", "-c", `${mount} && exec "$@"`, folder];
-    const [command, ...rest] = under;
-    const { status, stderr, error } = spawnSync(command, [...rest, "true"], {
-      encoding: "utf8",
-    });
-    if (status === 0) return { under, skip: false };
-    reason ||= error?.message ?? stderr.trim().split("\n").join(", ");
-  }
-  return { skip: `nothing can be mounted here: ${reason}` };
-}
-
-const TMPFS = 'mount -t tmpfs -o size=8m memmap-test "$0"';
 const EXT4 = `
   truncate -s 16M "$0/image" && mkfs.ext4 -q -F "$0/image" &&
     mount -o loop "$0/image" "$0"`;
@@ -452,11 +411,6 @@ for (const [kind, mount] of [["tmpfs", TMPFS], ["ext4", EXT4]]) {
         `when there was room; ${report.fitted} that need no room made at once`,
     );
   });
-}
-
-function skipUnlessMounting(mount: string): string | false {
-  using folder = temporaryFolder();
-  return mounting(mount, folder.path).skip;
 }
 
 const DISK = 'mount -t tmpfs -o size=256m memmap-test "$0"';

@@ -7,6 +7,7 @@ import { type FlushOptions, type Memmap, open } from "../mod.ts";
 import {
   descriptorsOf,
   mappingsOf,
+  proof,
   runChild,
   skipWithoutProc,
   temporaryFolder,
@@ -141,6 +142,18 @@ test(
     }
   `);
     assert.deepEqual(lines, ["writeFile", "digest", "appendFile", "compress"]);
+  },
+);
+
+test(
+  "bytes may be let go while operations on other threads are at work on them",
+  { timeout: 180_000 },
+  () => {
+    const lines = linesOf(new URL("./child_in_use.ts", import.meta.url));
+    assert.equal(lines.length, 9 * 11);
+    proof(
+      `${lines.length} ways to let bytes go that an operation was using: 0 deaths`,
+    );
   },
 );
 

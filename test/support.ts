@@ -27,6 +27,20 @@ export const skipWithoutProc: string | false = existsSync("/proc/self/maps")
   ? false
   : "this system has no /proc to look at descriptors and mappings";
 
+/** Are the tests to try everything, and not a sample of it? */
+export const isThorough: boolean = Boolean(process.env.MEMMAP_THOROUGH);
+
+/** A line that scripts/test prints. */
+export function proof(text: string): void {
+  console.log(`proof: ${text}`);
+}
+
+/** The same, of what cannot be done here; no runner prints why it skips a test. */
+export function unproved(what: string, reason: string | false): string | false {
+  if (reason !== false) proof(`not proved here: ${what}: ${reason}`);
+  return reason;
+}
+
 /** A fresh folder, gone with everything in it at the end of the block. */
 export function temporaryFolder(
   parent: string = tmpdir(),

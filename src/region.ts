@@ -1,0 +1,307 @@
+/**
+ * The addresses of one `mmap`, and every buffer handed out over them.
+ *
+ * The only file that unmaps. Its promise: no address that JavaScript can still
+ * reach is ever unmapped. JavaScript reaches an address through an ArrayBuffer,
+ * so each one handed out is kept in a list, and before the region goes, each is
+ * detached (`transfer(0)`, which copies nothing). Two kinds cannot be: one that
+ * Bun pins for an asynchronous operation stays attached, and one that the user
+ * moved elsewhere (`transfer()`, `structuredClone`, `postMessage`) is detached
+ * already, its bytes in a buffer that nobody here knows. Such bytes are *stuck*:
+ * fresh anonymous memory is laid over their pages, which then stay for good, so
+ * that a late access finds zeros and never faults. In Deno, which pins nothing, an
+ * operation may go on with the bytes of any buffer that users had: those are *lent*,
+ * and their pages stay for long (`quarantine.ts`).
+ *
+ * Knows nothing of files and of what the bytes are for.
+ *
+ * @module
+ */
+
+import { type GuardedRange, type Libc, libc } from "../ffi/libc.ts";
+import { type Memory, Quarantine, type Row } from "./quarantine.ts";
+
+/** Bytes of address space that are cheaper than one more kernel mapping. */
+const SMALL = 2 ** 30;
+
+/** Half-open, in bytes from the start of the region. */
+type Range = readonly [begin: number, end: number];
+
+/** What is mapped where. */
+export interface RegionOptions {
+  /** The file, or -1 for memory. */
+  readonly fd: number;
+  /** Those of `mmap`. */
+  readonly flags: number;
+  /** Put it under the fault guard, if there is one. */
+  readonly guarded: boolean;
+}
+
+/**
+ * A range of mapped memory. Apart from `Mapping` so that it can outlive it: a mapping
+ * that is garbage collected leaves its region to the finalizers below.
+ */
+export class Region {
+  readonly #libc: Libc;
+  readonly address: number;
+  readonly #size: number;
+  /** What keeps the process alive when pages are lost, if anything does. */
+  readonly guard: GuardedRange | null;
+  /** What is handed out, attached when last looked at. */
+  #views = new Map<ArrayBuffer, Range>();
+  /** Those of them that no user ever sees, and so nobody can have moved. */
+  readonly #own = new WeakSet<ArrayBuffer>();
+  /** Where a buffer beyond our reach may still point. */
+  readonly #stuck: Range[] = [];
+  /** Where an operation may be at work, though its buffer is detached; from the first to the last. */
+  #lent: Range | null = null;
+  readonly #quarantine: Quarantine;
+  /** What waits there, if bytes can be lent at all; the region may be at its end. */
+  readonly #row: Row | undefined;
+  /** Views still alive after the mapping itself was collected. */
+  #orphans = 0;
+
+  private constructor(
+    c: Libc,
+    address: number,
+    size: number,
+    guard: GuardedRange | null,
+    quarantine: Quarantine,
+    row: Row | undefined,
+  ) {
+    this.#libc = c;
+    this.address = address;
+    this.#size = size;
+    this.guard = guard;
+    this.#quarantine = quarantine;
+    this.#row = row;
+  }
+
+  /** Maps `size` bytes, at least one; `null` where the system refuses, with `errno` saying why. */
+  static map(size: number, options: RegionOptions): Region | null {
+    const c = libc();
+    const { fd, flags, guarded } = options;
+    // PROT_WRITE even where the API forbids writes: a stray write through a raw
+    // view then costs a private page, where a read-only page would be SIGSEGV.
+    const protection = c.constants.PROT_READ | c.constants.PROT_WRITE;
+    const quarantine = fd === -1 ? FLOATING : FILES;
+    const row = c.pinsBuffers ? undefined : quarantine.take();
+    // Sound: a fresh range of the kernel's choice, for which the address is a mere
+    // hint; a length above 0, an offset of 0; and a descriptor that the caller
+    // holds open during the call, or -1, which POSIX has for memory.
+    const address = c.mmap(row?.end ?? 0, size, protection, flags, fd, 0);
+    if (address === -1) {
+      if (row !== undefined) quarantine.leave(row);
+      return null;
+    }
+    const guard = guarded ? c.guard?.watch(address, size) ?? null : null;
+    return new Region(c, address, size, guard, quarantine, row);
+  }
+
+  get hasViews(): boolean {
+    return this.#views.size > 0 || this.#stuck.length > 0;
+  }
+
+  view(begin: number, end: number, isOwn: boolean): ArrayBuffer {
+    const buffer = this.#libc.arrayBuffer(this.address + begin, end - begin);
+    this.#views.set(buffer, [begin, end]);
+    if (isOwn) this.#own.add(buffer);
+    return buffer;
+  }
+
+  revoke(buffer: ArrayBuffer): void {
+    const range = this.#views.get(buffer);
+    if (range === undefined) return;
+    this.#views.delete(buffer);
+    if (!detach(buffer)) this.#stuck.push(range);
+    else if (!this.#libc.pinsBuffers && !this.#own.has(buffer)) {
+      this.#lend(range);
+    }
+  }
+
+  #lend([begin, end]: Range): void {
+    const [first, last] = this.#lent ?? [this.#firstKept(begin), end];
+    this.#lent = [Math.min(first, begin), Math.max(last, end)];
+  }
+
+  /**
+   * Islands of memory do not merge, and the system allows only so many: of a small
+   * region, all up to what is kept is kept with it.
+   */
+  #firstKept(begin: number): number {
+    return this.#size <= SMALL ? 0 : begin;
+  }
+
+  get mayBeInUse(): boolean {
+    return this.isStuckAfter(0) || this.#lent !== null;
+  }
+
+  /** Lays zeros over the bytes from `offset` on, if an operation may be at work there. */
+  cover(offset: number): number {
+    const begin = Math.ceil(offset / this.#libc.pageSize) *
+      this.#libc.pageSize;
+    if (this.#lent === null || this.#lent[1] <= begin) return this.#size;
+    return this.#layZeros(begin, this.#size) ? begin : this.#size;
+  }
+
+  isStuckAfter(offset: number): boolean {
+    for (const [buffer, range] of this.#views) {
+      if (range[1] > offset && buffer.detached) return true;
+    }
+    return this.#stuck.some(([, end]) => end > offset);
+  }
+
+  /** Lets the region go, stuck bytes excepted. */
+  release(): void {
+    for (const buffer of [...this.#views.keys()]) this.revoke(buffer);
+    this.#unmap();
+  }
+
+  /**
+   * The mapping was collected unclosed, and with it whoever could hand out more
+   * views. Those that are alive keep the region until they are collected too.
+   */
+  abandon(): void {
+    const views = this.#views;
+    this.#views = new Map();
+    for (const [buffer, range] of views) {
+      if (buffer.detached) {
+        this.#stuck.push(range);
+      } else {
+        this.#orphans++;
+        const isMovable = !this.#own.has(buffer);
+        ORPHANS.register(buffer, { region: this, range, isMovable });
+      }
+    }
+    if (this.#orphans === 0) this.#unmap();
+  }
+
+  /**
+   * The last handle on `range` was collected. Whether it had been moved into
+   * another buffer first, nobody can tell any more, so its pages count as stuck.
+   */
+  orphanCollected(range: Range, isMovable: boolean): void {
+    if (isMovable) this.#stuck.push([this.#firstKept(range[0]), range[1]]);
+    if (--this.#orphans === 0) this.#unmap();
+  }
+
+  #unmap(): void {
+    const c = this.#libc;
+    const kept = this.#keptPages();
+    for (const [begin, end] of kept) {
+      // Without memory for that, keeping the bytes is a leak but no fault.
+      if (!this.#layZeros(begin, end)) return;
+    }
+    // No handler may lay a page where something else is mapped by then.
+    this.guard?.end();
+    let at = 0;
+    for (const [begin, end] of [...kept, [this.#size, this.#size]]) {
+      // Sound: nothing reaches the pages between two that are kept.
+      if (begin > at) c.munmap(this.address + at, begin - at);
+      at = end;
+    }
+    if (this.#stuck.length > 0) return; // those stay for good
+    if (this.#row === undefined) return;
+    if (this.#lent === null) this.#quarantine.leave(this.#row);
+    else {
+      const [begin, end] = kept[0].map((offset) => this.address + offset);
+      this.#quarantine.add(begin, end, this.#row);
+    }
+  }
+
+  /** False where the system has no memory for it: then the bytes are as they were. */
+  #layZeros(begin: number, end: number): boolean {
+    const c = this.#libc;
+    const { PROT_READ, PROT_WRITE } = c.constants;
+    const flags = c.constants.MAP_PRIVATE | c.constants.MAP_ANONYMOUS |
+      c.constants.MAP_NORESERVE | c.constants.MAP_FIXED;
+    // Sound: whole pages inside this region, which nobody else maps, and every
+    // buffer over it is either detached or meant to read zeros.
+    const lay = () =>
+      c.mmap(
+        this.address + begin,
+        end - begin,
+        PROT_READ | PROT_WRITE,
+        flags,
+        -1,
+        0,
+      ) !== -1;
+    if (lay()) return true;
+    // What waits in vain may be what the memory is wanted for.
+    FILES.clear();
+    FLOATING.clear();
+    return lay();
+  }
+
+  /** The stuck and lent ranges, widened to whole pages, joined, in order. */
+  #keptPages(): Range[] {
+    const { pageSize } = this.#libc;
+    const lent = this.#lent === null ? [] : [this.#lent];
+    const pages = [...this.#stuck, ...lent]
+      .map(([begin, end]): [number, number] => [
+        Math.floor(begin / pageSize) * pageSize,
+        Math.ceil(end / pageSize) * pageSize,
+      ])
+      .sort((a, b) => a[0] - b[0]);
+    const joined: [number, number][] = [];
+    for (const range of pages) {
+      const last = joined.at(-1);
+      if (last !== undefined && range[0] <= last[1]) {
+        last[1] = Math.max(last[1], range[1]);
+      } else joined.push(range);
+    }
+    return joined;
+  }
+}
+
+/**
+ * Detaches `buffer`; false where its bytes stay within somebody's reach.
+ * `transfer(0)` never copies: where Bun pins a buffer, plain `transfer()` would.
+ */
+function detach(buffer: ArrayBuffer): boolean {
+  if (buffer.detached) return false; // moved by the user: they reach it still
+  try {
+    buffer.transfer(0);
+  } catch {
+    return false; // refused: it is as attached as before
+  }
+  return buffer.detached;
+}
+
+/** What the operating system does for what waits. */
+const MEMORY: Memory = {
+  unmap(begin, end) {
+    // Sound: pages of our own that nobody in JavaScript reaches, let go of long ago.
+    libc().munmap(begin, end - begin);
+  },
+  findRoom() {
+    const c = libc();
+    const flags = c.constants.MAP_PRIVATE | c.constants.MAP_ANONYMOUS |
+      c.constants.MAP_NORESERVE;
+    for (const size of ROOMS) {
+      // Sound: fresh memory that nobody may touch, and that goes at once.
+      const address = c.mmap(0, size, 0, flags, -1, 0);
+      if (address === -1) continue;
+      c.munmap(address, size);
+      return address;
+    }
+    return 0; // wherever the system likes
+  },
+};
+
+/** Bytes of address space to look for; not every system has as much. */
+const ROOMS = [2 ** 41, 2 ** 38, 2 ** 35];
+
+/** Where lent bytes wait: those of files, and those of floating slices. */
+const FILES = new Quarantine(MEMORY);
+const FLOATING = new Quarantine(MEMORY);
+
+// A region is held by these registries alone once its mapping is gone.
+export const ABANDONED: FinalizationRegistry<Region> = new FinalizationRegistry(
+  (region) => region.abandon(),
+);
+const ORPHANS = new FinalizationRegistry<{
+  region: Region;
+  range: Range;
+  isMovable: boolean;
+}>(({ region, range, isMovable }) => region.orphanCollected(range, isMovable));

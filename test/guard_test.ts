@@ -1,0 +1,348 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { ARM64_HANDLER, X64_HANDLER } from "../ffi/guard_code.ts";
+import { open } from "../mod.ts";
+import { CUTS, USES } from "./child_faults.ts";
+import { mounting, skipUnlessMounting, TMPFS } from "./mounting.ts";
+import {
+  commandOf,
+  forEach,
+  isDeno,
+  proof,
+  runChild,
+  temporaryFolder,
+  unproved,
+} from "./support.ts";
+
+const TIMEOUT = { timeout: 300_000 };
+const FAULTS = new URL("child_faults.ts", import.meta.url);
+
+const hasGuard = process.platform === "linux" &&
+  ["x64", "arm64"].includes(process.arch);
+const guarded = {
+  ...TIMEOUT,
+  skip: unproved(
+    "survival of lost pages",
+    hasGuard ? false : "there is no guard for this system",
+  ),
+};
+
+/** How a child ended. */
+interface End {
+  readonly status: number | null;
+  readonly signal: string | null;
+  readonly output: string;
+}
+
+/** Runs a child that names files, one a line, each to be cut by this process. */
+async function runAndCut(script: URL, args: readonly string[]): Promise<End> {
+  const [command, ...rest] = commandOf(script, args);
+  const child: ChildProcess = spawn(command, rest, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, NO_COLOR: "1" },
+    timeout: TIMEOUT.timeout,
+    killSignal: "SIGKILL",
+  });
+  let errors = "";
+  let line = "";
+  let output = "";
+  let delay = 0;
+  child.stderr!.on("data", (data) => errors += data);
+  child.stdout!.on("data", async (data) => {
+    line += data;
+    for (let end; (end = line.indexOf("\n")) !== -1;) {
+      const text = line.slice(0, end);
+      line = line.slice(end + 1);
+      if (!text.startsWith("{")) output += `${text}\n`;
+      else {
+        const { path, cut } = JSON.parse(text);
+        await setTimeout(delay = (delay + 7) % 23); // now early, now late in a round
+        truncateSync(path, cut);
+      }
+    }
+  });
+  const [status, signal] = await new Promise<[number | null, string | null]>(
+    (resolve) => child.on("close", (...end) => resolve(end)),
+  );
+  return { status, signal, output: output + errors };
+}
+
+test("nothing that meets lost pages ends the process", guarded, async () => {
+  const names = Object.keys(USES)
+    .filter((name) => isDeno || !USES[name].isDenos);
+  await forEach(names, async (name) => {
+    using folder = temporaryFolder();
+    const end = await runAndCut(FAULTS, [folder.path, name, "guarded"]);
+    assert.deepEqual(
+      end,
+      { status: 0, signal: null, output: "survived\n" },
+      `${name}: ${end.output}`,
+    );
+  });
+  proof(
+    `${names.length * CUTS.length} files cut by another process in the midst ` +
+      `of ${names.length} uses: 0 deaths`,
+  );
+});
+
+test("without the guard a lost page ends the process", guarded, async () => {
+  for (const name of ["a typed array", "find()"]) {
+    using folder = temporaryFolder();
+    const end = await runAndCut(FAULTS, [folder.path, name, "unguarded"]);
+    assert.notEqual(end.signal, null, end.output);
+  }
+});
+
+test("what faults() and FaultError say after a cut", guarded, () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "cut.dat");
+  writeFileSync(path, new Uint8Array(100_000).fill(7));
+  const map = open(path);
+  const slice = map.slice(50_000, 100_000);
+  const { bytes } = slice;
+  const array = slice.array("int32", { byteOffset: 2 });
+  const whole = map.slice(0, 50_000);
+  const floating = map.insert(0, new Uint8Array([1, 2]));
+  whole.resize(10); // copies what is there yet
+  truncateSync(path, 60_000);
+  assert.equal(map.faults, 0); // nobody has met it yet
+  assert.equal(bytes[0], 7);
+  assert.equal(bytes[9999], 7);
+  assert.equal(bytes[10_000], 0); // the rest of the last page is zeros anyway
+  assert.equal(map.faults, 0);
+  assert.equal(bytes[49_999], 0);
+  assert.equal(map.faults, 1);
+  assert.throws(() => slice.bytes, (error: Error) => {
+    assert.equal(error.name, "FaultError");
+    assert.match(error.message, /cut\.dat.* byte 98304 /);
+    assert.match(error.message, /close\(\{ discard: true \}\)/);
+    return true;
+  });
+  assert.throws(() => array.get(0), { code: "ERR_MEMMAP_FAULT" });
+  assert.throws(() => array.set(0, 1), { code: "ERR_MEMMAP_FAULT" });
+  assert.throws(() => array.subarray(1).fill(1), { code: "ERR_MEMMAP_FAULT" });
+  // What floats is in memory, and can be rescued.
+  assert.deepEqual([...floating.bytes, ...whole.bytes], [
+    ...[1, 2],
+    ...new Array(10).fill(7),
+  ]);
+  assert.equal(floating.array("int8").get(1), 2);
+  assert.equal(whole.find("\x07\x07"), 0);
+  // Asking is no access.
+  assert.equal(map.length, 100_000 - 50_000 + 10 + 2);
+  assert.equal(map.layout().length, 3);
+  assert.equal(map.slices.length, 3);
+  assert.equal(slice.state, "mapped");
+  map.close({ discard: true });
+  assert.equal(slice.state, "closed");
+  assert.throws(() => map.faults, { name: "ClosedError" });
+});
+
+test("a map opened after another one's faults has none", guarded, () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "again.dat");
+  for (let i = 0; i < 3; i++) {
+    writeFileSync(path, new Uint8Array(100_000).fill(7));
+    const map = open(path, "r");
+    const array = map.slice().array("uint8");
+    assert.equal(map.faults, 0);
+    assert.equal(array.get(99_999), 7);
+    truncateSync(path, 5);
+    assert.throws(() => array.get(99_999), { name: "FaultError" });
+    map.close();
+    assert.throws(() => array.get(0), { name: "ClosedError" });
+  }
+});
+
+test("reading many lost pages makes few mappings", guarded, () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "large.dat");
+  writeFileSync(path, "");
+  truncateSync(path, 2 ** 33);
+  const map = open(path, "r");
+  const { bytes } = map.slice(0, 2 ** 32);
+  truncateSync(path, 0);
+  // No two of these pages are neighbours; Linux has room for 65,530 mappings.
+  let sum = 0;
+  for (let i = 0; i < 200_000; i++) {
+    sum += bytes[((i * 40_503) % 2 ** 19) * 8192];
+  }
+  assert.equal(sum, 0);
+  assert.ok(map.faults < 200, `${map.faults} faults`);
+  map.close();
+});
+
+test("a write into a hole on a full disk is a fault, not a death", {
+  ...TIMEOUT,
+  skip: unproved(
+    "holes on a full disk",
+    hasGuard ? skipUnlessMounting(TMPFS) : "there is no guard for this system",
+  ),
+}, () => {
+  using folder = temporaryFolder();
+  const mounted = mounting(TMPFS, folder.path);
+  assert.ok(mounted.skip === false);
+  const child = runChild(
+    `
+    import assert from "node:assert/strict";
+    import { open } from "../mod.ts";
+    import process from "node:process";
+    const path = process.argv[2] + "/sparse.dat";
+    const map = open(path, "w+", { length: 2 ** 26, reserve: false });
+    const { bytes } = map.slice();
+    let at = 0;
+    while (map.faults === 0 && at < bytes.length) bytes[at += 4096] = 7;
+    assert.ok(at > 2 ** 20 && at < 2 ** 24, String(at));
+    assert.equal(bytes[4096], 7);
+    assert.throws(() => map.flush(), { name: "FaultError" });
+    map.close({ discard: true });
+    console.log("survived");
+  `,
+    { args: [folder.path], under: mounted.under },
+  );
+  assert.deepEqual([child.status, child.signal], [0, null], child.stderr);
+  assert.equal(child.stdout, "survived\n");
+});
+
+test("one table serves all threads of the process", guarded, () => {
+  using folder = temporaryFolder();
+  const child = runChild(new URL("child_threads.ts", import.meta.url), {
+    args: [folder.path],
+    timeout: TIMEOUT.timeout,
+  });
+  assert.deepEqual([child.status, child.signal], [0, null], child.stderr);
+  const { workers, maps, faults, handlers } = JSON.parse(child.stdout);
+  assert.ok(faults >= maps, String(faults));
+  assert.equal(handlers, 1);
+  proof(`${maps} maps cut in ${workers} threads at once: 0 deaths`);
+});
+
+test(
+  "maps beyond the table's rows are unguarded, and rows come back",
+  guarded,
+  () => {
+    const child = runChild(
+      `
+    import assert from "node:assert/strict";
+    import { libc } from "../ffi/libc.ts";
+    import { ROWS } from "../ffi/guard.ts";
+    import { open } from "../mod.ts";
+    import { writeFileSync } from "node:fs";
+    import process from "node:process";
+    const { guard, pageSize } = libc();
+    const ranges = [];
+    // Far from anything that is mapped: the lowest pages never are.
+    for (let range; (range = guard.watch(pageSize, 1)) !== null;) ranges.push(range);
+    assert.equal(ranges.length, ROWS);
+    const path = process.env["MEMMAP_FILE"];
+    const map = open(path, "r");
+    assert.equal(map.guarded, false);
+    assert.equal(map.faults, 0);
+    map.close();
+    ranges.pop().end();
+    const again = open(path, "r");
+    assert.equal(again.guarded, true);
+    again.close();
+    for (const range of ranges) range.end();
+    console.log("done");
+  `,
+      { env: { MEMMAP_FILE: fileURLToPath(import.meta.url) } },
+    );
+    assert.equal(child.stdout, "done\n", child.stderr);
+  },
+);
+
+test(
+  "signals that are not the guard's go where they went before",
+  guarded,
+  () => {
+    const end = (source: string) => {
+      const { status, signal, stdout } = runChild(
+        `
+      import { open } from "../mod.ts";
+      import process from "node:process";
+      ${source}
+      console.log("went on");
+    `,
+        { env: { MEMMAP_FILE: fileURLToPath(import.meta.url) } },
+      );
+      return { status, signal, wentOn: stdout.includes("went on") };
+    };
+    const openMap = 'const map = open(process.env.MEMMAP_FILE, "r");';
+    // From kill(), twice: runtimes let the first one pass.
+    const kill = `for (let i = 0; i < 2; i++) {
+      process.kill(process.pid, "SIGBUS");
+      for (const until = Date.now() + 300; Date.now() < until;);
+    }`;
+    assert.deepEqual(end(openMap + kill), end(kill));
+    // An access outside of WebAssembly's memory is a signal that the engine turns
+    // into an exception.
+    const trapped = end(`${openMap}
+    const code = new Uint8Array([
+      0, 97, 115, 109, 1, 0, 0, 0, 1, 6, 1, 96, 1, 127, 1, 127, 3, 2, 1, 0, 5, 3, 1,
+      0, 1, 7, 5, 1, 1, 102, 0, 0, 10, 9, 1, 7, 0, 32, 0, 40, 2, 0, 11,
+    ]);
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(code));
+    try {
+      exports.f(0x7fffffff);
+      process.exit(1);
+    } catch (error) {
+      if (!(error instanceof WebAssembly.RuntimeError)) process.exit(2);
+    }
+  `);
+    assert.deepEqual(trapped, { status: 0, signal: null, wentOn: true });
+  },
+);
+
+test("a map with guard: false says so", () => {
+  const path = new URL(import.meta.url);
+  using map = open(path, "r", { guard: false });
+  assert.equal(map.guarded, false);
+  assert.equal(map.faults, 0);
+  using other = open(path, "r");
+  assert.equal(other.guarded, hasGuard);
+});
+
+const ASSEMBLERS = [
+  { arch: "x64", prefixes: ["x86_64-linux-gnu-", ""], code: X64_HANDLER },
+  { arch: "arm64", prefixes: ["aarch64-linux-gnu-", ""], code: ARM64_HANDLER },
+];
+
+for (const [i, { arch, prefixes, code }] of ASSEMBLERS.entries()) {
+  const prefix = prefixes.find((prefix) =>
+    prefix === ""
+      ? arch === process.arch && process.platform === "linux" &&
+        spawnSync("as", ["--version"]).status === 0
+      : spawnSync(`${prefix}as`, ["--version"]).status === 0
+  );
+  test(`the handler's bytes are its assembly's (${arch})`, {
+    skip: unproved(
+      `the handler's bytes (${arch})`,
+      prefix === undefined ? "there is no assembler for it" : false,
+    ),
+  }, () => {
+    const text = readFileSync(
+      new URL("../ffi/guard_code.ts", import.meta.url),
+      "utf8",
+    );
+    const source = [...text.matchAll(/^\/\*\n([^]*?)^\*\/$/gm)][i][1];
+    using folder = temporaryFolder();
+    const [object, binary] = ["o", "bin"].map((name) =>
+      join(folder.path, name)
+    );
+    const assembled = spawnSync(`${prefix}as`, ["-o", object, "-"], {
+      input: source,
+      encoding: "utf8",
+    });
+    assert.equal(assembled.status, 0, assembled.stderr);
+    const args = ["-O", "binary", "-j", ".text", object, binary];
+    assert.equal(spawnSync(`${prefix}objcopy`, args).status, 0);
+    assert.equal(readFileSync(binary).toString("hex"), code);
+  });
+}

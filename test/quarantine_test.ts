@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Limits, Quarantine } from "../src/quarantine.ts";
+
+/** A quarantine over memory that is only written down. */
+function fake(limits: Partial<Limits> = {}) {
+  const unmapped: string[] = [];
+  let room = 1000;
+  const quarantine = new Quarantine({
+    unmap: (begin, end) => void unmapped.push(`${begin}-${end}`),
+    findRoom: () => room += 1_000_000,
+  }, { rows: 100, bytes: 1e6, row: 1e4, ...limits });
+  return { quarantine, unmapped };
+}
+
+test("what waits one after the other is one row, and the next has its end", () => {
+  const { quarantine, unmapped } = fake();
+  const row = quarantine.take();
+  assert.equal(row.end, 1_001_000);
+  quarantine.add(row.end, row.end + 10, row);
+  const again = quarantine.take();
+  assert.equal(again, row);
+  assert.equal(again.end, 1_001_010);
+  quarantine.add(again.end, again.end + 5, again);
+  assert.deepEqual(quarantine.take(), { begin: 1_001_000, end: 1_001_015 });
+  quarantine.clear();
+  assert.deepEqual(unmapped, ["1001000-1001015"]);
+});
+
+test("a row is one mapping's at a time, and free again when that leaves nothing", () => {
+  const { quarantine, unmapped } = fake();
+  const [first, second] = [quarantine.take(), quarantine.take()];
+  assert.notEqual(first.end, second.end);
+  quarantine.leave(first);
+  assert.equal(quarantine.take(), first);
+  assert.deepEqual(unmapped, []);
+});
+
+test("what the system placed elsewhere waits there, and the row is free", () => {
+  const { quarantine, unmapped } = fake();
+  const row = quarantine.take();
+  quarantine.add(50, 60, row);
+  assert.equal(quarantine.take(), row);
+  quarantine.clear();
+  assert.deepEqual(unmapped, ["50-60"]);
+});
+
+test("the oldest goes when there are too many rows, or bytes", () => {
+  const rows = fake({ rows: 2 });
+  for (const at of [10, 20, 30, 40]) {
+    rows.quarantine.add(at, at + 1, rows.quarantine.take());
+  }
+  assert.deepEqual(rows.unmapped, ["10-11", "20-21"]);
+  const bytes = fake({ bytes: 25 });
+  for (const at of [100, 200, 300]) {
+    bytes.quarantine.add(at, at + 10, bytes.quarantine.take());
+  }
+  assert.deepEqual(bytes.unmapped, ["100-110"]);
+});
+
+test("a row grows only so far, and one that was given back goes on from its end", () => {
+  const { quarantine, unmapped } = fake({ row: 20, rows: 1 });
+  const row = quarantine.take();
+  const { begin } = row;
+  quarantine.add(begin, begin + 25, row);
+  const next = quarantine.take();
+  assert.notEqual(next, row);
+  quarantine.add(next.end, next.end + 5, next);
+  assert.deepEqual(unmapped, [`${begin}-${begin + 25}`]);
+  const { end } = next;
+  quarantine.clear();
+  assert.equal(quarantine.take(), next);
+  assert.deepEqual(next, { begin: end, end });
+  quarantine.clear();
+  assert.equal(unmapped.length, 2);
+});
