@@ -348,8 +348,10 @@ export function loadDenoLibc(platform: Platform): Libc {
     lseek: (fd, offset, whence) => Number(c.lseek(fd, BigInt(offset), whence)),
     flock: (fd, operation) => c.flock(fd, operation),
     geteuid: () => c.geteuid(),
-    mayUse: (path, name) =>
-      Deno.permissions.querySync({ name, path }).state === "granted",
+    mayUse: (path, name, wholly = false) => {
+      const { state, partial } = Deno.permissions.querySync({ name, path });
+      return state === "granted" && !(wholly && partial);
+    },
     posix_fallocate: platform.hasFileCalls && posix_fallocate !== null
       ? (fd, offset, length) =>
         posix_fallocate(fd, BigInt(offset), BigInt(length))

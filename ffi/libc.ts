@@ -152,8 +152,9 @@ export interface Libc {
   /**
    * Does the runtime allow this process to read, or write, what lies at `path`,
    * without asking anyone? The system may still refuse. Always true in Bun.
+   * `wholly`: and everything in that folder.
    */
-  mayUse(path: string, access: "read" | "write"): boolean;
+  mayUse(path: string, access: "read" | "write", wholly?: boolean): boolean;
 
   /** The calling thread's errno. Only right in the call that follows the failure. */
   errno(): number;

@@ -10,10 +10,10 @@
  */
 
 import * as fs from "node:fs";
-import { basename, dirname, isAbsolute, join } from "node:path";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { libc } from "../ffi/libc.ts";
 import { ConflictError, errnoError, system, SystemError } from "./errors.ts";
-import type { ShortMode } from "./mode.ts";
+import { isWritable, type ShortMode } from "./mode.ts";
 
 const { O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR } = fs.constants;
 
@@ -60,23 +60,31 @@ export class MappedFile {
     UNCLOSED.register(this, fd, this);
   }
 
-  /** Opens `path` as `mode` asks; `created` is the new file, if none was there. */
+  /**
+   * Opens `path` as `mode` asks; `created` is the new file, if none was there.
+   *
+   * Deno asks whether the path as it is written may be used, and follows the links
+   * that lead away from it. So what is opened is what they lead to, by its own name.
+   */
   static open(
     path: string,
     label: string,
     mode: ShortMode,
     reserve: boolean,
   ): { file: MappedFile; created: string | undefined } {
-    const stat = statIfThere(path);
+    const writes = isWritable(mode);
+    const place = placeOf(path, writes);
+    const stat = place === undefined ? undefined : statIfThere(place);
     // Before opening: to open a pipe or a device can wait, or set it going.
     if (stat !== undefined) checkRegular(stat, path);
     const created = stat === undefined && mode === "w+"
       ? newFileAt(path)
       : undefined;
-    const access = mode === "r" || mode === "c" ? O_RDONLY : O_RDWR;
-    const flags = access | O_NONBLOCK |
+    const flags = (writes ? O_RDWR : O_RDONLY) | O_NONBLOCK |
       (created === undefined ? 0 : O_CREAT | O_EXCL);
-    const fd = openFile(created ?? path, flags);
+    const opened = created ?? place;
+    if (opened === undefined) throw notThere(path);
+    const fd = system("open", path, () => fs.openSync(opened, flags, 0o666));
     try {
       return { file: new MappedFile(path, label, fd, reserve), created };
     } catch (error) {
@@ -321,29 +329,111 @@ export function followLinks(path: string, depth = 0): string {
       "too many symbolic links",
     );
   }
-  const folder = system("realpath", path, () => fs.realpathSync(dirname(path)));
-  const file = join(folder, basename(path));
-  const stat = system(
-    "lstat",
-    file,
-    () => fs.lstatSync(file, { throwIfNoEntry: false }),
-  );
+  const above = dirname(path);
+  const folder = system("realpath", path, () => fs.realpathSync(above));
+  const file = join(permittedName(folder, above, true), basename(path));
+  const stat = lstatIfThere(file);
   if (stat === undefined || !stat.isSymbolicLink()) return file;
   const target = system("readlink", file, () => fs.readlinkSync(file));
-  return followLinks(
-    isAbsolute(target) ? target : `${folder}/${target}`,
-    depth + 1,
+  const next = isAbsolute(target) ? target : `${folder}/${target}`;
+  return followLinks(permittedName(next, path, true), depth + 1);
+}
+
+/** Where `path` leads; `undefined` if nowhere, or to what has no name that we can say. */
+export function realPathIfKnown(path: string): string | undefined {
+  let real: string;
+  try {
+    real = system("realpath", path, () => fs.realpathSync(path));
+  } catch (error) {
+    const { name, code } = error as { name?: string; code?: string };
+    if (name === "InvalidData") return undefined;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw error;
+  }
+  // A name that is no text comes out of Bun as another name.
+  const isSaid = real === path || !mayUse(real, false) ||
+    isSameFile(path, real);
+  return isSaid ? real : undefined;
+}
+
+function notThere(path: string): SystemError {
+  return new SystemError(
+    "ENOENT",
+    -2,
+    "open",
+    path,
+    "no such file or directory",
   );
+}
+
+/** Do both, with links followed, lead to one thing that is there? */
+function isSameFile(path: string, other: string): boolean {
+  const [one, two] = [statIfThere(path), statIfThere(other)];
+  return one !== undefined && one.ino === two?.ino && one.dev === two.dev;
+}
+
+/**
+ * The name by which the file or folder `real`, to which `path` leads, may be used.
+ *
+ * Deno's permissions speak of names. Of the folders on the way to `path`, the first
+ * that may be used is one that a permission names, whatever links lead there: what
+ * is within it may be used, by its name. Links inside of it may have been laid
+ * by anyone; where they lead out, Deno is asked about the place itself.
+ */
+export function permittedName(
+  real: string,
+  path: string,
+  isWritten: boolean,
+): string {
+  if (real === path || mayUse(real, isWritten)) return real;
+  const parts = resolve(path).split("/");
+  for (let count = 1; count <= parts.length; count++) {
+    const granted = parts.slice(0, count).join("/") || "/";
+    if (!mayUse(granted, isWritten)) continue;
+    const root = system("realpath", path, () => fs.realpathSync(granted));
+    const isWithin = real === root || real.startsWith(`${root}/`);
+    return isWithin ? granted + real.slice(root.length) : real;
+  }
+  return real;
+}
+
+/** What to open to get at what is at `path`; `undefined` if nothing is there. */
+function placeOf(path: string, isWritten: boolean): string | undefined {
+  const real = realPathIfKnown(path);
+  if (real !== undefined) return permittedName(real, path, isWritten);
+  // A file that was removed, under its name in /proc, or a name that is no text:
+  // nobody can be asked about it, so it takes the permission for everything.
+  return mayUse("/", isWritten, true) ? path : undefined;
+}
+
+/** Would the runtime let us, without asking anyone? */
+export function mayUse(
+  path: string,
+  isWritten: boolean,
+  wholly: boolean = false,
+): boolean {
+  const c = libc();
+  return c.mayUse(path, "read", wholly) &&
+    (!isWritten || c.mayUse(path, "write", wholly));
 }
 
 /** Where a file will be that `path`, which may be a link to nothing, makes. */
 function newFileAt(path: string): string {
-  const stat = system(
+  const folder = dirname(path);
+  // Where the permission is for this file alone, we may not look at its folder.
+  if (!mayUse(folder, true)) {
+    if (lstatIfThere(path) === undefined) return path;
+  } else if (statIfThere(folder) === undefined) return path; // says so by itself
+  return followLinks(path);
+}
+
+/** What stands at `path` itself; `undefined` if nothing does. */
+export function lstatIfThere(path: string): fs.Stats | undefined {
+  return system(
     "lstat",
     path,
     () => fs.lstatSync(path, { throwIfNoEntry: false }),
   );
-  return stat === undefined ? path : followLinks(path);
 }
 
 /** Opens a file and answers the descriptor. */

@@ -224,7 +224,7 @@ function beginAppend(
   added: number,
 ): Journal | undefined {
   const { file } = map;
-  const path = realPathOf(file);
+  const path = realPathOf(file, true);
   if (path === undefined) return undefined;
   // Readable by all if the file is; not by its group, which may be another's here.
   const journal = Journal.begin(path, file.permissions & 0o004 | 0o600);

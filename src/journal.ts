@@ -21,7 +21,13 @@ import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { libc } from "../ffi/libc.ts";
 import { errnoError, system, SystemError } from "./errors.ts";
-import { MappedFile, openFile } from "./file.ts";
+import {
+  MappedFile,
+  mayUse,
+  openFile,
+  permittedName,
+  realPathIfKnown,
+} from "./file.ts";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } =
   fs.constants;
@@ -73,7 +79,7 @@ export class Journal {
    */
   static begin(path: string, permissions: number): Journal | undefined {
     const place = journalOf(path);
-    if (!mayUse(place)) return undefined;
+    if (!mayUse(place, true)) return undefined;
     for (let attempt = 0; attempt < 3; attempt++) {
       let fd: number;
       try {
@@ -188,27 +194,31 @@ export function temporaryName(path: string): string {
  * append that was cut short does not count: `file.size` is as it was before.
  */
 export function recover(file: MappedFile, isWritable: boolean): void {
-  const path = realPathOf(file);
-  if (path === undefined) return;
-  const place = journalOf(path);
+  const path = realPathOf(file, isWritable);
   // Deno would prompt for what it does not allow.
-  if (isWritable ? !mayUse(place) : !libc().mayUse(place, "read")) return;
+  if (path === undefined || !mayUse(journalOf(path), isWritable)) return;
   recoverAt(path, isWritable ? O_RDWR : O_RDONLY, file);
 }
 
 /** Ends the journal of a dead flush of `file`, before bytes move in it. */
 export function clearJournal(file: MappedFile): void {
-  const path = realPathOf(file);
-  if (path !== undefined && mayUse(journalOf(path))) recoverAt(path, O_RDWR);
+  const path = realPathOf(file, true);
+  if (path === undefined || !mayUse(journalOf(path), true)) return;
+  recoverAt(path, O_RDWR);
 }
 
 /** Where a file really is; `undefined` if we may not look, or if it has no name any more. */
-export function realPathOf({ path }: MappedFile): string | undefined {
+export function realPathOf(
+  { path }: MappedFile,
+  isWritten: boolean,
+): string | undefined {
   try {
-    return system("realpath", path, () => fs.realpathSync(path));
+    const real = realPathIfKnown(path);
+    if (real === undefined || real === path) return real;
+    const folder = permittedName(dirname(real), dirname(path), isWritten);
+    return join(folder, basename(real));
   } catch (error) {
     if (isRefusal(error)) return undefined;
-    if ((error as SystemError).code === "ENOENT") return undefined;
     throw error;
   }
 }
@@ -503,12 +513,6 @@ function identityOf(file: MappedFile): { inode: string; born: string } {
   // Not the device, whose number changes when it is mounted again. And not
   // nanoseconds: Deno knows only milliseconds.
   return { inode: `${ino}`, born: `${birthtimeMs}` };
-}
-
-/** Would the runtime let us, without asking anyone? */
-function mayUse(path: string): boolean {
-  const c = libc();
-  return c.mayUse(path, "read") && c.mayUse(path, "write");
 }
 
 function journalOf(path: string): string {

@@ -84,6 +84,7 @@ export interface LayoutEntry {
  *
  * In Deno, needs `--allow-ffi`, and `--allow-read` (for `r+` and `w+` also
  * `--allow-write`) for the path; for its folder, too, to finish what was killed.
+ * A symbolic link in a permitted folder needs them for what it leads to.
  *
  * @example
  * ```ts

@@ -326,3 +326,447 @@ test("a relative path needs no more permission than the file's own", {
     "<Memmap on file './file.dat' with mode='r', length=10, 0 slices>",
   ]);
 });
+
+/** A permitted folder and one that is not, side by side. */
+function twoFolders():
+  & {
+    path: string;
+    inside(...names: string[]): string;
+    outside(...names: string[]): string;
+    assertUntouched(): void;
+  }
+  & Disposable {
+  const folder = temporaryFolder();
+  const inside = (...names: string[]) => join(folder.path, "inside", ...names);
+  const outside = (...names: string[]) =>
+    join(folder.path, "outside", ...names);
+  fs.mkdirSync(inside("below"), { recursive: true });
+  fs.mkdirSync(outside());
+  fs.writeFileSync(inside("file.dat"), CONTENT);
+  fs.writeFileSync(outside("secret.dat"), CONTENT);
+  return {
+    path: folder.path,
+    inside,
+    outside,
+    assertUntouched: () => {
+      assert.deepEqual(fs.readdirSync(outside()), ["secret.dat"]);
+      assert.equal(fs.readFileSync(outside("secret.dat"), "utf8"), CONTENT);
+    },
+    [Symbol.dispose]: () => folder[Symbol.dispose](),
+  };
+}
+
+/** Reading and writing, in these folders alone. */
+function within(...folders: string[]): string[] {
+  const list = folders.join(",");
+  return ["--allow-ffi", `--allow-read=${list}`, `--allow-write=${list}`];
+}
+
+/** The links out of the permitted folder, and where each stands. */
+function layLinks(
+  { inside, outside }: ReturnType<typeof twoFolders>,
+): string[] {
+  fs.symlinkSync(outside("secret.dat"), inside("absolute"));
+  fs.symlinkSync("../outside/secret.dat", inside("relative"));
+  fs.symlinkSync("../../outside/secret.dat", inside("below", "deep"));
+  fs.symlinkSync("below/deep", inside("chain"));
+  fs.symlinkSync("../outside", inside("folder"));
+  fs.symlinkSync("folder", inside("folders"));
+  fs.symlinkSync("folders/secret.dat", inside("through"));
+  return [
+    inside("absolute"),
+    inside("relative"),
+    inside("below", "deep"),
+    inside("chain"),
+    inside("folder", "secret.dat"),
+    inside("folders", "secret.dat"),
+    inside("through"),
+    inside("below", "..", "relative"),
+    inside("below") + "/../relative",
+    inside("folders") + "//./secret.dat",
+  ];
+}
+
+test(
+  "a link inside of the permitted folder reaches nothing outside of it, in any mode",
+  { skip: SKIP },
+  () => {
+    using folders = twoFolders();
+    for (const link of layLinks(folders)) {
+      const lines = report(
+        within(folders.inside()),
+        `
+          report(() => open(path, "r"));
+          report(() => open(path, "c"));
+          report(() => open(path));
+          report(() => open(path, "r+", { length: 20 }));
+          report(() => open(path, "w+", { length: 5 }));
+        `,
+        link,
+      );
+      for (const line of lines) assert.match(line, /^NotCapable/, link);
+      assert.equal(lines.length, 5);
+      folders.assertUntouched();
+    }
+  },
+);
+
+test(
+  "a link out of the folder that may be written reads what may be read, and writes nothing",
+  { skip: SKIP },
+  () => {
+    using folders = twoFolders();
+    for (const link of layLinks(folders)) {
+      const lines = report(
+        [
+          "--allow-ffi",
+          "--allow-read",
+          `--allow-write=${folders.inside()}`,
+        ],
+        `
+          report(() => open(path, "r").length);
+          report(() => open(path, "c").length);
+          report(() => open(path));
+          report(() => open(path, "w+", { length: 5 }));
+        `,
+        link,
+      );
+      assert.deepEqual(lines.slice(0, 2), ["10", "10"]);
+      for (const line of lines.slice(2)) assert.match(line, /^NotCapable/);
+      folders.assertUntouched();
+    }
+  },
+);
+
+test(
+  "a file that is denied is denied by its links too",
+  { skip: SKIP },
+  () => {
+    using folders = twoFolders();
+    const { inside } = folders;
+    fs.symlinkSync("file.dat", inside("link"));
+    const body = `
+      report(() => open(path, "r").length);
+      report(() => open(path).length);
+      report(() => open(path, "w+", { length: 5 }).length);
+      using map = open(${
+      JSON.stringify(inside("other.dat"))
+    }, "w+", { length: 5 });
+      report(() => map.flush({ path }).strategy);
+    `;
+    for (const name of ["file.dat", "link"]) {
+      for (const all of [within(inside()), within("/")]) {
+        const write = [...all, `--deny-write=${inside("file.dat")}`];
+        const lines = report(write, body, inside(name));
+        assert.equal(lines[0], "10", name);
+        assert.equal(lines.length, 4);
+        for (const line of lines.slice(1)) assert.match(line, /^NotCapable/);
+        const read = [...all, `--deny-read=${inside("file.dat")}`];
+        for (const line of report(read, body, inside(name))) {
+          assert.match(line, /^NotCapable/, name);
+        }
+      }
+    }
+    assert.equal(fs.readFileSync(inside("file.dat"), "utf8"), CONTENT);
+  },
+);
+
+test(
+  "nothing is made outside of the permitted folder, through a dangling link or a linked folder",
+  { skip: SKIP },
+  () => {
+    using folders = twoFolders();
+    const { inside, outside } = folders;
+    layLinks(folders);
+    fs.symlinkSync(outside("new.dat"), inside("dangling"));
+    fs.symlinkSync("../outside/new.dat", inside("dangling relative"));
+    fs.symlinkSync("dangling", inside("dangling chain"));
+    for (
+      const path of [
+        inside("dangling"),
+        inside("dangling relative"),
+        inside("dangling chain"),
+        inside("folder", "new.dat"),
+        inside("folders", "new.dat"),
+        inside("..", "outside", "new.dat"),
+        inside() + "/../outside/new.dat",
+      ]
+    ) {
+      const lines = report(
+        within(inside()),
+        `
+          report(() => open(path, "w+", { length: 5 }));
+          const map = open(${JSON.stringify(inside("file.dat"))}, "r");
+          report(() => map.flush({ path }));
+        `,
+        path,
+      );
+      assert.equal(lines.length, 2);
+      for (const line of lines) assert.match(line, /^NotCapable/, path);
+      folders.assertUntouched();
+    }
+  },
+);
+
+test(
+  "flush({ path }) to a link that leads out of the permitted folder is NotCapable and keeps the edits",
+  { skip: SKIP },
+  () => {
+    using folders = twoFolders();
+    const { inside } = folders;
+    for (const link of layLinks(folders)) {
+      const lines = report(
+        within(inside()),
+        `
+          const map = open(${JSON.stringify(inside("file.dat"))}, "c");
+          const inserted = map.insert(5, new Uint8Array([65]));
+          report(() => map.flush({ path }));
+          report(() => [map.dirty, map.length, inserted.bytes[0]].join());
+        `,
+        link,
+      );
+      assert.match(lines[0], /^NotCapable/, link);
+      assert.deepEqual(lines.slice(1), ["true,11,65"]);
+      folders.assertUntouched();
+    }
+    assert.equal(fs.readFileSync(inside("file.dat"), "utf8"), CONTENT);
+  },
+);
+
+test(
+  "a link that is swapped under an open map leads no flush out of the permitted folder",
+  { skip: SKIP },
+  () => {
+    using folders = twoFolders();
+    const { inside, outside } = folders;
+    fs.symlinkSync("file.dat", inside("link"));
+    for (const strategy of ["auto", "replace", "in-place"]) {
+      for (const offset of [5, 10]) {
+        const lines = report(
+          // Only who may do all can lay links: another process does it here.
+          [...within(inside()), `--allow-run=/bin/ln`],
+          `
+            const map = open(path);
+            map.insert(${offset}, new Uint8Array([65]));
+            const to = (target) => new Deno.Command("/bin/ln", {
+              args: ["-sfn", target, path],
+            }).outputSync();
+            to(${JSON.stringify(outside("secret.dat"))});
+            report(() => map.flush({ strategy: "${strategy}" }).strategy);
+            report(() => map.flush({ path }).strategy);
+            to("file.dat");
+            report(() => map.dirty && map.length);
+          `,
+          inside("link"),
+        );
+        assert.match(lines[0], /^ConflictError/);
+        assert.ok(lines.some((line) => line.startsWith("NotCapable")));
+        assert.equal(lines.at(-1), "11");
+        folders.assertUntouched();
+        assert.equal(fs.readFileSync(inside("file.dat"), "utf8"), CONTENT);
+      }
+    }
+  },
+);
+
+test(
+  "links that stay inside of the permitted folder are followed, whatever links lead to it",
+  { skip: SKIP },
+  () => {
+    using folders = twoFolders();
+    const { inside, path: parent } = folders;
+    fs.symlinkSync("../file.dat", inside("below", "link"));
+    fs.symlinkSync("new.dat", inside("dangling"));
+    // As /tmp and /var are links on macOS: the permission is for the name.
+    fs.symlinkSync("inside", join(parent, "alias"));
+    fs.mkdirSync(join(parent, "links"));
+    fs.symlinkSync("..", join(parent, "links", "up"));
+    for (
+      const root of [
+        inside(),
+        join(parent, "alias"),
+        join(parent, "links", "up", "alias"),
+      ]
+    ) {
+      fs.writeFileSync(inside("file.dat"), CONTENT);
+      const lines = report(
+        within(root),
+        `
+          report(() => open(path + "/below/link", "r").length);
+          {
+            using map = open(path + "/below/link");
+            map.insert(10, new Uint8Array([65]));
+            report(() => map.flush().strategy);
+            map.insert(5, new Uint8Array([66]));
+            report(() => map.flush().strategy);
+            report(() => map.flush({ path: path + "/dangling" }).strategy);
+            map.insert(0, 1);
+            report(() => map.flush({ path: path + "/copy.dat" }).strategy);
+          }
+          report(() => open(path + "/made.dat", "w+", { length: 3 }).length);
+        `,
+        root,
+      );
+      assert.deepEqual(
+        lines,
+        ["10", "extend", "replace", "replace", "replace", "3"],
+        root,
+      );
+      assert.equal(fs.readFileSync(inside("file.dat"), "utf8"), "01234B56789A");
+      assert.equal(fs.readFileSync(inside("new.dat"), "utf8"), "01234B56789A");
+      assert.equal(fs.readlinkSync(inside("dangling")), "new.dat");
+      assert.deepEqual(fs.readdirSync(inside()).sort(), [
+        "below",
+        "copy.dat",
+        "dangling",
+        "file.dat",
+        "made.dat",
+        "new.dat",
+      ]);
+      for (const name of ["copy.dat", "made.dat", "new.dat"]) {
+        fs.rmSync(inside(name));
+      }
+    }
+    folders.assertUntouched();
+  },
+);
+
+test(
+  "a link that a permission names may be used, for what keeps the inode",
+  { skip: SKIP },
+  () => {
+    using folders = twoFolders();
+    const { inside, outside } = folders;
+    layLinks(folders);
+    const lines = report(
+      within(inside("absolute")),
+      `
+        const map = open(path);
+        map.insert(10, new Uint8Array([65]));
+        report(() => map.flush().strategy);
+        map.insert(5, new Uint8Array([66]));
+        report(() => map.flush());
+        report(() => map.flush({ strategy: "in-place" }).strategy);
+      `,
+      inside("absolute"),
+    );
+    assert.equal(lines[0], "extend");
+    assert.match(lines[1], /^NotCapable/);
+    assert.equal(lines[2], "in-place");
+    assert.equal(
+      fs.readFileSync(outside("secret.dat"), "utf8"),
+      "01234B56789A",
+    );
+    assert.ok(fs.lstatSync(inside("absolute")).isSymbolicLink());
+  },
+);
+
+test(
+  "a link to a name that is no text leads out of no permitted folder",
+  { skip: SKIP },
+  (t) => {
+    using folders = twoFolders();
+    const { inside, outside } = folders;
+    const made = spawnSync("sh", [
+      "-c",
+      'name=$(printf "\\377") && cp "$1/secret.dat" "$1/$name" && ' +
+      'ln -s "$1/$name" "$2/link" && ' +
+      'mkdir "$1/d$name" && cp "$1/secret.dat" "$1/d$name/secret.dat" && ' +
+      'ln -s "$1/d$name" "$2/folder"',
+      "sh",
+      outside(),
+      inside(),
+    ]);
+    if (made.status !== 0) return t.skip("names are text only here");
+    for (const path of [inside("link"), inside("folder", "secret.dat")]) {
+      assert.equal(fs.statSync(path).size, 10);
+      const permissions = [
+        within(inside()),
+        ["-A", `--deny-read=${outside()}`, `--deny-write=${outside()}`],
+      ];
+      for (const flags of permissions) {
+        const lines = report(
+          flags,
+          `
+          const nameOf = (act) => {
+            try {
+              return act();
+            } catch ({ name }) {
+              return name;
+            }
+          };
+          for (const mode of ["r", "c", "r+"]) {
+            report(() => nameOf(() => open(path, mode).length));
+          }
+          report(() => nameOf(() => open(path, "w+", { length: 3 }).length));
+          using map = open(${JSON.stringify(inside("file.dat"))}, "r");
+          report(() => nameOf(() => map.flush({ path }).strategy));
+        `,
+          path,
+        );
+        assert.equal(lines.length, 5);
+        for (const line of lines) {
+          assert.match(line, /^(SystemError|InvalidData|NotCapable)$/);
+        }
+        assert.equal(fs.readFileSync(path, "utf8"), CONTENT);
+      }
+    }
+  },
+);
+
+test(
+  "a worker reaches only what its own permissions allow",
+  { skip: SKIP },
+  () => {
+    using folders = twoFolders();
+    const { inside } = folders;
+    layLinks(folders);
+    const child = runChild(
+      `
+        import process from "node:process";
+        import { open } from "../mod.ts";
+        if (typeof WorkerGlobalScope === "undefined") {
+          const [inside, link, outside] = process.argv.slice(2);
+          open(outside).close(); // the thread that starts it may do all
+          const worker = new Worker(import.meta.url, {
+            type: "module",
+            deno: { permissions: { ffi: true, read: [inside], write: [inside] } },
+          });
+          worker.onmessage = ({ data }) => {
+            if (data === "ready") {
+              worker.postMessage([inside + "/file.dat", link, outside]);
+              return;
+            }
+            console.log(data.join());
+            worker.terminate();
+          };
+        } else {
+          self.onmessage = ({ data }) => {
+            const ends = [];
+            for (const path of data) {
+              for (const mode of ["r", "c", "r+"]) {
+                try {
+                  ends.push(open(path, mode).length);
+                } catch ({ name }) {
+                  ends.push(name);
+                }
+              }
+            }
+            self.postMessage(ends);
+          };
+          self.postMessage("ready");
+        }
+      `,
+      {
+        denoPermissions: ["-A", "--unstable-worker-options"],
+        args: [inside(), inside("chain"), folders.outside("secret.dat")],
+      },
+    );
+    assert.equal(child.status, 0, child.stderr);
+    assert.deepEqual(child.stdout.trimEnd().split(","), [
+      ...Array(3).fill("10"),
+      ...Array(6).fill("NotCapable"),
+    ]);
+    folders.assertUntouched();
+  },
+);
