@@ -39,6 +39,9 @@ const PIECE = 2 ** 20;
 /** What reaches the disk as a whole. */
 const BLOCK = 512;
 
+/** The end of a new file's name, in full. */
+const RANDOM = /^[0-9a-f]{24}$/;
+
 /** A new file is being filled that will take the old one's place. */
 interface Creation {
   readonly created: string;
@@ -387,7 +390,7 @@ function read(fd: number, path: string): Note | undefined {
     return undefined;
   }
   if (typeof note.created === "string") return note as Note;
-  const isWhole = Number.isSafeInteger(note.size) &&
+  const isWhole = Number.isSafeInteger(note.size) && note.size! >= 0 &&
     Number.isSafeInteger(note.added) &&
     size === HEADER + note.added!;
   return isWhole ? note as Note : undefined;
@@ -406,7 +409,10 @@ function removeCreated(
   path: string,
   file: MappedFile | undefined,
 ): void {
-  if (!basename(created).startsWith(`${prefixOf(path)}-`)) return;
+  const name = basename(created);
+  const prefix = `${prefixOf(path)}-`;
+  if (!name.startsWith(prefix)) return;
+  if (!RANDOM.test(name.slice(prefix.length))) return;
   const fd = openBeside(created, O_RDONLY, file);
   if (fd === undefined) return;
   fs.closeSync(fd);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { libc, provideLibc } from "../ffi/libc.ts";
@@ -213,6 +213,75 @@ test("a journal cannot name a file that no flush created", () => {
     open(path).close();
     assert.equal(fs.readFileSync(victim, "latin1"), OLD);
   }
+});
+
+test("what no flush can have noted is never done, and bars nobody from the file", () => {
+  using folder = temporaryFolder();
+  using outside = temporaryFolder();
+  const { path, content, beside } = fileIn(folder.path);
+  const prefix = temporaryName(path).replace(/[0-9a-f]{24}$/, "");
+  const random = "0123456789abcdef01234567";
+  const secret = join(outside.path, `${prefix}${random}`);
+  const victims = [
+    secret,
+    join(folder.path, "victim"),
+    join(folder.path, `${prefix}notes`),
+    join(folder.path, `${prefix}${random}0`),
+    join(folder.path, `${prefix}${random.toUpperCase()}`),
+    join(folder.path, temporaryName(join(folder.path, "victim"))),
+  ];
+  const { ino, birthtimeMs } = fs.statSync(path, { bigint: true });
+  const identity = { inode: `${ino}`, born: `${birthtimeMs}` };
+  const notes: unknown[] = [
+    ...victims.map((victim) => ({ created: basename(victim) })),
+    ...victims.map((victim) => ({ created: victim })),
+    { created: join("..", basename(outside.path), basename(secret)) },
+    { created: "" },
+    { created: "." },
+    { created: ".." },
+    { created: "/" },
+    { created: `${prefix}${random}/..` },
+    { created: `${prefix}${random}\0` },
+    { created: `${prefix}\0${random}` },
+    { created: `${prefix}${"0".repeat(300)}` },
+    { created: `${prefix}${random}\n` },
+    { created: 1 },
+    { created: [basename(victims[1])] },
+    ...[-1, -(2 ** 52), 0, 1e300, null, "0", 2 ** 53]
+      .flatMap((number) => [
+        { ...identity, size: number, added: 8 },
+        { ...identity, size: number, added: 2 ** 40 },
+        { ...identity, size: OLD.length - 1, added: number },
+        { ...identity, size: number, added: number },
+      ]),
+    [],
+    0,
+    "text",
+    { __proto__: null, constructor: 1 },
+  ];
+  const place = killWithinAppend(path);
+  for (const note of notes) {
+    for (const victim of victims) fs.writeFileSync(victim, OLD);
+    const text = JSON.stringify(note);
+    fs.writeFileSync(place, text.padEnd(4096) + "\0".repeat(8));
+    // As long as one says, at no cost.
+    const { added } = Object(note) as { added: number };
+    if (added === 2 ** 40) fs.truncateSync(place, 4096 + added);
+    open(path, "r").close();
+    {
+      using map = open(path);
+      assert.equal(map.length, OLD.length, text);
+    }
+    assert.equal(content(), OLD, text);
+    for (const victim of victims) {
+      assert.equal(fs.readFileSync(victim, "latin1"), OLD, text);
+    }
+    assert.equal(beside().length, victims.length - 1, text);
+  }
+  // One that says nothing: what looks like a flush's is, and nothing else.
+  fs.writeFileSync(place, "");
+  open(path).close();
+  assert.deepEqual(victims.filter((victim) => !fs.existsSync(victim)), []);
 });
 
 test("what lies beside the file that a link leads to is finished", () => {
