@@ -22,6 +22,7 @@ import { basename, dirname, join } from "node:path";
 import { libc } from "../ffi/libc.ts";
 import { errnoError, system, SystemError } from "./errors.ts";
 import {
+  lstatIfThere,
   MappedFile,
   mayUse,
   openFile,
@@ -458,13 +459,9 @@ function openBeside(
 ): number | undefined {
   let fd: number;
   try {
-    // Most files have none, and an exception costs more than all else here.
-    const stat = system(
-      "lstat",
-      path,
-      () => fs.lstatSync(path, { throwIfNoEntry: false }),
-    );
-    if (stat === undefined) return undefined;
+    // Most files have none, and an exception costs more than all else here. And to
+    // open a pipe or a device can set going what waits for that.
+    if (!lstatIfThere(path)?.isFile()) return undefined;
     fd = openFile(path, access | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
     const { code } = error as SystemError;

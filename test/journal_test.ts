@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
+import { createServer } from "node:net";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -325,6 +327,92 @@ test("links and folders in a journal's place are neither followed nor removed", 
   }
   assert.equal(content(), `\0\0\0${OLD}${ADDED[0]}\0\0\0`);
 });
+
+test("what is planted under a journal's name or a new file's is not opened, followed or removed", async () => {
+  using folder = temporaryFolder();
+  using outside = temporaryFolder();
+  const { path, content } = fileIn(folder.path);
+  const journal = killWithinAppend(path);
+  fs.rmSync(journal);
+  const created = join(folder.path, temporaryName(path));
+  const target = join(outside.path, "target");
+  const server = createServer();
+  const plants: Record<string, (place: string) => void | Promise<void>> = {
+    dangling: (place) => fs.symlinkSync(target, place),
+    loop: (place) => fs.symlinkSync(basename(place), place),
+    "to the file": (place) => fs.symlinkSync(path, place),
+    "to a folder": (place) => fs.symlinkSync(outside.path, place),
+    folder: (place) => fs.mkdirSync(place),
+    "hard link": (place) => fs.linkSync(join(outside.path, "other"), place),
+    pipe: (place) => {
+      assert.equal(spawnSync("mkfifo", [place]).status, 0);
+    },
+    socket: (place) =>
+      new Promise((resolve) => server.listen(place, () => resolve())),
+  };
+  fs.writeFileSync(join(outside.path, "other"), OLD);
+  for (const [what, plant] of Object.entries(plants)) {
+    for (const place of [journal, created]) {
+      fs.writeFileSync(path, OLD);
+      await plant(place);
+      const { ino } = fs.lstatSync(place);
+      if (place === created) fs.writeFileSync(journal, ""); // "I made something"
+      for (const mode of ["r", "c", "r+"] as const) open(path, mode).close();
+      {
+        using map = open(path);
+        map.insert(map.length, new Uint8Array([65]));
+        map.flush();
+        map.insert(0, new Uint8Array([66]));
+        assert.equal(map.flush().strategy, "replace", what);
+        map.insert(0, new Uint8Array([67]));
+        map.flush({ strategy: "in-place" });
+      }
+      assert.equal(content(), `CB${OLD}A`, what);
+      assert.equal(fs.lstatSync(place).ino, ino, what);
+      assert.deepEqual(
+        fs.readdirSync(folder.path).sort(),
+        [basename(place), basename(path)].sort(),
+      );
+      assert.deepEqual(fs.readdirSync(outside.path), ["other"], what);
+      const other = fs.readFileSync(join(outside.path, "other"), "latin1");
+      assert.equal(other, OLD, what);
+      if (what === "socket") {
+        await new Promise((resolve) => server.close(resolve));
+      }
+      fs.rmSync(place, { recursive: true, force: true });
+    }
+  }
+});
+
+test(
+  "a pipe under a journal's name is not even opened",
+  {
+    skip: fs.existsSync("/proc/self/fd") ? false : "there is no /proc here",
+  },
+  async () => {
+    using folder = temporaryFolder();
+    const { path } = fileIn(folder.path);
+    const place = killWithinAppend(path);
+    fs.rmSync(place);
+    assert.equal(spawnSync("mkfifo", [place]).status, 0);
+    // Whoever waits for a reader would go on if it were opened.
+    const writer = spawn("sh", ["-c", ': > "$1"', "sh", place]);
+    const ended = new Promise((resolve) => writer.on("exit", resolve));
+    const isWaiting = () =>
+      /fifo|pipe|wait_for_partner/.test(
+        fs.readFileSync(`/proc/${writer.pid}/wchan`, "latin1"),
+      );
+    for (let tries = 0; tries < 200 && !isWaiting(); tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    open(path, "r").close();
+    open(path).close();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(writer.exitCode, null);
+    writer.kill("SIGKILL");
+    await ended;
+  },
+);
 
 test(
   "a file without a name any more can be opened where the system has one for it",
