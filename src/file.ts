@@ -9,6 +9,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { libc } from "../ffi/libc.ts";
@@ -330,13 +331,46 @@ export function followLinks(path: string, depth = 0): string {
     );
   }
   const above = dirname(path);
-  const folder = system("realpath", path, () => fs.realpathSync(above));
+  const folder = named(
+    path,
+    () => system("realpath", path, () => fs.realpathSync(above)),
+    (folder) => isSameFile(above, folder),
+  );
   const file = join(permittedName(folder, above, true), basename(path));
   const stat = lstatIfThere(file);
   if (stat === undefined || !stat.isSymbolicLink()) return file;
-  const target = system("readlink", file, () => fs.readlinkSync(file));
+  const target = named(
+    file,
+    () => system("readlink", file, () => fs.readlinkSync(file)),
+    (target) =>
+      Buffer.from(fs.readlinkSync(file, "buffer")).equals(Buffer.from(target)),
+  );
   const next = isAbsolute(target) ? target : `${folder}/${target}`;
   return followLinks(permittedName(next, path, true), depth + 1);
+}
+
+/**
+ * A name that the system gives, or a `SystemError` if it is no text: Deno throws,
+ * and Bun answers the name of something else, with U+FFFD for what it cannot say.
+ */
+function named(
+  path: string,
+  read: () => string,
+  isRight: (name: string) => boolean,
+): string {
+  try {
+    const name = read();
+    if (!name.includes("\ufffd") || isRight(name)) return name;
+  } catch (error) {
+    if ((error as Error).name !== "InvalidData") throw error;
+  }
+  throw new SystemError(
+    "EILSEQ",
+    -84,
+    "readlink",
+    path,
+    "this leads to a name that is not UTF-8, which cannot be made or replaced",
+  );
 }
 
 /** Where `path` leads; `undefined` if nowhere, or to what has no name that we can say. */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -305,6 +306,52 @@ test("links are followed as the system does, .. and all, and loops are an error"
   map.flush({ path: at("dangling") });
   assert.equal(fs.readlinkSync(at("dangling")), "new");
   assert.equal(fs.readFileSync(at("new"), "utf8"), "wrong");
+});
+
+test("a link to a name that is no text is never taken for another name", (t) => {
+  using folder = temporaryFolder();
+  const at = (...names: string[]) => join(folder.path, ...names);
+  // printf's octal of 0xFF, and what a runtime makes of it where it must be text.
+  const made = spawnSync("sh", [
+    "-c",
+    'cd "$1" && name=$(printf "\\377") && printf old > "$name" && ' +
+    'ln -s "$name" link && ln -s "new$name" dangling && ' +
+    'mkdir "d$name" && ln -s "d$name" folder && printf old > folder/file',
+    "sh",
+    folder.path,
+  ]);
+  if (made.status !== 0) return t.skip("names are text only here");
+  const text = "\ufffd";
+  fs.mkdirSync(at(`d${text}`));
+  const others = [at(text), at(`new${text}`), at(`d${text}`, "file")];
+  for (const other of others) fs.writeFileSync(other, "other");
+  fs.symlinkSync(text, at("link to text"));
+  const refused = { name: "SystemError", code: "EILSEQ" };
+  for (const path of [at("link"), at("folder", "file")]) {
+    using map = open(path);
+    map.insert(3, new Uint8Array([65]));
+    assert.equal(map.flush().strategy, "extend");
+    map.insert(0, new Uint8Array([66]));
+    assert.throws(() => map.flush(), refused);
+    for (const target of [at("link"), at("dangling"), at("folder", "new")]) {
+      assert.throws(() => map.flush({ path: target }), refused);
+    }
+    assert.equal(map.dirty, true);
+    map.flush({ strategy: "in-place" });
+    assert.equal(fs.readFileSync(path, "utf8"), "BoldA");
+  }
+  for (const path of [at("dangling"), at("folder", "new")]) {
+    assert.throws(() => open(path, "w+", { length: 1 }), refused);
+  }
+  for (const other of others) {
+    assert.equal(fs.readFileSync(other, "utf8"), "other");
+  }
+  assert.equal(fs.existsSync(at(`d${text}`, "new")), false);
+  // A name that is U+FFFD itself is a name like any other.
+  using map = open(at("link to text"));
+  map.insert(0, new Uint8Array([66]));
+  assert.equal(map.flush().strategy, "replace");
+  assert.equal(fs.readFileSync(at(text), "utf8"), "Bother");
 });
 
 test("a file changed behind the map's back is a ConflictError, and nothing is touched", () => {
