@@ -79,7 +79,8 @@ interface Plan {
   readonly mappedLength: number;
 }
 
-const { O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR } = fs.constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } =
+  fs.constants;
 
 /** Writes pending edits to the file under the map. */
 export function flushEdits(map: OpenMap, request: FlushRequest): FlushResult {
@@ -618,7 +619,8 @@ function chown(fd: number, path: string, uid: number, gid: number): boolean {
 function copyAttributesOf(path: string, to: number): boolean {
   let from: number;
   try {
-    from = openFile(path, O_RDONLY | O_NONBLOCK);
+    // No link, as `path` has been followed: one would have been laid just now.
+    from = openFile(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
     if (error.code !== "EACCES" && error.code !== "EPERM") throw error;
