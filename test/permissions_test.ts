@@ -4,15 +4,18 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { platformOf } from "../ffi/platform.ts";
+import { open } from "../mod.ts";
 import { isDeno, runChild, temporaryFolder } from "./support.ts";
 
 const CONTENT = "0123456789";
 const SKIP: string | false = isDeno ? false : "Bun has no permissions";
-const STRACE: string | false = SKIP ||
-  (spawnSync("strace", ["-e", "trace=none", "true"]).status === 0
+const TRACING: string | false =
+  spawnSync("strace", ["-e", "trace=none", "true"]).status === 0
     ? false
-    : "there is no strace that may trace here");
+    : "there is no strace that may trace here";
+const STRACE: string | false = SKIP || TRACING;
 
 /** Runs what is to be reported, under the given permissions; answers its lines. */
 function report(
@@ -303,6 +306,130 @@ test(
       assert.equal(fs.readFileSync(file.path, "utf8"), "01234A56789");
       assert.deepEqual(fs.readdirSync(there), []);
     }
+  },
+);
+
+test(
+  "all that a flush makes beside the file is made new, so that no planted link is written through",
+  { skip: TRACING },
+  () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "file.dat");
+    fs.writeFileSync(path, CONTENT);
+    const trace = join(folder.path, "..", `memmap-trace-${process.pid}`);
+    const calls = "trace=open,openat,creat,rename,renameat,renameat2," +
+      "link,linkat,symlink,symlinkat,mknod,mknodat";
+    try {
+      const child = runChild(
+        `
+          import process from "node:process";
+          import { open } from "../mod.ts";
+          const path = process.argv[2];
+          using map = open(path);
+          for (const [offset, strategy] of [[10, "auto"], [0, "replace"]]) {
+            map.insert(offset, 1);
+            console.log(map.flush({ strategy }).strategy);
+          }
+          map.insert(0, 1);
+          console.log(map.flush({ path: path + ".copy" }).strategy);
+        `,
+        {
+          args: [path],
+          under: ["strace", "-f", "-e", calls, "-s", "4096", "-o", trace],
+        },
+      );
+      assert.equal(child.status, 0, child.stderr);
+      assert.equal(child.stdout, "extend\nreplace\nreplace\n");
+      const lines = fs.readFileSync(trace, "utf8").split("\n")
+        .filter((line) => line.includes(join(folder.path, ".memmap-")));
+      const made = lines.filter((line) => line.includes("O_CREAT"));
+      const renamed = lines.filter((line) => / rename/.test(line));
+      // Three journals and two new files, which take the names they are for.
+      assert.equal(made.length, 5, lines.join("\n"));
+      assert.equal(renamed.length, 2, lines.join("\n"));
+      for (const line of lines) {
+        if (renamed.includes(line)) continue;
+        assert.match(line, made.includes(line) ? /O_EXCL/ : /O_NOFOLLOW/);
+      }
+      const names = made.map((line) => /\.memmap-[^"]*/.exec(line)![0]);
+      assert.equal(names.filter((name) => name.endsWith(".journal")).length, 3);
+      assert.equal(
+        new Set(names).size,
+        4,
+        "each new file has a name of its own",
+      );
+    } finally {
+      fs.rmSync(trace, { force: true });
+    }
+  },
+);
+
+test("a file: URL is its path, decoded once, or a TypeError", () => {
+  using folder = temporaryFolder();
+  const name = "100%41 %2e%2e a\nb\tc?d#e\\f.dat";
+  const path = join(folder.path, name);
+  fs.writeFileSync(path, CONTENT);
+  const url = pathToFileURL(path);
+  using map = open(url, "r");
+  assert.equal(map.path, path);
+  const base = pathToFileURL(folder.path).href;
+  for (
+    const href of [
+      `${base}/a%00b`,
+      `${base}/%2e%2e%2Fa`,
+      `${base}/a%2Fb`,
+      `${base}/a%FFb`,
+      `${base}/a%C0%AFb`,
+      "file://elsewhere/a",
+      "data:,a",
+      "https://localhost/a",
+    ]
+  ) {
+    const wrong = /^(TypeError|URIError)$/;
+    const options = { length: 1 };
+    assert.throws(() => open(new URL(href), "r"), { name: wrong }, href);
+    assert.throws(
+      () => open(new URL(href), "w+", options),
+      { name: wrong },
+      href,
+    );
+    assert.throws(() => map.flush({ path: new URL(href) }), { name: wrong });
+  }
+  assert.deepEqual(fs.readdirSync(folder.path), [name]);
+});
+
+test(
+  "dots and encoded dots of a path or URL lead out of no permitted folder",
+  { skip: SKIP },
+  () => {
+    using folders = twoFolders();
+    const { inside } = folders;
+    const lines = report(
+      within(inside()),
+      `
+        const url = new URL("file://" + path.split("%").join("%25") + "/");
+        for (
+          const given of [
+            path + "/../outside/secret.dat",
+            path + "/below/../../outside/secret.dat",
+            path + "/./..//outside/./secret.dat",
+            path + "/none/../../outside/secret.dat",
+            path + "/file.dat/../../outside/secret.dat",
+            new URL("../outside/secret.dat", url),
+            new URL("%2e%2e/outside/secret.dat", url),
+            new URL(".%2E/outside/secret%2edat", url),
+          ]
+        ) {
+          for (const mode of ["r", "r+", "w+"]) {
+            report(() => open(given, mode, mode === "w+" ? { length: 1 } : {}));
+          }
+        }
+      `,
+      inside(),
+    );
+    assert.equal(lines.length, 24);
+    for (const line of lines) assert.match(line, /^NotCapable/);
+    folders.assertUntouched();
   },
 );
 
