@@ -116,7 +116,7 @@ export class ModelArray {
     this.byteOffset = byteOffset;
     this.shape = shape;
     this.strides = strides;
-    this.bytes();
+    this.#look();
   }
 
   /** Stands for `MemmapSlice.array()`. */
@@ -170,38 +170,66 @@ export class ModelArray {
     return offsets;
   }
 
-  /** The slice's bytes, in which all elements must be. */
-  bytes(): Uint8Array {
-    const bytes = this.slice.bytes();
+  /** Looks that the slice can be used, and all elements are in it. */
+  #look(): void {
+    this.slice.use();
     const last = this.shape.reduce(
       (at, n, axis) => at + (n - 1) * this.strides[axis],
       0,
     );
     const end = this.byteOffset + (last + 1) * this.itemSize;
-    if (this.size > 0 && end > bytes.length) throw rangeError();
-    return bytes;
+    if (this.size > 0 && end > this.slice.length) throw rangeError();
+    this.slice.checkFaults();
+  }
+
+  /** Stands for the getter: a view of the slice, whether or not the elements are in it. */
+  lookAtData(): void {
+    this.slice.use();
+    this.slice.checkFaults();
+    this.#look();
   }
 
   #edit(): void {
-    this.bytes();
+    this.#look();
     this.slice.edit();
   }
 
-  /** The elements' bytes, one by one, in the machine's order. */
-  bits(): Uint8Array[] {
-    const bytes = this.bytes();
-    return this.offsets().map((at) => {
+  /** Those elements were accessed. */
+  #meet(offsets: readonly number[]): void {
+    for (const at of offsets) this.slice.meet(at, at + this.itemSize);
+  }
+
+  /** The elements' bytes, one by one, in the machine's order; nobody notices. */
+  #peek(offsets: readonly number[]): Uint8Array[] {
+    const bytes = this.slice.peek();
+    return offsets.map((at) => {
       const bits = bytes.slice(at, at + this.itemSize);
       return this.isNative ? bits : bits.reverse();
     });
   }
 
-  values(): Value[] {
-    return this.bits().map((bits) => decode(bits, this.dtype, NATIVE_ORDER));
+  #decode(bits: Uint8Array): Value {
+    return decode(bits, this.dtype, NATIVE_ORDER);
   }
 
-  #write(at: number, bits: Uint8Array): void {
-    this.slice.write(at, this.isNative ? bits : bits.slice().reverse());
+  bits(offsets: readonly number[] = this.offsets()): Uint8Array[] {
+    this.#look();
+    this.#meet(offsets);
+    return this.#peek(offsets);
+  }
+
+  values(): Value[] {
+    return this.bits().map((bits) => this.#decode(bits));
+  }
+
+  /** As {@linkcode values}, and nobody notices; for the tests themselves. */
+  peekValues(): Value[] {
+    this.#look();
+    return this.#peek(this.offsets()).map((bits) => this.#decode(bits));
+  }
+
+  #poke(at: number, bits: Uint8Array): void {
+    this.slice.poke(at, this.isNative ? bits : bits.slice().reverse());
   }
 
   #encode(value: unknown): Uint8Array {
@@ -220,32 +248,42 @@ export class ModelArray {
 
   get(...index: number[]): Value {
     const at = this.#locate(index);
-    const bits = this.bytes().slice(at, at + this.itemSize);
-    return decode(bits, this.dtype, this.byteOrder);
+    return this.#decode(this.bits([at])[0]);
   }
 
   set(...indexThenValue: unknown[]): void {
     const at = this.#locate(indexThenValue.slice(0, -1) as number[]);
+    const value = indexThenValue.at(-1);
+    // Made for loops, it finds out about faults when it has written.
+    const isSwift = this.shape.length === 1 &&
+      typeof value === ELEMENTS[this.dtype][2];
+    if (isSwift && this.slice.isFaulted && this.slice.map.mode !== "r") {
+      this.#poke(at, this.#encode(value));
+    }
     this.#edit();
-    this.#write(at, this.#encode(indexThenValue.at(-1)));
+    this.#poke(at, this.#encode(value));
+    this.#meet([at]);
   }
 
   fill(value: unknown): void {
     this.#edit();
     const bits = this.#encode(value);
-    for (const at of this.offsets()) this.#write(at, bits);
+    for (const at of this.offsets()) this.#poke(at, bits);
+    this.#meet(this.offsets());
   }
 
   apply(f: (value: Value, flatIndex: number) => Value): void {
     this.#edit();
-    const values = this.values();
-    this.offsets().forEach((at, i) =>
-      this.#write(at, this.#encode(f(values[i], i)))
-    );
+    const offsets = this.offsets();
+    const values = this.#peek(offsets).map((bits) => this.#decode(bits));
+    offsets.forEach((at, i) => {
+      this.#meet([at]);
+      this.#poke(at, this.#encode(f(values[i], i)));
+    });
   }
 
   toTypedArray(begin?: number, end?: number): Uint8Array {
-    return joined(this.bits().slice(begin, end));
+    return joined(this.bits(this.offsets().slice(begin, end)));
   }
 
   copyFrom(source: ModelArray | readonly unknown[], offset = 0): void {
@@ -254,11 +292,13 @@ export class ModelArray {
     const count = isArray ? source.size : source.length;
     if (!Number.isSafeInteger(offset) || offset < 0) throw rangeError();
     if (offset + count > this.size) throw rangeError();
+    if (count === 0) return;
     const bits = isArray && source.dtype === this.dtype
       ? source.bits()
       : (isArray ? source.values() : source).map((v) => this.#encode(v));
-    const offsets = this.offsets();
-    bits.forEach((one, i) => this.#write(offsets[offset + i], one));
+    const offsets = this.offsets().slice(offset, offset + count);
+    bits.forEach((one, i) => this.#poke(offsets[i], one));
+    this.#meet(offsets);
   }
 
   subarray(begin?: number, end?: number): ModelArray {
@@ -309,8 +349,10 @@ export class ModelArray {
     const before = this.size * this.itemSize;
     const after = product(target) * this.itemSize;
     const { slice, byteOffset } = this;
-    if (after > before) slice.splice(byteOffset + before, 0, after - before);
-    if (after < before) slice.splice(byteOffset + after, before - after);
+    if (byteOffset + before === slice.length) slice.resize(byteOffset + after);
+    else if (after > before) {
+      slice.splice(byteOffset + before, 0, after - before);
+    } else if (after < before) slice.splice(byteOffset + after, before - after);
     this.shape = target;
     this.strides = sideBySide(target);
   }

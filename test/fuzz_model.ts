@@ -12,21 +12,14 @@
  * `r` and `c` a page is the file's until it is first written to, and the map's own
  * from then on. A map holds the file that it was opened on; what another name or
  * another map does to that file, it sees, what is done to a file that took its
- * place, it does not.
+ * place, it does not. A page that the file has lost, because it was cut short, is
+ * nobody's: the first who touches it makes it a page of zeros for that map, which
+ * counts a fault, and private pages that lay there are gone.
  *
  * @module
  */
 
 import { Buffer } from "node:buffer";
-
-/**
- * Are files cut short behind a map's back? Touching a lost page is SIGBUS unless the
- * library guards its mappings, so nothing is cut as long as it does not. With `true`,
- * "cut file" is drawn, maps may cut each other's files, and what the library owes
- * then stands in {@linkcode ModelMap.touch}, {@linkcode ModelMap.checkFaults} and
- * {@linkcode ModelMap.planFlush}.
- */
-export const CAN_TRUNCATE: boolean = false;
 
 /** How an error shows itself: the class's name, and the code of those that have one. */
 export interface Failure {
@@ -99,7 +92,9 @@ function contentOf(content: unknown): Uint8Array {
 interface Searched {
   use(): void;
   readonly byteLength: number;
-  read(begin: number, end: number): Uint8Array;
+  checkFaults(): void;
+  peek(begin: number, end: number): Uint8Array;
+  meetPerhaps(begin: number, end: number): void;
 }
 
 function search(
@@ -116,8 +111,12 @@ function search(
   }
   const wanted = Buffer.from(pattern as string);
   if (wanted.length === 0) return isLast ? to : from;
-  const bytes = Buffer.from(searched.read(from, to));
+  if (wanted.length > to - from) return -1;
+  searched.checkFaults();
+  const bytes = Buffer.from(searched.peek(from, to));
   const found = isLast ? bytes.lastIndexOf(wanted) : bytes.indexOf(wanted);
+  // What is found first ends the search, and skipping is allowed.
+  searched.meetPerhaps(from, to);
   return found === -1 ? -1 : found + from;
 }
 
@@ -143,6 +142,8 @@ function resized(bytes: Uint8Array, length: number): Uint8Array {
 /** A file, whatever its names. */
 export class ModelFile {
   bytes: Uint8Array;
+  /** Was something written behind its end, in the last page, where nothing stays? */
+  isSoiled = false;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
@@ -155,18 +156,27 @@ export class ModelFolder {
   /** Every map that is open. */
   readonly maps: Set<ModelMap> = new Set();
   readonly pageSize: number;
+  /** Does a process survive the loss of pages? */
+  readonly isGuarded: boolean;
 
-  constructor(pageSize: number) {
+  constructor(pageSize: number, isGuarded: boolean) {
     this.pageSize = pageSize;
+    this.isGuarded = isGuarded;
+  }
+
+  /** Gives a file other bytes; if they are fewer, maps lose the pages behind them. */
+  put(file: ModelFile, bytes: Uint8Array): void {
+    file.bytes = bytes;
+    for (const map of this.maps) if (map.file === file) map.losePages();
   }
 
   linksOf(file: ModelFile): number {
     return [...this.files.values()].filter((other) => other === file).length;
   }
 
-  /** Would a map other than `except` lose pages if `file` had `length` bytes? */
+  /** Would a map other than `except` die of it if `file` had `length` bytes? */
   isMappedBeyond(file: ModelFile, length: number, except?: ModelMap): boolean {
-    return !CAN_TRUNCATE &&
+    return !this.isGuarded &&
       [...this.maps].some((map) =>
         map !== except && map.file === file && map.mappedLength > length
       );
@@ -234,7 +244,17 @@ export class ModelMap {
   /** In file order. */
   slices: ModelSlice[] = [];
   isClosed = false;
-  isFaulted = false;
+  /**
+   * Was a lost page touched? Where only the library can know, `"perhaps"`: it is
+   * asked when that matters.
+   */
+  isFaulted: boolean | "perhaps" = false;
+  /** Does the library say that one was? */
+  askFaults: () => boolean = () => false;
+  /** Up to here no page was lost since the file was mapped. */
+  keptLength: number = Infinity;
+  /** Was something written to lost pages? They need not be zeros any more. */
+  isStrayed = false;
   /** Was a view moved away? What cannot be detached changes which views live on. */
   isStolen = false;
   /** In `r` and `c`: the pages that were written to. */
@@ -262,9 +282,9 @@ export class ModelMap {
     if (this.mappedLength > before && !this.#isShared) throw rangeError();
     if (this.mappedLength >= NO_MEMORY) throw system("ENOMEM");
     folder.files.set(name, file);
-    if (this.mode === "w+") file.bytes = new Uint8Array(this.mappedLength);
-    if (this.mappedLength > before) {
-      file.bytes = resized(file.bytes, this.mappedLength);
+    if (this.mode === "w+") folder.put(file, new Uint8Array(0));
+    if (this.mappedLength > file.bytes.length) {
+      folder.put(file, resized(file.bytes, this.mappedLength));
     }
     this.knownLength = file.bytes.length;
     folder.maps.add(this);
@@ -303,26 +323,63 @@ export class ModelMap {
     if (this.mode === "r") throw readonly();
   }
 
-  /** Once a fault was counted, whatever touches bytes throws, floating ones too. */
+  /** Once a lost page was touched, whatever touches the file's bytes throws. */
   checkFaults(): void {
-    if (this.isFaulted) throw fault();
+    if (this.isFaulted === true) throw fault();
   }
 
-  /**
-   * Whatever reads or writes mapped bytes comes through here. What touches a page
-   * that the file has lost is the first that throws.
-   */
-  touch(begin: number, end: number): void {
+  settleFaults(): void {
+    if (this.isFaulted === "perhaps") this.isFaulted = this.askFaults();
+  }
+
+  /** The bytes were accessed: throws if a lost page was among them, or by now is known. */
+  meet(begin: number, end: number): void {
+    if (this.isLost(begin, end)) this.isFaulted = true;
+    this.settleFaults();
     this.checkFaults();
+  }
+
+  /** As {@linkcode meet}, of bytes of which some may have been left out. */
+  meetPerhaps(begin: number, end: number): void {
+    if (this.isLost(begin, end)) this.isFaulted ||= "perhaps";
+    this.settleFaults();
+    this.checkFaults();
+  }
+
+  /** Has the file lost a page of these bytes? */
+  isLost(begin: number, end: number): boolean {
+    return begin < end && end > this.pagesEnd;
+  }
+
+  /** Was a page of these bytes lost, and is there again? Once faulted, it may be either. */
+  isUnsure(begin: number, end: number): boolean {
+    return this.isFaulted === true && end > this.keptLength &&
+      begin < this.pagesEnd;
+  }
+
+  /** Where the file's last page ends. */
+  get pagesEnd(): number {
     const { pageSize } = this.folder;
-    const whole = Math.ceil(this.file.bytes.length / pageSize) * pageSize;
-    if (begin === end || end <= whole) return;
-    this.isFaulted = true;
-    throw fault();
+    return Math.ceil(this.file.bytes.length / pageSize) * pageSize;
+  }
+
+  /** The file may have become shorter. */
+  losePages(): void {
+    const end = this.pagesEnd;
+    this.keptLength = Math.min(this.keptLength, end);
+    for (const page of [...this.#ownPages.keys()]) {
+      if (page * this.folder.pageSize >= end) this.#ownPages.delete(page);
+    }
   }
 
   read(begin: number, end: number): Uint8Array {
-    this.touch(begin, end);
+    this.checkFaults();
+    this.meet(begin, end);
+    return this.peek(begin, end);
+  }
+
+  /** What {@linkcode read} answers, with zeros for what is lost; nobody notices. */
+  peek(begin: number, end: number): Uint8Array {
     const bytes = resized(this.file.bytes.subarray(begin, end), end - begin);
     const { pageSize } = this.folder;
     for (const [page, own] of this.#ownPages) {
@@ -335,10 +392,18 @@ export class ModelMap {
   }
 
   write(at: number, bytes: Uint8Array): void {
-    this.touch(at, at + bytes.length);
+    this.checkFaults();
+    this.poke(at, bytes);
+    this.meet(at, at + bytes.length);
+  }
+
+  /** Writes as a view does: lost pages take it as any others, and nobody says a word. */
+  poke(at: number, bytes: Uint8Array): void {
+    const end = at + bytes.length;
+    if (this.isLost(at, end)) this.isFaulted = this.isStrayed = true;
+    const { length } = this.file.bytes;
     if (this.#isShared) {
-      // Behind the end of the file, in its last page, nothing stays.
-      const { length } = this.file.bytes;
+      this.file.isSoiled ||= end > length;
       this.file.bytes.set(
         bytes.subarray(0, Math.max(length - at, 0)),
         Math.min(at, length),
@@ -346,8 +411,8 @@ export class ModelMap {
       return;
     }
     const { pageSize } = this.folder;
-    const end = at + bytes.length;
-    for (let from = at; from < end;) {
+    const last = Math.min(end, this.pagesEnd);
+    for (let from = at; from < last;) {
       const page = Math.floor(from / pageSize);
       const begin = page * pageSize;
       const to = Math.min(begin + pageSize, end);
@@ -377,7 +442,9 @@ export class ModelMap {
   insert(offset: unknown, content: unknown): ModelSlice {
     this.edit();
     const at = within(offset, this.mappedLength);
-    return this.#register(new ModelSlice(this, at, at, contentOf(content)));
+    const bytes = contentOf(content);
+    this.meet(0, 0); // the content may have been a view of lost pages
+    return this.#register(new ModelSlice(this, at, at, bytes));
   }
 
   #register(slice: ModelSlice): ModelSlice {
@@ -437,7 +504,10 @@ export class ModelMap {
     const from = within(source, this.mappedLength);
     rangeWithin(to, to + length, this.mappedLength);
     rangeWithin(from, from + length, this.mappedLength);
-    this.write(to, this.read(from, from + length));
+    this.checkFaults();
+    this.poke(to, this.peek(from, from + length));
+    this.meet(to, to + length);
+    this.meet(from, from + length);
   }
 
   advise(
@@ -449,6 +519,8 @@ export class ModelMap {
     const [from, to] = rangeWithin(begin, end, this.mappedLength);
     const known = ["normal", "random", "sequential", "willneed", "dontneed"];
     if (!known.includes(advice as string)) throw typeError();
+    if (advice === "dontneed" && this.mode === "c") return;
+    if (from < to) this.checkFaults();
     if (advice !== "dontneed" || this.mode !== "r") return;
     // What strayed into a page of mode "r" nobody meant to keep.
     const { pageSize } = this.folder;
@@ -461,6 +533,7 @@ export class ModelMap {
   sync(begin: unknown = 0, end: unknown = this.mappedLength): void {
     if (!this.writable) throw readonly();
     rangeWithin(begin, end, this.mappedLength);
+    this.checkFaults();
   }
 
   layout(): ModelPiece[] {
@@ -500,6 +573,7 @@ export class ModelMap {
       throw typeError();
     }
     this.use();
+    this.checkFaults();
     const pieces = this.layout();
     const { folder, file, knownLength, mappedLength } = this;
     if (path === undefined) {
@@ -509,7 +583,6 @@ export class ModelMap {
         return { strategy: "none", bytesWritten: 0, pieces, content, path };
       }
     } else if (strategy === "in-place") throw typeError();
-    if (this.isFaulted) throw path === undefined ? conflict() : fault();
     const target = path === undefined ? file : folder.files.get(path);
     const isOwn = target === file;
     if (
@@ -584,7 +657,8 @@ export class ModelMap {
       this.file = file;
       this.#ownPages.clear();
       this.isStolen = false;
-    } else this.file.bytes = content;
+    } else this.folder.put(this.file, content);
+    this.keptLength = Infinity;
     this.mappedLength += content.length - this.knownLength;
     this.knownLength = content.length;
     for (const { slice, begin, offset, length } of pieces) {
@@ -663,6 +737,16 @@ export class ModelSlice {
     return this.floating === null ? "mapped" : "floating";
   }
 
+  /** Are there lost pages among its bytes? */
+  get isLost(): boolean {
+    return this.floating === null && this.map.isLost(this.begin, this.end);
+  }
+
+  /** Does whatever touches its bytes throw? */
+  get isFaulted(): boolean {
+    return this.floating === null && this.map.isFaulted === true;
+  }
+
   use(): this {
     if (this.isDeleted) throw deleted();
     this.map.use();
@@ -675,9 +759,10 @@ export class ModelSlice {
     return this;
   }
 
-  /** A view of the bytes; it shows what {@linkcode bytes} answers as long as it lives. */
+  /** A view of the bytes; it shows what {@linkcode peek} answers as long as it lives. */
   view(): ModelView {
-    this.bytes();
+    this.use();
+    this.checkFaults();
     const view = new ModelView(this);
     this.views.push(view);
     return view;
@@ -690,23 +775,50 @@ export class ModelSlice {
     if (alive === false) this.views = [];
   }
 
+  // What floats is in memory, which nobody loses.
+
+  checkFaults(): void {
+    if (this.floating === null) this.map.checkFaults();
+  }
+
+  meet(begin: number, end: number): void {
+    if (this.floating !== null) return;
+    this.map.meet(this.begin + begin, this.begin + end);
+  }
+
+  meetPerhaps(begin: number, end: number): void {
+    if (this.floating !== null) return;
+    this.map.meetPerhaps(this.begin + begin, this.begin + end);
+  }
+
   /** A copy of a part of the bytes. */
   read(begin: number, end: number): Uint8Array {
-    this.map.checkFaults();
     return this.floating?.slice(begin, end) ??
       this.map.read(this.begin + begin, this.begin + end);
   }
 
-  /** A copy of the bytes. */
-  bytes(): Uint8Array {
-    this.use();
-    return this.read(0, this.length);
+  /** The same, with zeros for what is lost; nobody notices. */
+  peek(begin: number = 0, end: number = this.length): Uint8Array {
+    return this.floating?.slice(begin, end) ??
+      this.map.peek(this.begin + begin, this.begin + end);
   }
 
   /** Writes within the slice; whether that is allowed, others ask. */
   write(at: number, bytes: Uint8Array): void {
     if (this.floating === null) this.map.write(this.begin + at, bytes);
     else this.floating.set(bytes, at);
+  }
+
+  /** Writes as a view does. */
+  poke(at: number, bytes: Uint8Array): void {
+    if (this.floating === null) this.map.poke(this.begin + at, bytes);
+    else this.floating.set(bytes, at);
+  }
+
+  /** As {@linkcode ModelMap.isUnsure}. */
+  isUnsure(begin: number, end: number): boolean {
+    return this.floating === null &&
+      this.map.isUnsure(this.begin + begin, this.begin + end);
   }
 
   set(source: unknown, offset: unknown = 0): void {
@@ -727,7 +839,10 @@ export class ModelSlice {
   }
 
   slice(begin?: number, end?: number): Uint8Array {
-    return this.bytes().slice(begin, end);
+    this.use();
+    const { byteOffset: from, length } = new Uint8Array(this.length)
+      .subarray(begin, end);
+    return length === 0 ? new Uint8Array(0) : this.read(from, from + length);
   }
 
   find(
@@ -748,7 +863,12 @@ export class ModelSlice {
 
   resize(length: unknown): void {
     this.edit();
-    this.#replace(checkCount(length), (n) => resized(this.bytes(), n));
+    const count = checkCount(length);
+    if (count === this.length) return;
+    this.#float(count, () => {
+      const kept = this.read(0, Math.min(count, this.length));
+      return resized(kept, count);
+    });
   }
 
   splice(offset: unknown, deleteCount: unknown, content: unknown = 0): void {
@@ -761,34 +881,30 @@ export class ModelSlice {
       ? new Uint8Array(0)
       : contentOf(content);
     if (count === 0 && added.length === 0 && !isHuge) return;
-    const bytes = this.bytes();
-    const length = isHuge ? NO_MEMORY : bytes.length - count + added.length;
-    this.#replace(length, () =>
-      joined([
+    this.#float(isHuge ? NO_MEMORY : this.length, () => {
+      const bytes = this.read(0, this.length);
+      return joined([
         bytes.subarray(0, at),
         added,
         bytes.subarray(at + count),
-      ]), true);
+      ]);
+    });
   }
 
-  #replace(
-    length: number,
-    make: (length: number) => Uint8Array,
-    isSplice = false,
-  ): void {
-    if (length === this.length && !isSplice) return;
+  #float(length: number, make: () => Uint8Array): void {
     if (length >= NO_MEMORY) {
       // Too late for the views: they may be gone before memory turns out too short.
       this.dropViews("perhaps");
       throw system("ENOMEM");
     }
-    this.floating = make(length);
+    this.floating = make();
     this.dropViews(false);
   }
 
   sync(): void {
     this.use();
     if (!this.map.writable) throw readonly();
+    this.checkFaults();
   }
 
   delete(): void {

@@ -46,6 +46,7 @@ import {
   shown,
 } from "./fuzz_compare.ts";
 import {
+  joined,
   ModelFile,
   type ModelFlush,
   ModelFolder,
@@ -93,6 +94,7 @@ const MOST_STOLEN = 4;
 const MOST_ELEMENTS = 600;
 
 const STOP = "onProgress has seen enough.";
+const FAULT = "ERR_MEMMAP_FAULT";
 
 /** Bytes that are the same for the same numbers; every fourth seed has few values. */
 function bytesOf({ bytes: length, seed }: Bytes): Uint8Array<ArrayBuffer> {
@@ -168,12 +170,15 @@ class World {
   #views: HeldView[] = [];
   #stolen: StolenView[] = [];
   readonly #pairs = new WeakMap<ModelSlice, SlicePair>();
+  /** A descriptor of every file that was mapped, which may have no name any more. */
+  readonly #descriptors = new Map<ModelFile, number>();
   #made = { map: 0, slice: 0, array: 0, file: 0 };
 
   constructor(path: string, steps: string[] | undefined) {
     this.#path = path;
     this.#steps = steps;
-    this.#folder = new ModelFolder(libc().pageSize);
+    const { pageSize, guard } = libc();
+    this.#folder = new ModelFolder(pageSize, guard !== null);
   }
 
   /** Does one operation, and compares; false if there was nothing to do it to. */
@@ -191,6 +196,7 @@ class World {
       this.#both(map, "close", [{ discard: true }]);
     }
     this.check();
+    this.#letGo();
     sameList(descriptorsOf(this.#path) ?? [], [], "what is open in the end");
     sameList(mappingsOf(this.#path) ?? [], [], "what is mapped in the end");
   }
@@ -202,6 +208,12 @@ class World {
         real.close({ discard: true });
       } catch { /* The failure says more. */ }
     }
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    for (const fd of this.#descriptors.values()) fs.closeSync(fd);
+    this.#descriptors.clear();
   }
 
   #do(command: Command): boolean {
@@ -221,16 +233,17 @@ class World {
   }
 
   /**
-   * Has the model and the library do the same, and answers what both answered;
-   * nothing if both threw the same.
+   * Has the library and the model do the same, and answers what both answered;
+   * nothing if both threw the same. The library comes first: where the model cannot
+   * know if a lost page was touched, it asks what the library counts.
    */
   #compare<M, R>(
     step: string,
     model: () => M,
     real: () => R,
   ): readonly [model: M, real: R] | undefined {
-    const expected = attemptModel(model);
     const actual = attempt(real);
+    const expected = attemptModel(model);
     const isFailure = "failure" in expected;
     if (isFailure || "failure" in actual) {
       this.#note(`${step} // throws ${said(actual)}`);
@@ -332,13 +345,16 @@ class World {
     }
     const slice = this.#pickSlice(content.slice);
     if (slice === undefined || !this.#isAlive(slice)) return [0, 0];
+    if (slice.model.isFaulted) return [0, 0];
     const view = this.#view(slice).bytes;
     const [from, to] = [content.from, content.to].map((part) =>
       Math.round(slice.model.length * part / 1000)
     );
+    // Whether it will be looked at, the checks of other arguments decide.
+    if (slice.model.isLost) slice.model.map.isFaulted ||= "perhaps";
     return [
       view.subarray(from, to),
-      slice.model.bytes().slice(from, to),
+      slice.model.peek().slice(from, to),
     ];
   }
 
@@ -433,7 +449,7 @@ class World {
         const bytes = bytesOf(command.content);
         this.#note(`file ${name} grows by ${bytes.length} bytes`);
         fs.appendFileSync(path, bytes);
-        file.bytes = Uint8Array.from([...file.bytes, ...bytes]);
+        this.#folder.put(file, joined([file.bytes, bytes]));
         return true;
       }
       case "write into file": {
@@ -449,9 +465,10 @@ class World {
       }
       case "cut file": {
         const length = Math.round(file.bytes.length * command.part / 1000);
+        if (this.#folder.isMappedBeyond(file, length)) return false;
         this.#note(`file ${name} is cut to ${length} bytes`);
         fs.truncateSync(path, length);
-        file.bytes = file.bytes.slice(0, length);
+        this.#folder.put(file, file.bytes.slice(0, length));
         return true;
       }
       case "remove file":
@@ -487,12 +504,8 @@ class World {
       : resolve(command.length, size, [size, 0]);
     // "w+" cuts the file to nothing first, and with it everybody's pages.
     const isCut = mode === "w+" || mode === "write";
-    if (isCut && file !== undefined) {
-      const others = [...this.#folder.maps].filter((map) => map.file === file);
-      if (others.some((map) => map.mode === "r" || map.mode === "c")) {
-        return false;
-      }
-      if (this.#folder.isMappedBeyond(file, length ?? 0)) return false;
+    if (isCut && file !== undefined && this.#folder.isMappedBeyond(file, 0)) {
+      return false;
     }
     const options = length === undefined ? {} : { length };
     const path = name === "" ? "" : join(this.#path, name);
@@ -508,7 +521,9 @@ class World {
           : open(place, mode as "r", options),
     );
     if (made === undefined) return true;
-    this.#maps.push({ model: made[0], real: made[1], label });
+    const [model, real] = made;
+    model.askFaults = () => real.faults > 0;
+    this.#maps.push({ model, real, label });
     return true;
   }
 
@@ -561,14 +576,19 @@ class World {
           () =>
             model.isClosed
               ? new Uint8Array(3)
-              : model.read(0, model.mappedLength),
+              : model.peek(0, model.mappedLength),
         );
         const method = command.last ? "rfind" : "find";
         return this.#answers(map, method, [pattern, ...range]);
       }
       case "move": {
-        const { target, source, count } = command;
-        return this.#answers(map, "move", [target, source, count].map(place));
+        const places = [command.target, command.source, command.count]
+          .map(place);
+        // Onto itself, it need not touch anything.
+        const { model } = map;
+        const isLost = model.isLost(0, model.mappedLength);
+        if (isLost && places[0] === places[1]) return false;
+        return this.#answers(map, "move", places);
       }
       case "advise":
         return this.#answers(map, "advise", [command.advice, ...range]);
@@ -579,7 +599,7 @@ class World {
     }
   }
 
-  /** Would it take pages from under another map, which none survives so far? */
+  /** Would it take pages from under another map that does not survive that? */
   #cutsOthers({ model }: MapPair, plan: ModelFlush): boolean {
     return (plan.strategy === "extend" || plan.strategy === "in-place") &&
       this.#folder.isMappedBeyond(model.file, plan.content.length, model);
@@ -738,7 +758,7 @@ class World {
       case "find in slice": {
         const pattern = this.#pattern(
           command.pattern,
-          () => this.#isAlive(slice) ? model.bytes() : new Uint8Array(3),
+          () => this.#isAlive(slice) ? model.peek() : new Uint8Array(3),
         );
         const method = command.last ? "rfind" : "find";
         return this.#answers(slice, method, [pattern, ...range]);
@@ -768,17 +788,17 @@ class World {
         }, () => real[Symbol.dispose]());
         return true;
       case "view":
-        if (this.#isAlive(slice)) this.#view(slice);
+        if (this.#isAlive(slice) && !model.isFaulted) this.#view(slice);
         else {
           this.#compare(
             `${label}.bytes`,
-            () => model.bytes(),
+            () => model.view(),
             () => real.bytes,
           );
         }
         return true;
       case "steal":
-        if (!this.#isAlive(slice)) return false;
+        if (!this.#isAlive(slice) || model.isFaulted) return false;
         this.#steal(slice, command.how);
         return true;
       case "array":
@@ -812,11 +832,11 @@ class World {
     if (view === undefined) return false;
     const { bytes, slice, model } = view;
     const at = Math.round(bytes.length * command.part / 1000);
+    const isWithin = model.alive && at < bytes.length;
+    if (isWithin && slice.model.isUnsure(at, at + 1)) return false;
     this.#note(`the view of ${slice.label}: [${at}] = ${command.value}`);
     bytes[at] = command.value;
-    if (model.alive && at < bytes.length) {
-      attemptModel(() => slice.model.write(at, Uint8Array.of(command.value)));
-    }
+    if (isWithin) slice.model.poke(at, Uint8Array.of(command.value));
     return true;
   }
 
@@ -881,7 +901,7 @@ class World {
       case "get data": {
         const made = this.#compare(
           `${label}.data`,
-          () => model.bytes(),
+          () => model.lookAtData(),
           () => real.data,
         );
         if (made === undefined) return true;
@@ -891,9 +911,11 @@ class World {
         this.#view(this.#pairs.get(model.slice)!);
         if (data === null || model.size === 0) return true;
         const first = data[0];
-        const value = model.get(...model.shape.map(() => 0));
-        const expected = typeof value === "boolean" ? made[0][0] : value;
-        if (dtype !== "bool") same(first, expected, `${label}.data[0]`);
+        const value = attemptModel(() =>
+          model.get(...model.shape.map(() => 0))
+        );
+        if ("failure" in value) same(Number(first), 0, `${label}.data[0]`);
+        else if (dtype !== "bool") same(first, value.value, `${label}.data[0]`);
         return true;
       }
       case "set element": {
@@ -901,6 +923,11 @@ class World {
           ? "1"
           : someValue(dtype, command.value);
         const index = this.#index(model, command.at);
+        // Whether it writes then, hangs on what it has seen before.
+        const { slice } = model;
+        const isUnsure = slice.isUnsure(0, slice.length) ||
+          (slice.isFaulted && model.size > MOST_ELEMENTS);
+        if (isUnsure) return false;
         return this.#answers(array, "set", [...index, value]);
       }
       case "fill array":
@@ -927,7 +954,10 @@ class World {
         const { begin, end } = command;
         const made = this.#compare(
           `${label}.copyTo(…, ${begin}, ${end})`,
-          () => model.toTypedArray(begin, end),
+          () => {
+            model.toTypedArray();
+            return model.toTypedArray(begin, end);
+          },
           () => {
             const target = real.toTypedArray().slice(0, 5);
             const count = real.copyTo(target as never, begin, end);
@@ -955,7 +985,7 @@ class World {
       }
       case "copy from array": {
         const source = this.#pickArray(command.source)!;
-        const values = attemptModel(() => source.model.values());
+        const values = attemptModel(() => source.model.peekValues());
         // NaN has many bits, and engines choose among them.
         if ("value" in values && values.value.some(Number.isNaN)) return false;
         const { offset } = command;
@@ -999,14 +1029,39 @@ class World {
 
   /** Compares all that can be seen. */
   check(): void {
+    this.#settleFiles();
+    for (const stolen of this.#stolen) this.#touchStolen(stolen);
+    for (const { model } of this.#maps) model.settleFaults();
     this.#settleViews();
     for (const map of this.#maps) this.#checkMap(map);
     for (const slice of this.#slices) this.#checkSlice(slice);
     for (const view of this.#views) this.#checkView(view);
     for (const array of this.#arrays) this.#checkArray(array);
-    for (const { buffer } of this.#stolen) touch(buffer);
     this.#checkFiles();
     this.#forget();
+  }
+
+  /** Drops what maps wrote behind a file's end, as a kernel may at any time. */
+  #settleFiles(): void {
+    for (const { model: { file, name, isClosed } } of this.#maps) {
+      // So far its newest map's name leads to it.
+      if (isClosed || this.#descriptors.has(file)) continue;
+      const fd = fs.openSync(join(this.#path, name), "r+");
+      this.#descriptors.set(file, fd);
+    }
+    for (const [file, fd] of this.#descriptors) {
+      if (!file.isSoiled) continue;
+      fs.ftruncateSync(fd, file.bytes.length + 1);
+      fs.ftruncateSync(fd, file.bytes.length);
+      file.isSoiled = false;
+    }
+  }
+
+  #touchStolen({ buffer, slice: { model: { map } } }: StolenView): void {
+    touch(buffer);
+    if (!map.isClosed && map.isLost(0, map.mappedLength)) {
+      map.isFaulted ||= "perhaps";
+    }
   }
 
   #checkMap({ model, real, label }: MapPair): void {
@@ -1025,6 +1080,8 @@ class World {
     same(real.mappedLength, model.mappedLength, `${label}.mappedLength`);
     same(real.writable, model.writable, `${label}.writable`);
     same(real.dirty, model.dirty, `${label}.dirty`);
+    same(real.guarded, this.#folder.isGuarded, `${label}.guarded`);
+    same(real.faults > 0, model.isFaulted, `whether ${label} has faults`);
     const realOf = (slice: ModelSlice | null) =>
       slice === null ? null : this.#pairs.get(slice)!.real;
     sameList(real.slices, model.slices.map(realOf), `${label}.slices`);
@@ -1064,29 +1121,37 @@ class World {
     same(real.dirty, model.floating !== null, `${label}.dirty`);
     same(real.writable, model.map.mode !== "r", `${label}.writable`);
     same(String(real), String(model), `String(${label})`);
-    const bytes = attemptModel(() => model.bytes());
-    if ("value" in bytes) {
-      sameBytes(real.slice(), bytes.value, `${label}.slice()`);
-    } else refuses(() => real.slice(), bytes.failure.code!, `${label}.slice()`);
+    if (model.isFaulted) {
+      refuses(() => real.bytes, FAULT, `${label}.bytes`);
+      if (model.length === 0) return;
+      refuses(() => real.slice(), FAULT, `${label}.slice()`);
+    } else if (!model.isLost) {
+      // Lost pages are left for operations to find.
+      sameBytes(real.slice(), model.peek(), `${label}.slice()`);
+    }
   }
 
   /** Where nobody has promised whether a view lives on, it may do either. */
   #settleViews(): void {
     for (const { model, slice, buffer } of this.#views) {
       if (model.alive !== "perhaps") continue;
-      model.alive = this.#isAlive(slice) && slice.real.buffer === buffer;
+      model.alive = slice.model.isFaulted
+        ? !buffer.detached
+        : this.#isAlive(slice) && slice.real.buffer === buffer;
     }
   }
 
   #checkView({ model, slice, buffer, bytes }: HeldView): void {
     const what = `a view of ${slice.label}`;
     if (model.alive) {
-      same(slice.real.buffer, buffer, `${slice.label}.buffer`);
       same(buffer.byteLength, slice.model.length, `the length of ${what}`);
-      const expected = attemptModel(() => slice.model.bytes());
-      // Nobody can make a plain view throw: it reads zeros where pages are lost.
-      if ("value" in expected) sameBytes(bytes, expected.value, what);
-      else touch(buffer);
+      if (slice.model.isFaulted) {
+        refuses(() => slice.real.buffer, FAULT, `${slice.label}.buffer`);
+        this.#checkLost(bytes, slice, what);
+        return;
+      }
+      same(slice.real.buffer, buffer, `${slice.label}.buffer`);
+      if (!slice.model.isLost) sameBytes(bytes, slice.model.peek(), what);
       return;
     }
     same(buffer.detached, true, `whether ${what} was detached`);
@@ -1099,13 +1164,30 @@ class World {
     same(bytes[0], undefined, `a byte of ${what} that is stale`);
   }
 
+  /** Nobody can make a plain view throw: where pages are lost, it reads zeros. */
+  #checkLost(bytes: Uint8Array, { model }: SlicePair, what: string): void {
+    const { map, begin, length } = model;
+    const [kept, lost] = [map.keptLength, map.pagesEnd].map((at) =>
+      Math.min(Math.max(at - begin, 0), length)
+    );
+    sameBytes(bytes.subarray(0, kept), model.peek(0, kept), what);
+    touch(bytes.buffer as ArrayBuffer);
+    if (map.isStrayed) return;
+    const zeros = new Uint8Array(length - lost);
+    sameBytes(bytes.subarray(lost), zeros, `the lost part of ${what}`);
+  }
+
   #checkArray({ model, real, label }: ArrayPair): void {
     sameList(real.shape, model.shape, `${label}.shape`);
     sameList(real.strides, model.strides, `${label}.strides`);
     same(real.size, model.size, `${label}.size`);
     same(real.byteOffset, model.byteOffset, `${label}.byteOffset`);
     same(real.dtype, model.dtype, `${label}.dtype`);
+    if (model.slice.state === "mapped" && model.slice.isFaulted) {
+      same(String(real), "<MemmapArray of lost bytes>", `String(${label})`);
+    }
     if (model.size > MOST_ELEMENTS) return;
+    if (model.slice.isLost && !model.slice.isFaulted) return;
     const expected = attemptModel(() => model.toTypedArray());
     const actual = attempt(() => bytesUnder(real.toTypedArray()));
     if ("value" in expected && "value" in actual) {
@@ -1115,6 +1197,11 @@ class World {
     const name = "failure" in expected ? expected.failure.name : undefined;
     const actualName = "failure" in actual ? actual.failure.name : undefined;
     same(actualName, name, `what ${label}.toTypedArray() throws`);
+    const iterated = attempt(() => [...real]);
+    const iteratedName = "failure" in iterated
+      ? iterated.failure.name
+      : undefined;
+    same(iteratedName, name, `what a loop over ${label} throws`);
   }
 
   #checkFiles(): void {
