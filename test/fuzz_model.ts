@@ -13,8 +13,8 @@
  * from then on. A map holds the file that it was opened on; what another name or
  * another map does to that file, it sees, what is done to a file that took its
  * place, it does not. A page that the file has lost, because it was cut short, is
- * nobody's: the first who touches it makes it a page of zeros for that map, which
- * counts a fault, and private pages that lay there are gone.
+ * nobody's: the first access makes it a page of zeros for that map, and counts a
+ * fault. A private page that lay there is gone.
  *
  * @module
  */
@@ -328,6 +328,7 @@ export class ModelMap {
     if (this.isFaulted === true) throw fault();
   }
 
+  /** Takes from the library what only it can know. */
   settleFaults(): void {
     if (this.isFaulted === "perhaps") this.isFaulted = this.askFaults();
   }
