@@ -834,6 +834,18 @@ class World {
     const at = Math.round(bytes.length * command.part / 1000);
     const isWithin = model.alive && at < bytes.length;
     if (isWithin && slice.model.isUnsure(at, at + 1)) return false;
+    if (command.value % 4 === 0) {
+      this.#note(`the view of ${slice.label}: [${at}] is read`);
+      const byte = bytes[at];
+      if (!isWithin) same(byte, undefined, "a byte outside of a view");
+      else {
+        attemptModel(() => slice.model.read(at, at + 1));
+        const [expected] = slice.model.peek(at, at + 1);
+        const isAnything = slice.model.isLost && slice.model.map.isStrayed;
+        if (!isAnything) same(byte, expected, `the view of ${slice.label}`);
+      }
+      return true;
+    }
     this.#note(`the view of ${slice.label}: [${at}] = ${command.value}`);
     bytes[at] = command.value;
     if (isWithin) slice.model.poke(at, Uint8Array.of(command.value));
