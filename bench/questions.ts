@@ -8,6 +8,7 @@ import { question as allocation } from "./allocation.ts";
 import { question as byteswap } from "./byteswap.ts";
 import { question as find } from "./find.ts";
 import { question as footprint } from "./footprint.ts";
+import { question as guard } from "./guard.ts";
 import { question as openClose } from "./open_close.ts";
 import { question as randomAccess } from "./random_access.ts";
 import { question as registry } from "./registry.ts";
@@ -23,6 +24,7 @@ export const QUESTIONS: readonly Question[] = [
   find,
   registry,
   openClose,
+  guard,
   footprint,
   allocation,
 ];
