@@ -13,7 +13,10 @@
  *                      16  u32  rows of the table that were ever used
  *                      20  u32  threads that are inside the handler
  *                      32       32 zeros: SIG_DFL as rt_sigaction takes it
- *                      64       the table
+ *                      64  u32  rows that the table has
+ *                      68  u32  how often one was given back
+ *                      72  i32  kernel mappings that wait in quarantine.ts
+ *                     128       the table
  * a row, 32 bytes       0  u64  where the range begins
  *                       8  u64  its bytes; 0 as long as the row does not count
  *                      16  u32  faults
@@ -24,6 +27,13 @@
  * There is one handler and one table in a process, shared by its threads: whoever
  * finds the handler installed goes on with it. Two threads that install one at the
  * same instant make a chain of two, each with its own table, which works as well.
+ * A handler that comes later has the guard's place, and may pass on what it does not
+ * know. Where there is none at all any more, the next map installs the guard again:
+ * Rust's, which Deno has, removes itself when kill() sends the signal.
+ *
+ * After some faults more than the page is laid, up to the end of the range, since
+ * what a cut took ends there, too: reading all of it is few faults and few mappings,
+ * of which Linux allows 65,530. The range cannot be trusted by then in any case.
  *
  * Why it is sound. A row is published by its length, which is written last; a
  * handler on another thread sees a whole row or none. It says that it is inside
@@ -61,7 +71,10 @@ const BEFORE = 0 / 8;
 const PAGE_SIZE = 8 / 8;
 const USED = 16 / 4;
 const INSIDE = 20 / 4;
-const TABLE = 64;
+const ROWS_THERE = 64 / 4;
+const GIVEN_BACK = 68 / 4;
+const WAITING = 72 / 4;
+const TABLE = 128;
 const ROW = 32;
 const BEGIN = 0 / 8;
 const LENGTH = 8 / 8;
@@ -83,12 +96,18 @@ const PROT_EXEC = 4;
 export function guardOf(c: GuardCalls, handler: string | null): Guard | null {
   if (handler === null) return null;
   const code = bytesOfHex(handler);
+  // At the first map: who only imports the library keeps his handlers.
   let table: Table | null | undefined;
+  const installed = () => {
+    if (table === undefined) table = install(c, code);
+    else if (table !== null && !table.isInstalled()) table.reinstall();
+    return table;
+  };
   return {
-    watch(address, length) {
-      // At the first map: who only imports the library keeps his handlers.
-      table ??= install(c, code);
-      return table === null ? null : table.watch(address, length);
+    watch: (address, length) => installed()?.watch(address, length) ?? null,
+    isThere: () => installed() !== null,
+    get waiting() {
+      return table?.waiting ?? null;
     },
   };
 }
@@ -102,12 +121,34 @@ function bytesOfHex(text: string): Uint8Array {
 
 /** The table of the handler that is installed, or that of a new one; `null` if the system refuses. */
 function install(c: GuardCalls, code: Uint8Array): Table | null {
-  const before = new Uint8Array(SIGACTION_SIZE);
+  const address = installedHandler(c);
+  if (address === null) return null;
+  if (isOurs(c, code, address)) {
+    const table = new Table(c, address);
+    // Another release of this library may have the same code, and another table.
+    if (table.rows === ROWS) return table;
+  }
+  return installNew(c, code);
+}
+
+/** The address of the process's handler; 0 and 1 are SIG_DFL and SIG_IGN. `null` if the system refuses. */
+function installedHandler(c: GuardCalls): number | null {
+  const action = new Uint8Array(SIGACTION_SIZE);
   // Sound: the buffer is as large as the structure, and lives through the call.
-  if (c.sigaction(SIGBUS, null, before) === -1) return null;
-  const installed = handlerOf(before);
-  if (isOurs(c, code, installed)) return new Table(c, installed + CODE_SIZE);
-  return installNew(c, code, before);
+  if (c.sigaction(SIGBUS, null, action) === -1) return null;
+  return Number(new DataView(action.buffer).getBigUint64(0, true));
+}
+
+/** Makes `address` the handler; answers the one before it, `null` if the system refuses. */
+function setHandler(c: GuardCalls, address: number): number | null {
+  const [action, before] = [0, 1].map(() => new Uint8Array(SIGACTION_SIZE));
+  const fields = new DataView(action.buffer);
+  fields.setBigUint64(0, BigInt(address), true);
+  const flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  fields.setUint32(SIGACTION_FLAGS, flags, true);
+  // Sound: as above; the handler and its data are complete, and stay for good.
+  if (c.sigaction(SIGBUS, action, before) === -1) return null;
+  return Number(new DataView(before.buffer).getBigUint64(0, true));
 }
 
 /**
@@ -116,16 +157,13 @@ function install(c: GuardCalls, code: Uint8Array): Table | null {
  */
 function isOurs(c: GuardCalls, code: Uint8Array, address: number): boolean {
   if (address === 0 || address % c.pageSize !== 0) return false;
-  // Sound: a handler's page can be read, and the code is shorter than a page.
+  // Sound: on the systems that the guard is for, what can be executed can be read,
+  // and the code is shorter than a page.
   const there = new Uint8Array(c.arrayBuffer(address, code.length));
   return there.every((byte, i) => byte === code[i]);
 }
 
-function installNew(
-  c: GuardCalls,
-  code: Uint8Array,
-  before: Uint8Array,
-): Table | null {
+function installNew(c: GuardCalls, code: Uint8Array): Table | null {
   const { PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS } = c.constants;
   const size = CODE_SIZE + TABLE + ROWS * ROW;
   // Sound: fresh memory of the kernel's choice. It stays for good: a thread may be
@@ -142,52 +180,65 @@ function installNew(
   const page = c.arrayBuffer(address, code.length);
   new Uint8Array(page).set(code);
   page.transfer(0); // nobody shall write to it from now on
-  const data = address + CODE_SIZE;
-  const longs = new BigUint64Array(c.arrayBuffer(data, TABLE));
-  longs[BEFORE] = BigInt(handlerOf(before));
+  const data = c.arrayBuffer(address + CODE_SIZE, TABLE);
+  const longs = new BigUint64Array(data);
   longs[PAGE_SIZE] = BigInt(c.pageSize);
-  const action = new Uint8Array(SIGACTION_SIZE);
-  const fields = new DataView(action.buffer);
-  fields.setBigUint64(0, BigInt(address), true);
-  fields.setUint32(
-    SIGACTION_FLAGS,
-    SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
-    true,
-  );
+  new Int32Array(data)[ROWS_THERE] = ROWS;
   // Sound: our own memory, page-aligned. On arm64 this is also what makes the
   // instructions visible: Linux cleans the caches of a page that becomes executable.
   const isExecutable = c.mprotect(address, CODE_SIZE, PROT_READ | PROT_EXEC);
-  // Sound: the handler and its data are complete, and stay for good.
-  if (
-    isExecutable === -1 || c.sigaction(SIGBUS, action, before) === -1
-  ) {
-    c.munmap(address, size); // sound: nobody else knows of it
-    return null;
+  let before = installedHandler(c);
+  if (isExecutable !== -1 && before !== null) {
+    longs[BEFORE] = BigInt(before);
+    before = setHandler(c, address);
+    if (before !== null) {
+      // Another thread may have installed its own just now: it comes next.
+      longs[BEFORE] = BigInt(before);
+      return new Table(c, address);
+    }
   }
-  // Another thread may have installed its own since we looked: it comes next.
-  longs[BEFORE] = BigInt(handlerOf(before));
-  return new Table(c, data);
-}
-
-function handlerOf(action: Uint8Array): number {
-  return Number(new DataView(action.buffer).getBigUint64(0, true));
+  c.munmap(address, size); // sound: nobody else knows of it
+  return null;
 }
 
 /** The guarded ranges of the process, as this thread sees them. */
 class Table {
+  readonly #c: GuardCalls;
+  readonly #handler: number;
   readonly #buffer: ArrayBuffer;
   readonly #words: Int32Array;
   readonly #longs: BigUint64Array;
   readonly #pageSize: number;
   /** Rows that this thread gave back, so that it need not search for one. */
   readonly #free: number[] = [];
+  /** How often a row had been given back when this thread found none. */
+  #fullAt: number | undefined;
+  /** See {@linkcode Guard.waiting}. */
+  readonly waiting: Int32Array;
 
-  constructor(c: GuardCalls, data: number) {
+  constructor(c: GuardCalls, handler: number) {
+    this.#c = c;
+    this.#handler = handler;
     // Sound: the data are never unmapped.
-    this.#buffer = c.arrayBuffer(data, TABLE + ROWS * ROW);
+    this.#buffer = c.arrayBuffer(handler + CODE_SIZE, TABLE + ROWS * ROW);
+    this.waiting = new Int32Array(this.#buffer, WAITING * 4, 1);
     this.#words = new Int32Array(this.#buffer);
     this.#longs = new BigUint64Array(this.#buffer);
     this.#pageSize = c.pageSize;
+  }
+
+  get rows(): number {
+    return this.#words[ROWS_THERE];
+  }
+
+  /** Is there a handler? One that came later may pass on to ours. */
+  isInstalled(): boolean {
+    return (installedHandler(this.#c) ?? 0) > 1;
+  }
+
+  /** Takes the place that nobody has. The handler before stays the one it was. */
+  reinstall(): void {
+    setHandler(this.#c, this.#handler);
   }
 
   watch(address: number, length: number): GuardedRange | null {
@@ -205,6 +256,7 @@ class Table {
     return {
       faults: new Int32Array(this.#buffer, at + 4 * FAULTS, 1),
       firstFault: () => Number(this.#longs[long + FIRST]) - address,
+      isActive: () => this.isInstalled(),
       end: () => this.#end(row),
     };
   }
@@ -215,6 +267,7 @@ class Table {
     // Who is inside may have found the row before. It is a matter of one mmap.
     while (Atomics.load(this.#words, INSIDE) !== 0);
     Atomics.store(this.#words, at / 4 + CLAIMED, 0);
+    Atomics.add(this.#words, GIVEN_BACK, 1);
     this.#free.push(row);
   }
 
@@ -231,7 +284,10 @@ class Table {
       Atomics.compareExchange(this.#words, USED, used, used + 1);
       if (this.#take(used)) return used;
     }
+    const givenBack = Atomics.load(this.#words, GIVEN_BACK);
+    if (givenBack === this.#fullAt) return undefined;
     for (let row = 0; row < ROWS; row++) if (this.#take(row)) return row;
+    this.#fullAt = givenBack;
     return undefined;
   }
 

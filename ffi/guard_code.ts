@@ -29,11 +29,15 @@ handler:                           # (edi signal, rsi siginfo_t, rdx ucontext)
   push  rdx
   lea   r12, [rip + data]
   lock inc dword ptr [r12 + 20]    # inside: from here on no row's memory goes
-  cmp   dword ptr [rsi + 8], 0     # si_code: not of an access, but of kill()
-  jle   chain
+  mov   eax, [rsi + 8]             # si_code: nothing is there (BUS_ADRERR), or the
+  cmp   eax, 2                     #   memory failed (BUS_MCEERR_AR); not kill(), and
+  je    lost                       #   not a misaligned access, which no page mends
+  cmp   eax, 4
+  jne   chain
+lost:
   mov   rax, [rsi + 16]            # si_addr
   mov   ecx, [r12 + 16]            # used
-  lea   rbx, [r12 + 64]
+  lea   rbx, [r12 + 128]
 row:
   dec   ecx
   js    chain
@@ -60,6 +64,9 @@ found:
   shl   rsi, cl
   cmp   rsi, rdx
   cmova rsi, rdx
+  xor   eax, eax                   # whoever sees the zeros shall see the fault, and
+  lock cmpxchg [rbx + 24], rdi     #   whoever sees that, where the first one was
+  lock inc dword ptr [rbx + 16]
 lay:
   mov   eax, 9                     # mmap(page, length, PROT_READ | PROT_WRITE,
   mov   edx, 3                     #   MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS
@@ -70,13 +77,11 @@ lay:
   test  rax, rax
   jns   laid
   cmp   rsi, [r12 + 8]             # no memory: with one page, if it was more
-  je    chain
   mov   rsi, [r12 + 8]
-  jmp   lay
+  jne   lay
+  lock dec dword ptr [rbx + 16]
+  jmp   chain
 laid:
-  lock inc dword ptr [rbx + 16]
-  xor   eax, eax
-  lock cmpxchg [rbx + 24], rdi     # if it is the first
   lock dec dword ptr [r12 + 20]
   pop   rdx
   pop   rsi
@@ -119,15 +124,15 @@ end:
   ret
 */
 export const X64_HANDLER: string =
-  "f30f1efa5341545756524c8d25efff0000f041ff442414837e08000f8e9f00000048" +
-  "8b4610418b4c2410498d5c2440ffc90f8889000000488b53084889c7482b3b4839d7" +
-  "72064883c320ebe3498b7424084889f148f7d94821cf4829fa48033b8b4b10c1e902" +
-  "6a1c5839c10f47c848d3e64839d6480f47f2b809000000ba0300000041ba32400000" +
-  "49c7c0ffffffff4531c90f054885c0790e493b7424087420498b742408ebd1f0ff43" +
-  "1031c0f0480fb17b18f041ff4c24145a5e5f415c5bc3498b0424f041ff4c24145a5e" +
-  "5f415c5b4883f8017602ffe0448b4e0885c074054585c97e2d488d3534ff000031d2" +
-  "41ba08000000b80d0000000f054585c97f12b8270000000f0589fe89c7b83e000000" +
-  "0f05c3";
+  "f30f1efa5341545756524c8d25efff0000f041ff4424148b460883f802740983f804" +
+  "0f85a6000000488b4610418b4c2410498d9c2480000000ffc90f888d000000488b53" +
+  "084889c7482b3b4839d772064883c320ebe3498b7424084889f148f7d94821cf4829" +
+  "fa48033b8b4b10c1e9026a1c5839c10f47c848d3e64839d6480f47f231c0f0480fb1" +
+  "7b18f0ff4310b809000000ba0300000041ba3240000049c7c0ffffffff4531c90f05" +
+  "4885c07912493b742408498b74240875d3f0ff4b10eb0df041ff4c24145a5e5f415c" +
+  "5bc3498b0424f041ff4c24145a5e5f415c5b4883f8017602ffe0448b4e0885c07405" +
+  "4585c97e2d488d3526ff000031d241ba08000000b80d0000000f054585c97f12b827" +
+  "0000000f0589fe89c7b83e0000000f05c3";
 
 /*
 handler:                           // (w0 signal, x1 siginfo_t, x2 ucontext)
@@ -141,12 +146,15 @@ enter:                             // inside: from here on no row's memory goes
   stlxr w12, w11, [x10]
   cbnz  w12, enter
   dmb   ish
-  ldr   w11, [x1, #8]              // si_code: not of an access, but of kill()
-  cmp   w11, #0
-  b.le  chain
+  ldr   w11, [x1, #8]              // si_code: nothing is there (BUS_ADRERR), or the
+  cmp   w11, #2                    //   memory failed (BUS_MCEERR_AR); not kill(), and
+  b.eq  lost                       //   not a misaligned access, which no page mends
+  cmp   w11, #4
+  b.ne  chain
+lost:
   ldr   x11, [x1, #16]             // si_addr
   ldr   w12, [x9, #16]             // used
-  add   x13, x9, #64
+  add   x13, x9, #128
 row:
   cbz   w12, chain
   sub   w12, w12, #1
@@ -176,6 +184,20 @@ found:
   mov   x16, x0
   mov   x17, x1
   mov   x14, x2
+  add   x11, x13, #24
+first:                             // whoever sees the zeros shall see the fault, and
+  ldxr  x12, [x11]                 //   whoever sees that, where the first one was
+  cbnz  x12, noted
+  stxr  w8, x15, [x11]
+  cbnz  w8, first
+noted:
+  add   x11, x13, #16
+count:
+  ldaxr w12, [x11]
+  add   w12, w12, #1
+  stlxr w8, w12, [x11]
+  cbnz  w8, count
+  dmb   ish
 lay:
   mov   x0, x15                    // mmap(page, length, PROT_READ | PROT_WRITE,
   mov   x1, x7                     //   MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS
@@ -191,27 +213,19 @@ lay:
   mov   x1, x17
   mov   x2, x14
   cmp   x7, x6                     // no memory: with one page, if it was more
-  b.eq  chain
   mov   x7, x6
-  b     lay
-laid:
-  add   x11, x13, #16
-count:
+  b.ne  lay
+uncount:
   ldxr  w12, [x11]
-  add   w12, w12, #1
+  sub   w12, w12, #1
   stxr  w8, w12, [x11]
-  cbnz  w8, count
-  add   x11, x13, #24
-first:                             // if it is the first
-  ldxr  x12, [x11]
-  cbnz  x12, done
-  stxr  w8, x15, [x11]
-  cbnz  w8, first
-done:
+  cbnz  w8, uncount
+  b     chain
+laid:
   ldxr  w11, [x10]
   sub   w11, w11, #1
   stlxr w12, w11, [x10]
-  cbnz  w12, done
+  cbnz  w12, laid
   ret
 chain:
   ldr   x9, [x9]                   // the handler before this one
@@ -248,14 +262,15 @@ end:
 */
 export const ARM64_HANDLER: string =
   "5f2403d5e9ff07102a5100914bfd5f886b0500114bfd0c88acffff35bf3b03d52b08" +
-  "40b97f010071ed0700542b0840f92c1140b92d0101916c0700348c050051ae210091" +
-  "cefddfc8af0140f96f010fcbff010eeb63000054ad810091f7ffff17260540f9e703" +
-  "06cbef01078aa71140b9e77c025390038052ff00106be730901ac720c79ace010fcb" +
-  "ff000eebe7308e9ab00140f9ef01108bf00300aaf10301aaee0302aae0030faae103" +
-  "07aa620080d2430688d204008092050080d2c81b80d2010000d41ffc3fb103010054" +
-  "e00310aae10311aae2030eaaff0006eb40020054e70306aaf0ffff17ab4100916c7d" +
-  "5f888c0500116c7d0888a8ffff35ab6100916c7d5fc86c0000b56f7d08c8a8ffff35" +
-  "4b7d5f886b0500514bfd0c88acffff35c0035fd6290140f94b7d5f886b0500514bfd" +
-  "0c88acffff353f0500f14900005420011fd63f0100f1290840b9600000543f010071" +
-  "cd01005441f60710020080d2030180d2c81080d2ea0300aa010000d43f010071cc00" +
-  "0054881580d2010000d4e1030aaa281080d2010000d4c0035fd6";
+  "40b97f090071600000547f110071810800542b0840f92c1140b92d0102910c080034" +
+  "8c050051ae210091cefddfc8af0140f96f010fcbff010eeb63000054ad810091f7ff" +
+  "ff17260540f9e70306cbef01078aa71140b9e77c025390038052ff00106be730901a" +
+  "c720c79ace010fcbff000eebe7308e9ab00140f9ef01108bf00300aaf10301aaee03" +
+  "02aaab6100916c7d5fc86c0000b56f7d08c8a8ffff35ab4100916cfd5f888c050011" +
+  "6cfd0888a8ffff35bf3b03d5e0030faae10307aa620080d2430688d2040080920500" +
+  "80d2c81b80d2010000d41ffc3fb183010054e00310aae10311aae2030eaaff0006eb" +
+  "e70306aa21feff546c7d5f888c0500516c7d0888a8ffff35060000144b7d5f886b05" +
+  "00514bfd0c88acffff35c0035fd6290140f94b7d5f886b0500514bfd0c88acffff35" +
+  "3f0500f14900005420011fd63f0100f1290840b9600000543f010071cd01005461f5" +
+  "0710020080d2030180d2c81080d2ea0300aa010000d43f010071cc000054881580d2" +
+  "010000d4e1030aaa281080d2010000d4c0035fd6";

@@ -53,8 +53,10 @@ export interface AttributeCalls {
 export interface GuardedRange {
   /** One element: how often a page was lost and replaced. Looking at it costs one load. */
   readonly faults: Int32Array;
-  /** Where in the range the first lost page was, in bytes; only right after a fault. */
+  /** Where in the range the first page was found lost, in bytes; only right after a fault. */
   firstFault(): number;
+  /** Is the handler still installed, or another one in its place? */
+  isActive(): boolean;
   /** Ends the guard; once only, and before the range is unmapped. */
   end(): void;
 }
@@ -66,6 +68,10 @@ export interface Guard {
    * where the system refuses, or where too many ranges are guarded already.
    */
   watch(address: number, length: number): GuardedRange | null;
+  /** Is there a guard, once it was asked for? */
+  isThere(): boolean;
+  /** One element that all threads share, once there is a guard: mappings kept by `quarantine.ts`. */
+  readonly waiting: Int32Array | null;
 }
 
 /** The C library, as far as memory-mapped files need it. */

@@ -400,9 +400,11 @@ export class MemmapArray<T extends DType = DType>
     }
     const isOwn = ArrayBuffer.isView(source) &&
       source.buffer === this.#place.slice.buffer;
-    const values = isOwn ? (source as unknown as Values).slice() : source;
-    if (isValuesOf(values, type)) this.#store(values, offset);
-    else this.#copyElements((i) => values[i] as Element<T>, count, offset);
+    this.#place.open.copyChecked(() => {
+      const values = isOwn ? (source as unknown as Values).slice() : source;
+      if (isValuesOf(values, type)) this.#store(values, offset);
+      else this.#copyElements((i) => values[i] as Element<T>, count, offset);
+    });
     return this;
   }
 

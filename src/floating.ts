@@ -127,8 +127,9 @@ export class Arena {
   free(chunk: Chunk): void {
     if (--chunk.live > 0) return;
     // Bytes that someone still reaches must not be given to another slice.
-    if (chunk === this.#current && !chunk.mapping.mayBeInUse) {
-      chunk.used = 0;
+    if (chunk === this.#current && !chunk.mapping.isStuckAfter(0)) {
+      const { lentEnd } = chunk.mapping;
+      chunk.used = Math.ceil(lentEnd / ALIGNMENT) * ALIGNMENT;
       return;
     }
     if (chunk === this.#current) this.#current = undefined;

@@ -208,7 +208,11 @@ function cut(map: OpenMap, length: number): void {
   try {
     map.file.truncate(length);
   } catch (error) {
-    remap(map, map.mappedLength); // the bytes are still in the file
+    try {
+      remap(map, map.mappedLength); // the bytes are still in the file
+    } catch {
+      map.isTorn = true; // what led here says more
+    }
     throw error;
   }
 }

@@ -41,8 +41,7 @@ export class Mapping {
   #capacity: number;
   /** Have the bytes been open to writes since they were last known to be on disk? */
   #touched = false;
-  /** Would the process survive the loss of a page? */
-  readonly isGuarded: boolean;
+  readonly #isGuardedEmpty: boolean;
   /** One element: how many pages were found lost. Whoever keeps it need not ask. */
   readonly faultCount: Int32Array;
 
@@ -50,13 +49,13 @@ export class Mapping {
     region: Region | null,
     capacity: number,
     path: string,
-    isGuarded: boolean,
+    isGuardedEmpty = false,
   ) {
     this.#libc = libc();
     this.#region = region;
     this.#capacity = capacity;
     this.#path = path;
-    this.isGuarded = isGuarded;
+    this.#isGuardedEmpty = isGuardedEmpty;
     this.faultCount = region?.guard?.faults ?? NO_FAULTS;
     if (region !== null) ABANDONED.register(this, region, this);
   }
@@ -81,12 +80,10 @@ export class Mapping {
     for (const size of new Set([length + spare, length])) {
       if (size === 0) break;
       const region = Region.map(size, { fd, flags, guarded });
-      if (region !== null) {
-        return new Mapping(region, size, path, region.guard !== null);
-      }
+      if (region !== null) return new Mapping(region, size, path);
       if (size === length) throw errnoError(c.errno(), "mmap", path);
     }
-    return new Mapping(null, 0, path, guarded && c.guard !== null);
+    return new Mapping(null, 0, path, guarded && c.guard?.isThere() === true);
   }
 
   /** Maps `length` zero bytes of memory that no file backs. */
@@ -96,7 +93,7 @@ export class Mapping {
       c.constants.MAP_NORESERVE;
     const region = Region.map(length, { fd: -1, flags, guarded: false });
     if (region === null) throw errnoError(c.errno(), "mmap", path);
-    return new Mapping(region, length, path, false);
+    return new Mapping(region, length, path);
   }
 
   /** Where the bytes are. Every access asks here, so none comes after release, or a fault. */
@@ -110,6 +107,11 @@ export class Mapping {
     return this.#region?.address ?? 0;
   }
 
+  /** Would the process survive the loss of a page? */
+  get isGuarded(): boolean {
+    return this.#region?.guard?.isActive() ?? this.#isGuardedEmpty;
+  }
+
   /** How many pages were found lost. */
   get faults(): number {
     // Atomic, since a loop that waits for a change may be compiled to look just once.
@@ -118,14 +120,15 @@ export class Mapping {
 
   /** Throws a `FaultError` if a page was found lost. After an access, too: it may have been the first. */
   checkFaults(): void {
-    if (this.faultCount[0] !== 0) this.#refuse();
+    // Once released, the count may be another mapping's.
+    if (this.faultCount[0] !== 0 && !this.#isReleased) this.#refuse();
   }
 
   #refuse(cause?: unknown): never {
     const first = this.#region?.guard?.firstFault() ?? 0;
     const where = this.faults === 0
       ? "bytes of it"
-      : `byte ${first} and what follows it`;
+      : `bytes of it, first from byte ${first} on,`;
     throw new FaultError(
       `'${this.#path}' was cut short by another process while it was mapped, or ` +
         `its disk is full or failing: ${where} could not be reached. What was ` +
@@ -196,9 +199,9 @@ export class Mapping {
     return this.#region?.isStuckAfter(offset) === true;
   }
 
-  /** May somebody reach bytes that no view of ours is over? */
-  get mayBeInUse(): boolean {
-    return this.#region?.mayBeInUse === true;
+  /** Bytes before this one may be in use by an operation whose buffer is detached. */
+  get lentEnd(): number {
+    return this.#region?.lentEnd ?? 0;
   }
 
   /**

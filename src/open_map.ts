@@ -159,6 +159,17 @@ export class OpenMap {
     );
   }
 
+  /**
+   * Runs `copy`, which may read a view of this very file: throws if it was the one
+   * that met lost pages, since it has copied zeros then.
+   */
+  copyChecked<T>(copy: () => T): T {
+    const before = this.mapping.faults;
+    const result = copy();
+    if (this.mapping.faults !== before) this.mapping.checkFaults();
+    return result;
+  }
+
   /** Registers a floating slice of `content` at `offset`. */
   insert(offset: number, content: Content): SliceExtent {
     const piece = this.arena.allocate(contentLength(content));
@@ -225,7 +236,9 @@ export class OpenMap {
     const added = contentLength(content);
     const after = before - deleteCount + added;
     // The content may be a view of this very slice, which is about to go.
-    const kept = typeof content === "number" ? content : content.slice();
+    const kept = typeof content === "number"
+      ? content
+      : this.copyChecked(() => content.slice());
     const { mapping, offset: base } = this.resize(
       extent,
       Math.max(before, after),

@@ -29,10 +29,13 @@ export interface Memory {
   unmap(begin: number, end: number): void;
   /** An address behind which much is free. */
   findRoom(): number;
+  /** Adds to how many rows the whole process has, and answers that. */
+  count(change: number): number;
 }
 
 /** How much may wait. */
 export interface Limits {
+  /** In the whole process: a thread that ends leaves its rows behind. */
   readonly rows: number;
   /** Bytes of address space in all. */
   readonly bytes: number;
@@ -46,7 +49,7 @@ const LIMITS: Limits = { rows: 4096, bytes: 2 ** 45, row: 2 ** 30 };
 export class Quarantine {
   readonly #memory: Memory;
   readonly #limits: Limits;
-  /** Those with something in them, the oldest first. */
+  /** Those with something in them; the one that has not grown for longest comes first. */
   readonly #rows = new Set<Row>();
   /** Those that may grow, and have nothing mapped at their end. */
   readonly #free: Row[] = [];
@@ -73,28 +76,38 @@ export class Quarantine {
   /** What is mapped at the end of a row leaves `begin` to `end` to wait; the oldest rows beyond the limits go. */
   add(begin: number, end: number, row: Row): void {
     this.#bytes += end - begin;
-    if (row.end === begin) {
-      row.end = end;
-      this.#rows.add(row);
-    } else this.#rows.add({ begin, end }); // the system placed it elsewhere
+    // If not at its end, the system placed it elsewhere.
+    const added = row.end === begin ? row : { begin, end: begin };
+    added.end = end;
     this.leave(row);
+    let count = this.#memory.count(this.#rows.delete(added) ? 0 : 1);
+    this.#rows.add(added); // behind all others
     const { rows, bytes } = this.#limits;
     for (const oldest of this.#rows) {
-      if (this.#rows.size <= rows && this.#bytes <= bytes) break;
-      this.#giveBack(oldest);
+      if (oldest === added || (count <= rows && this.#bytes <= bytes)) break;
+      count = this.#giveBack(oldest);
     }
   }
 
-  /** Gives everything back: better a risk than no memory at all. */
-  clear(): void {
-    for (const row of this.#rows) this.#giveBack(row);
+  /** What is mapped at the end of a row leaves something there for good, up to `end`. */
+  skip(end: number): void {
+    // What waits already goes on waiting; it is no longer at the end of anything.
+    this.leave({ begin: end, end });
   }
 
-  #giveBack(row: Row): void {
+  /** Gives everything back, if there is anything: better a risk than no memory at all. */
+  clear(): boolean {
+    const hadAny = this.#rows.size > 0;
+    for (const row of this.#rows) this.#giveBack(row);
+    return hadAny;
+  }
+
+  #giveBack(row: Row): number {
     const { begin, end } = row;
     this.#rows.delete(row);
     this.#bytes -= end - begin;
     row.begin = end; // it may grow on from here
     this.#memory.unmap(begin, end);
+    return this.#memory.count(-1);
   }
 }

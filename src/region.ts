@@ -89,10 +89,15 @@ export class Region {
     // Sound: a fresh range of the kernel's choice, for which the address is a mere
     // hint; a length above 0, an offset of 0; and a descriptor that the caller
     // holds open during the call, or -1, which POSIX has for memory.
-    const address = c.mmap(row?.end ?? 0, size, protection, flags, fd, 0);
+    const map = () => c.mmap(row?.end ?? 0, size, protection, flags, fd, 0);
+    let address = map();
     if (address === -1) {
-      if (row !== undefined) quarantine.leave(row);
-      return null;
+      // What waits in vain may be what the room is wanted for.
+      if (clearQuarantines()) address = map();
+      if (address === -1) {
+        if (row !== undefined) quarantine.leave(row);
+        return null;
+      }
     }
     const guard = guarded ? c.guard?.watch(address, size) ?? null : null;
     return new Region(c, address, size, guard, quarantine, row);
@@ -132,8 +137,9 @@ export class Region {
     return this.#size <= SMALL ? 0 : begin;
   }
 
-  get mayBeInUse(): boolean {
-    return this.isStuckAfter(0) || this.#lent !== null;
+  /** Bytes before this one may be in use by an operation whose buffer is detached. */
+  get lentEnd(): number {
+    return this.#lent?.[1] ?? 0;
   }
 
   /** Lays zeros over the bytes from `offset` on, if an operation may be at work there. */
@@ -200,13 +206,15 @@ export class Region {
       if (begin > at) c.munmap(this.address + at, begin - at);
       at = end;
     }
-    if (this.#stuck.length > 0) return; // those stay for good
     if (this.#row === undefined) return;
-    if (this.#lent === null) this.#quarantine.leave(this.#row);
-    else {
-      const [begin, end] = kept[0].map((offset) => this.address + offset);
-      this.#quarantine.add(begin, end, this.#row);
-    }
+    const last = this.address + (kept.at(-1)?.[1] ?? 0);
+    // Stuck bytes stay for good, and lent ones among them.
+    if (this.#stuck.length > 0) {
+      if (this.#row.end === this.address) {
+        this.#quarantine.skip(last);
+      } else this.#quarantine.leave(this.#row);
+    } else if (this.#lent === null) this.#quarantine.leave(this.#row);
+    else this.#quarantine.add(this.address + kept[0][0], last, this.#row);
   }
 
   /** False where the system has no memory for it: then the bytes are as they were. */
@@ -226,11 +234,7 @@ export class Region {
         -1,
         0,
       ) !== -1;
-    if (lay()) return true;
-    // What waits in vain may be what the memory is wanted for.
-    FILES.clear();
-    FLOATING.clear();
-    return lay();
+    return lay() || (clearQuarantines() && lay());
   }
 
   /** The stuck and lent ranges, widened to whole pages, joined, in order. */
@@ -278,23 +282,33 @@ const MEMORY: Memory = {
     const c = libc();
     const flags = c.constants.MAP_PRIVATE | c.constants.MAP_ANONYMOUS |
       c.constants.MAP_NORESERVE;
-    for (const size of ROOMS) {
-      // Sound: fresh memory that nobody may touch, and that goes at once.
-      const address = c.mmap(0, size, 0, flags, -1, 0);
-      if (address === -1) continue;
-      c.munmap(address, size);
-      return address;
-    }
-    return 0; // wherever the system likes
+    // Sound: fresh memory that nobody may touch, and that goes at once.
+    const address = c.mmap(0, ROOM, 0, flags, -1, 0);
+    if (address === -1) return 0; // wherever the system likes
+    c.munmap(address, ROOM);
+    return address;
+  },
+  count(change) {
+    const count = libc().guard?.waiting ?? OWN_COUNT;
+    return Atomics.add(count, 0, change) + change;
   },
 };
 
-/** Bytes of address space to look for; not every system has as much. */
-const ROOMS = [2 ** 41, 2 ** 38, 2 ** 35];
+/** Where there is no guard, each thread counts for itself. */
+const OWN_COUNT = new Int32Array(1);
+
+/** Address space to look for: a few rows' full length. */
+const ROOM = 2 ** 32;
 
 /** Where lent bytes wait: those of files, and those of floating slices. */
 const FILES = new Quarantine(MEMORY);
 const FLOATING = new Quarantine(MEMORY);
+
+/** False if nothing waits. */
+function clearQuarantines(): boolean {
+  const cleared = [FILES, FLOATING].map((quarantine) => quarantine.clear());
+  return cleared.includes(true);
+}
 
 // A region is held by these registries alone once its mapping is gone.
 export const ABANDONED: FinalizationRegistry<Region> = new FinalizationRegistry(

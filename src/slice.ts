@@ -154,12 +154,16 @@ export class MemmapSlice implements Disposable {
     const limit = libc().maxBufferLength;
     if (extent.length <= limit) {
       const { mapping, bytes } = extent.view(this.#open.mapping);
-      bytes.set(values, at);
+      this.#open.copyChecked(() => bytes.set(values, at));
       mapping.checkFaults();
     } else {
       const [memory, base] = this.#memory(extent);
       const end = Math.min(at + limit, extent.length);
-      memory.borrow(base + at, base + end, (bytes) => bytes.set(values));
+      memory.borrow(
+        base + at,
+        base + end,
+        (bytes) => this.#open.copyChecked(() => bytes.set(values)),
+      );
     }
   }
 

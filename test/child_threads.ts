@@ -2,7 +2,7 @@
  * A hundred threads, each with maps whose files are cut while it reads them.
  *
  * Run by guard_test.ts with a folder as argument; prints how many maps were cut in
- * how many threads, how many faults that made, and how many handlers there were.
+ * how many threads, how many faults that made, and how many threads have one table.
  *
  * @module
  */
@@ -10,31 +10,21 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { CODE_SIZE } from "../ffi/guard_code.ts";
+import { libc } from "../ffi/libc.ts";
 import { open } from "../mod.ts";
-import { mappingsOf } from "./support.ts";
 
 const WORKERS = 100;
 /** What each of them opens. */
 const MAPS = 4;
+/** What each of them adds to a number of the guard's table. */
+const MARK = 1_000_000;
 /** As many threads at a time as a small machine starts in bearable time. */
 const AT_ONCE = 25;
 const THREAD = new URL("child_thread.ts", import.meta.url);
 
-/** Mappings that look like the handler's code: anonymous, executable, of its size. */
-function handlers(): number {
-  return mappingsOf(" r-xp 00000000 00:00 0")!.filter((line) => {
-    const [begin, end] = line.split(" ")[0].split("-").map((x) =>
-      parseInt(x, 16)
-    );
-    return end - begin === CODE_SIZE;
-  }).length;
-}
-
 async function main(folder: string): Promise<void> {
   const path = join(folder, "main.dat");
   writeFileSync(path, "x");
-  const before = handlers();
   using _ = open(path);
   let faults = 0;
   for (let first = 0; first < WORKERS; first += AT_ONCE) {
@@ -66,7 +56,8 @@ async function main(folder: string): Promise<void> {
       workers: WORKERS,
       maps: WORKERS * MAPS,
       faults,
-      handlers: handlers() - before,
+      // Each thread adds that to a number of the table.
+      sharing: Math.floor(libc().guard!.waiting![0] / MARK),
     }),
   );
 }

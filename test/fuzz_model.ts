@@ -340,6 +340,13 @@ export class ModelMap {
     this.checkFaults();
   }
 
+  /** Content was copied: throws if it was a view of this file that met lost pages. */
+  meetContent(): void {
+    if (this.isFaulted !== "perhaps") return;
+    this.settleFaults();
+    this.checkFaults();
+  }
+
   /** As {@linkcode meet}, of bytes of which some may have been left out. */
   meetPerhaps(begin: number, end: number): void {
     if (this.isLost(begin, end)) this.isFaulted ||= "perhaps";
@@ -831,6 +838,7 @@ export class ModelSlice {
     const at = within(offset, this.length);
     if (at + bytes.length > this.length) throw rangeError();
     this.write(at, bytes);
+    this.map.meetContent();
   }
 
   fill(value: number, begin: unknown = 0, end: unknown = this.length): void {
@@ -882,6 +890,7 @@ export class ModelSlice {
       ? new Uint8Array(0)
       : contentOf(content);
     if (count === 0 && added.length === 0 && !isHuge) return;
+    this.map.meetContent();
     this.#float(isHuge ? NO_MEMORY : this.length, () => {
       const bytes = this.read(0, this.length);
       return joined([

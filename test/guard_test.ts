@@ -6,7 +6,10 @@ import process from "node:process";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { ARM64_HANDLER, X64_HANDLER } from "../ffi/guard_code.ts";
+import { type GuardCalls, guardOf } from "../ffi/guard.ts";
+import { ARM64_HANDLER, CODE_SIZE, X64_HANDLER } from "../ffi/guard_code.ts";
+import { libc } from "../ffi/libc.ts";
+import { platformOf } from "../ffi/platform.ts";
 import { open } from "../mod.ts";
 import { CUTS, USES } from "./child_faults.ts";
 import { mounting, skipUnlessMounting, TMPFS } from "./mounting.ts";
@@ -217,9 +220,9 @@ test("one table serves all threads of the process", guarded, () => {
     timeout: TIMEOUT.timeout,
   });
   assert.deepEqual([child.status, child.signal], [0, null], child.stderr);
-  const { workers, maps, faults, handlers } = JSON.parse(child.stdout);
+  const { workers, maps, faults, sharing } = JSON.parse(child.stdout);
   assert.ok(faults >= maps, String(faults));
-  assert.equal(handlers, 1);
+  assert.equal(sharing, workers);
   proof(`${maps} maps cut in ${workers} threads at once: 0 deaths`);
 });
 
@@ -308,6 +311,56 @@ test("a map with guard: false says so", () => {
   using other = open(path, "r");
   assert.equal(other.guarded, hasGuard);
 });
+
+test(
+  "where the system refuses a handler, there is no guard, and nothing is left",
+  guarded,
+  () => {
+    const c = libc();
+    const mapped: number[] = [];
+    const calls: GuardCalls = {
+      ...c,
+      mmap(...args) {
+        const address = c.mmap(...args);
+        if (address !== -1) mapped.push(address);
+        return address;
+      },
+      munmap(address, length) {
+        mapped.splice(mapped.indexOf(address), 1);
+        return c.munmap(address, length);
+      },
+      // Never the real ones: this process has its handler.
+      mprotect: () => 0,
+      sigaction: () => 0,
+    };
+    const { handler } = platformOf(process.platform, process.arch)!;
+    const refusals: Partial<GuardCalls>[] = [
+      { sigaction: () => -1 },
+      { sigaction: (_, action) => action === null ? 0 : -1 },
+      { mprotect: () => -1 },
+      { mmap: () => -1 },
+    ];
+    for (const refusal of refusals) {
+      const guard = guardOf({ ...calls, ...refusal }, handler);
+      assert.equal(guard!.watch(4096, 1), null);
+      assert.equal(guard!.watch(4096, 1), null); // and is not tried again
+      assert.deepEqual(mapped, []);
+    }
+    assert.equal(guardOf(calls, null), null);
+    // The handler before is the one that was there at the very end.
+    let before = 11n;
+    const guard = guardOf({
+      ...calls,
+      sigaction(_, __, old) {
+        new DataView(old!.buffer).setBigUint64(0, before++, true);
+        return 0;
+      },
+    }, handler);
+    assert.notEqual(guard!.watch(4096, 1), null);
+    const data = c.arrayBuffer(mapped[0] + CODE_SIZE, 8);
+    assert.equal(new BigUint64Array(data)[0], 13n);
+  },
+);
 
 const ASSEMBLERS = [
   { arch: "x64", prefixes: ["x86_64-linux-gnu-", ""], code: X64_HANDLER },

@@ -6,9 +6,11 @@ import { type Limits, Quarantine } from "../src/quarantine.ts";
 function fake(limits: Partial<Limits> = {}) {
   const unmapped: string[] = [];
   let room = 1000;
+  let rows = 0;
   const quarantine = new Quarantine({
     unmap: (begin, end) => void unmapped.push(`${begin}-${end}`),
     findRoom: () => room += 1_000_000,
+    count: (change) => rows += change,
   }, { rows: 100, bytes: 1e6, row: 1e4, ...limits });
   return { quarantine, unmapped };
 }
@@ -56,6 +58,50 @@ test("the oldest goes when there are too many rows, or bytes", () => {
     bytes.quarantine.add(at, at + 10, bytes.quarantine.take());
   }
   assert.deepEqual(bytes.unmapped, ["100-110"]);
+});
+
+test("a row that has just grown is not the oldest", () => {
+  const { quarantine, unmapped } = fake({ rows: 2 });
+  const row = quarantine.take();
+  const { begin } = row;
+  quarantine.add(begin, begin + 10, row);
+  quarantine.add(10, 20, quarantine.take()); // elsewhere
+  const again = quarantine.take();
+  assert.equal(again, row);
+  quarantine.add(begin + 10, begin + 20, again);
+  quarantine.add(30, 40, quarantine.take());
+  assert.deepEqual(unmapped, ["10-20"]);
+});
+
+test("behind what stays for good a row goes on, and what waits before it still does", () => {
+  const { quarantine, unmapped } = fake();
+  const row = quarantine.take();
+  const { begin } = row;
+  quarantine.add(begin, begin + 10, row);
+  quarantine.take();
+  quarantine.skip(begin + 50);
+  assert.equal(quarantine.take().end, begin + 50);
+  assert.equal(quarantine.clear(), true);
+  assert.deepEqual(unmapped, [`${begin}-${begin + 10}`]);
+  assert.equal(quarantine.clear(), false);
+});
+
+test("what other threads left counts, but what was just added stays", () => {
+  let rows = 0;
+  const unmapped: number[] = [];
+  const quarantineOf = () =>
+    new Quarantine({
+      unmap: (begin) => void unmapped.push(begin),
+      findRoom: () => 0,
+      count: (change) => rows += change,
+    }, { rows: 3, bytes: 1e6, row: 1e4 });
+  const [first, second] = [quarantineOf(), quarantineOf()];
+  for (const at of [1, 2, 3, 4]) first.add(at * 10, at * 10 + 1, first.take());
+  assert.deepEqual(unmapped, [10]);
+  second.add(70, 71, second.take());
+  assert.deepEqual(unmapped, [10]);
+  second.add(80, 81, second.take());
+  assert.deepEqual(unmapped, [10, 70]);
 });
 
 test("a row grows only so far, and one that was given back goes on from its end", () => {
