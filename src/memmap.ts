@@ -211,8 +211,10 @@ export class Memmap implements Disposable {
   /**
    * How often a page was found lost, because the file was cut short by another
    * process, or its disk is full or fails. Such a page reads as zeros from then
-   * on, and what is written to it is lost. Raw views (`slice.bytes`) do not say
-   * so: who reads a file that others cut looks here afterwards.
+   * on, and what is written to it is lost; so do, after a few faults, the pages
+   * behind it. Raw views (`slice.bytes`) do not say so: who reads a file that
+   * others cut looks here afterwards. What a cut leaves of a page is no fault: it
+   * reads as zeros behind the file's end.
    *
    * Once it is not 0, whatever touches the file's bytes throws a
    * {@linkcode FaultError}. Floating slices can still be read, and
