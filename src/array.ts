@@ -571,7 +571,10 @@ export class MemmapArray<T extends DType = DType>
 
   /** The array's bytes, wherever they are now. */
   #look(): DataView<ArrayBuffer> {
-    if (this.#values.buffer.detached) return this.#lookAgain();
+    // An array without bytes has nothing that could be detached.
+    if (this.#values.buffer.detached || this.#memory.isReleased) {
+      return this.#lookAgain();
+    }
     this.#memory.checkFaults();
     return this.#values;
   }

@@ -112,6 +112,11 @@ export class Mapping {
     return this.#region?.guard?.isActive() ?? this.#isGuardedEmpty;
   }
 
+  /** Has it been let go of? */
+  get isReleased(): boolean {
+    return this.#isReleased;
+  }
+
   /** How many pages were found lost. */
   get faults(): number {
     // Atomic, since a loop that waits for a change may be compiled to look just once.

@@ -76,10 +76,10 @@ export class Quarantine {
   /** What is mapped at the end of a row leaves `begin` to `end` to wait; the oldest rows beyond the limits go. */
   add(begin: number, end: number, row: Row): void {
     this.#bytes += end - begin;
-    // If not at its end, the system placed it elsewhere.
+    // If not at its end, something else is there by now: the row grows no more.
     const added = row.end === begin ? row : { begin, end: begin };
     added.end = end;
-    this.leave(row);
+    if (added === row) this.leave(row);
     let count = this.#memory.count(this.#rows.delete(added) ? 0 : 1);
     this.#rows.add(added); // behind all others
     const { rows, bytes } = this.#limits;

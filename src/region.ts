@@ -208,13 +208,13 @@ export class Region {
     }
     if (this.#row === undefined) return;
     const last = this.address + (kept.at(-1)?.[1] ?? 0);
+    const isAtEnd = this.#row.end === this.address;
     // Stuck bytes stay for good, and lent ones among them.
     if (this.#stuck.length > 0) {
-      if (this.#row.end === this.address) {
-        this.#quarantine.skip(last);
-      } else this.#quarantine.leave(this.#row);
-    } else if (this.#lent === null) this.#quarantine.leave(this.#row);
-    else this.#quarantine.add(this.address + kept[0][0], last, this.#row);
+      if (isAtEnd) this.#quarantine.skip(last);
+    } else if (this.#lent === null) {
+      if (isAtEnd) this.#quarantine.leave(this.#row);
+    } else this.#quarantine.add(this.address + kept[0][0], last, this.#row);
   }
 
   /** False where the system has no memory for it: then the bytes are as they were. */
@@ -297,8 +297,8 @@ const MEMORY: Memory = {
 /** Where there is no guard, each thread counts for itself. */
 const OWN_COUNT = new Int32Array(1);
 
-/** Address space to look for: a few rows' full length. */
-const ROOM = 2 ** 32;
+/** Address space to look for: rows' full length, and what the system puts there meanwhile. */
+const ROOM = 2 ** 35;
 
 /** Where lent bytes wait: those of files, and those of floating slices. */
 const FILES = new Quarantine(MEMORY);
