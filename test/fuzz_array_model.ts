@@ -257,7 +257,8 @@ export class ModelArray {
     // Made for loops, it finds out about faults when it has written.
     const isSwift = this.shape.length === 1 &&
       typeof value === ELEMENTS[this.dtype][2];
-    if (isSwift && this.slice.isFaulted && this.slice.map.mode !== "r") {
+    const { state, isFaulted, map } = this.slice;
+    if (isSwift && state === "mapped" && isFaulted && map.mode !== "r") {
       this.#poke(at, this.#encode(value));
     }
     this.#edit();
