@@ -59,6 +59,8 @@ export interface Trace {
 const OWN = new Set([
   "brk",
   "clock_gettime",
+  "clone",
+  "clone3",
   "epoll_wait",
   "futex",
   "getpid",
@@ -72,6 +74,7 @@ const OWN = new Set([
   "rt_sigaction",
   "rt_sigprocmask",
   "rt_sigreturn",
+  "sched_getaffinity",
   "sched_yield",
   "tgkill",
 ]);
