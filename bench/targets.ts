@@ -125,7 +125,7 @@ export const TARGETS: readonly Target[] = [
   {
     says: "open, slice and close of 1 MiB, default mode",
     question: "open_close",
-    panel: "1 MiB",
+    panel: "1 MiB, nothing read",
     own: 'open, "r+"',
     kind: "at most",
     figure: 100_000,
