@@ -35,15 +35,25 @@ export interface Memory {
 
 /** How much may wait. */
 export interface Limits {
-  /** In the whole process: a thread that ends leaves its rows behind. */
+  /** In the whole process. */
   readonly rows: number;
+  /**
+   * Rows that a thread may have whatever the others have: threads that were ended
+   * leave theirs behind, and nobody ever gives those back.
+   */
+  readonly own: number;
   /** Bytes of address space in all. */
   readonly bytes: number;
   /** Bytes after which a row grows no more, so that the oldest can go. */
   readonly row: number;
 }
 
-const LIMITS: Limits = { rows: 4096, bytes: 2 ** 45, row: 2 ** 30 };
+const LIMITS: Limits = {
+  rows: 4096,
+  own: 128,
+  bytes: 2 ** 45,
+  row: 2 ** 30,
+};
 
 /** Rows of addresses that wait. */
 export class Quarantine {
@@ -82,9 +92,10 @@ export class Quarantine {
     if (added === row) this.leave(row);
     let count = this.#memory.count(this.#rows.delete(added) ? 0 : 1);
     this.#rows.add(added); // behind all others
-    const { rows, bytes } = this.#limits;
+    const { rows, own, bytes } = this.#limits;
     for (const oldest of this.#rows) {
-      if (oldest === added || (count <= rows && this.#bytes <= bytes)) break;
+      const areFew = count <= rows || this.#rows.size <= own;
+      if (oldest === added || (areFew && this.#bytes <= bytes)) break;
       count = this.#giveBack(oldest);
     }
   }

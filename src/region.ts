@@ -1,7 +1,7 @@
 /**
  * The addresses of one `mmap`, and every buffer handed out over them.
  *
- * The only file that unmaps. Its promise: no address that JavaScript can still
+ * The only file that unmaps what users saw. Its promise: no address that JavaScript can still
  * reach is ever unmapped. JavaScript reaches an address through an ArrayBuffer,
  * so each one handed out is kept in a list, and before the region goes, each is
  * detached (`transfer(0)`, which copies nothing). Two kinds cannot be: one that
@@ -289,13 +289,17 @@ const MEMORY: Memory = {
     return address;
   },
   count(change) {
-    const count = libc().guard?.waiting ?? OWN_COUNT;
-    return Atomics.add(count, 0, change) + change;
+    const shared = libc().guard?.waiting;
+    if (!shared) return ownCount += change;
+    // What was counted before there was a guard is handed over to it.
+    const all = change + ownCount;
+    ownCount = 0;
+    return Atomics.add(shared, 0, all) + all;
   },
 };
 
 /** Where there is no guard, each thread counts for itself. */
-const OWN_COUNT = new Int32Array(1);
+let ownCount = 0;
 
 /** Address space to look for: rows' full length, and what the system puts there meanwhile. */
 const ROOM = 2 ** 35;

@@ -14,12 +14,17 @@ import { join } from "node:path";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { deflate } from "node:zlib";
+import { libc } from "../ffi/libc.ts";
 import { type Memmap, type MemmapSlice, open } from "../mod.ts";
 
 const LENGTH = 2 ** 23;
 const folder = process.argv[2];
 const target = join(folder, "target.dat");
 fs.writeFileSync(target, new Uint8Array(LENGTH).fill(9));
+
+// As many rows as threads that were ended can leave: this one has its own, still.
+open(target, "r").close();
+Atomics.add(libc().guard?.waiting ?? new Int32Array(1), 0, 5000);
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -65,6 +70,11 @@ const WAYS: Record<string, (scene: Scene) => void> = {
   "close, then a cut by another": ({ map, path }) => {
     map.close();
     fs.truncateSync(path, 0);
+  },
+  "close, then of another map": ({ map }) => {
+    using other = open(target, "r");
+    assert.equal(other.slice().bytes[0], 9);
+    map.close();
   },
   "resize": ({ slice }) => slice.resize(10),
   "delete": ({ slice }) => slice.delete(),

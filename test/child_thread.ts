@@ -10,7 +10,7 @@ import { truncateSync, writeFileSync } from "node:fs";
 import { libc } from "../ffi/libc.ts";
 import { open } from "../mod.ts";
 
-/** What each thread adds to a number of the guard's table. */
+/** What each thread adds to a number of the guard's table while it waits. */
 const MARK = 1_000_000;
 const MAPS = 4;
 const LENGTH = 400_000;
@@ -32,6 +32,7 @@ function work(scope: Scope): void {
     Atomics.add(libc().guard!.waiting!, 0, MARK);
     scope.postMessage("ready");
     scope.onmessage = () => {
+      Atomics.sub(libc().guard!.waiting!, 0, MARK);
       let faults = 0;
       for (const { map, path, bytes } of maps) {
         let sum = 0;

@@ -11,7 +11,7 @@ function fake(limits: Partial<Limits> = {}) {
     unmap: (begin, end) => void unmapped.push(`${begin}-${end}`),
     findRoom: () => room += 1_000_000,
     count: (change) => rows += change,
-  }, { rows: 100, bytes: 1e6, row: 1e4, ...limits });
+  }, { rows: 100, own: 1, bytes: 1e6, row: 1e4, ...limits });
   return { quarantine, unmapped };
 }
 
@@ -85,7 +85,7 @@ test("behind what stays for good a row goes on, and what waits before it still d
   assert.equal(quarantine.clear(), false);
 });
 
-test("what other threads left counts, but what was just added stays", () => {
+test("what other threads left counts, but a thread keeps some of its own", () => {
   let rows = 0;
   const unmapped: number[] = [];
   const quarantineOf = () =>
@@ -93,13 +93,15 @@ test("what other threads left counts, but what was just added stays", () => {
       unmap: (begin) => void unmapped.push(begin),
       findRoom: () => 0,
       count: (change) => rows += change,
-    }, { rows: 3, bytes: 1e6, row: 1e4 });
+    }, { rows: 3, own: 2, bytes: 1e6, row: 1e4 });
   const [first, second] = [quarantineOf(), quarantineOf()];
   for (const at of [1, 2, 3, 4]) first.add(at * 10, at * 10 + 1, first.take());
   assert.deepEqual(unmapped, [10]);
   second.add(70, 71, second.take());
   assert.deepEqual(unmapped, [10]);
   second.add(80, 81, second.take());
+  assert.deepEqual(unmapped, [10]);
+  second.add(90, 91, second.take());
   assert.deepEqual(unmapped, [10, 70]);
 });
 
