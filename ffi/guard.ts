@@ -27,9 +27,10 @@
  * There is one handler and one table in a process, shared by its threads: whoever
  * finds the handler installed goes on with it. Two threads that install one at the
  * same instant make a chain of two, each with its own table, which works as well.
- * A handler that comes later has the guard's place, and may pass on what it does not
- * know. Where there is none at all any more, the next map installs the guard again:
- * Rust's, which Deno has, removes itself when kill() sends the signal.
+ * A handler that comes later has the guard's place. Whether it passes on what it does
+ * not know, nobody can tell (Deno's does, Bun's does not), so that maps count as
+ * unguarded then. Where there is none at all any more, the next map installs the guard
+ * again: Rust's, which Deno has, removes itself when kill() sends the signal.
  *
  * After some faults more than the page is laid, up to the end of the range, since
  * what a cut took ends there, too: reading all of it is few faults and few mappings,
@@ -100,7 +101,7 @@ export function guardOf(c: GuardCalls, handler: string | null): Guard | null {
   let table: Table | null | undefined;
   const installed = () => {
     if (table === undefined) table = install(c, code);
-    else if (table !== null && !table.isInstalled()) table.reinstall();
+    else if (table !== null && !table.isTaken()) table.reinstall();
     return table;
   };
   return {
@@ -124,7 +125,7 @@ function install(c: GuardCalls, code: Uint8Array): Table | null {
   const address = installedHandler(c);
   if (address === null) return null;
   if (isOurs(c, code, address)) {
-    const table = new Table(c, address);
+    const table = new Table(c, code, address);
     // Another release of this library may have the same code, and another table.
     if (table.rows === ROWS) return table;
   }
@@ -194,7 +195,7 @@ function installNew(c: GuardCalls, code: Uint8Array): Table | null {
     if (before !== null) {
       // Another thread may have installed its own just now: it comes next.
       longs[BEFORE] = BigInt(before);
-      return new Table(c, address);
+      return new Table(c, code, address);
     }
   }
   c.munmap(address, size); // sound: nobody else knows of it
@@ -204,6 +205,7 @@ function installNew(c: GuardCalls, code: Uint8Array): Table | null {
 /** The guarded ranges of the process, as this thread sees them. */
 class Table {
   readonly #c: GuardCalls;
+  readonly #code: Uint8Array;
   readonly #handler: number;
   readonly #buffer: ArrayBuffer;
   readonly #words: Int32Array;
@@ -216,8 +218,9 @@ class Table {
   /** See {@linkcode Guard.waiting}. */
   readonly waiting: Int32Array;
 
-  constructor(c: GuardCalls, handler: number) {
+  constructor(c: GuardCalls, code: Uint8Array, handler: number) {
     this.#c = c;
+    this.#code = code;
     this.#handler = handler;
     // Sound: the data are never unmapped.
     this.#buffer = c.arrayBuffer(handler + CODE_SIZE, TABLE + ROWS * ROW);
@@ -231,9 +234,16 @@ class Table {
     return this.#words[ROWS_THERE];
   }
 
-  /** Is there a handler? One that came later may pass on to ours. */
-  isInstalled(): boolean {
+  /** Is there a handler, whosever it is? */
+  isTaken(): boolean {
     return (installedHandler(this.#c) ?? 0) > 1;
+  }
+
+  /** Is it ours, or that of another table, which passes on to ours? */
+  #isInstalled(): boolean {
+    const address = installedHandler(this.#c);
+    return address === this.#handler ||
+      (address !== null && isOurs(this.#c, this.#code, address));
   }
 
   /** Takes the place that nobody has. The handler before stays the one it was. */
@@ -256,7 +266,7 @@ class Table {
     return {
       faults: new Int32Array(this.#buffer, at + 4 * FAULTS, 1),
       firstFault: () => Number(this.#longs[long + FIRST]) - address,
-      isActive: () => this.isInstalled(),
+      isActive: () => this.#isInstalled(),
       end: () => this.#end(row),
     };
   }

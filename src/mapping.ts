@@ -38,6 +38,7 @@ export class Mapping {
   readonly #region: Region | null;
   readonly #path: string;
   #isReleased = false;
+  #hasToldOfFaults = false;
   #capacity: number;
   /** Have the bytes been open to writes since they were last known to be on disk? */
   #touched = false;
@@ -129,11 +130,17 @@ export class Mapping {
     if (this.faultCount[0] !== 0 && !this.#isReleased) this.#refuse();
   }
 
+  /** Was a `FaultError` thrown? */
+  get hasToldOfFaults(): boolean {
+    return this.#hasToldOfFaults;
+  }
+
   #refuse(cause?: unknown): never {
+    this.#hasToldOfFaults = true;
     const first = this.#region?.guard?.firstFault() ?? 0;
     const where = this.faults === 0
       ? "bytes of it"
-      : `bytes of it, first from byte ${first} on,`;
+      : `bytes of it (noticed at byte ${first})`;
     throw new FaultError(
       `'${this.#path}' was cut short by another process while it was mapped, or ` +
         `its disk is full or failing: ${where} could not be reached. What was ` +

@@ -201,8 +201,9 @@ export class Memmap implements Disposable {
 
   /**
    * Does the map survive the loss of its pages? False with `guard: false`, where
-   * there is no guard (macOS), and where the process has too many maps for it
-   * (16,384): losing a page ends the process then.
+   * there is no guard (macOS), where the process has too many maps for it (16,384),
+   * and while somebody else handles the signal (`process.on("SIGBUS")`): losing a
+   * page may end or block the process then.
    */
   get guarded(): boolean {
     return this.#use().mapping.isGuarded;
@@ -403,9 +404,10 @@ export class Memmap implements Disposable {
   /**
    * Puts floating slices into the file, moving what follows them, and maps
    * everything again. All or nothing: when it throws, the file has its old
-   * content, the edits are still pending, and a second flush can succeed. (One
-   * exception: if all is written and only the last wait for the disk fails, that
-   * error is thrown with nothing pending any more.)
+   * content, the edits are still pending, and a second flush can succeed. (Two
+   * exceptions: if all is written and only the last wait for the disk fails, that
+   * error is thrown with nothing pending any more; and `"in-place"`, once it has
+   * begun to write, leaves a mixture.)
    *
    * - `"auto"` survives a crash at any instant: the old content or the new. What
    *   only appends or cuts at the end is written in place (`"extend"`), all else
@@ -485,9 +487,18 @@ export class Memmap implements Disposable {
     open.close();
   }
 
-  /** Closes the map; see {@linkcode Memmap.close}. */
+  /**
+   * Closes the map; see {@linkcode Memmap.close}. So it flushes, even where a `using`
+   * block is left by an exception: to drop the edits then, call
+   * `close({ discard: true })` in the block. If closing fails too, JavaScript wraps
+   * both errors into a `SuppressedError`: the first one is its `suppressed`.
+   *
+   * A {@linkcode FaultError} that was thrown once is not thrown again here, unless
+   * edits are pending.
+   */
   [Symbol.dispose](): void {
-    this.close();
+    const { mapping, floating } = this.#open;
+    this.close({ discard: mapping.hasToldOfFaults && floating === 0 });
   }
 
   /** `<Memmap on file 'memmap.tst' with mode='w+', length=48, 0 slices>`, numarray's form. */
