@@ -31,6 +31,8 @@ const READS_OF_WHOLE = 1000;
 /** Runs of slow ways read so many records, fast ones as many as there are offsets. */
 const SLOW = 5000;
 const COLD = 100;
+/** Reads after which most of what was touched for the first time has been. */
+const FIRST = 1000;
 const LARGEST_WITH_DATA = 256 * MiB;
 
 function sizes(quick: boolean): number[] {
@@ -90,7 +92,7 @@ function panel(size: number, record: number, isCold: boolean): Panel {
     title: `${bytes} of ${sizeName(size)}, ${isCold ? "cold" : "warm"}`,
     group: isCold
       ? "Cold: the file is on the disk only"
-      : "Warm: the file is in the page cache",
+      : "Warm: the file is in the page cache, and was read here before",
     unit: "ns",
     per: "a read",
     better: "less",
@@ -117,6 +119,24 @@ function panel(size: number, record: number, isCold: boolean): Panel {
         [WHOLE]: "plain",
         "heap memory": "limit",
       },
+    base: "fs.readSync",
+  };
+}
+
+/** In the page cache, but new to this process: each page is a page fault, or 16 are. */
+function firstPanel(size: number): Panel {
+  return {
+    title: `8 bytes of ${sizeName(size)}, the first ${FIRST} reads`,
+    group: "In the page cache, but for the first time here",
+    unit: "ns",
+    per: "a read",
+    better: "less",
+    scale: "log",
+    ways: {
+      "slice view": "mapped",
+      "MemmapArray.get": "mapped",
+      "fs.readSync": "plain",
+    },
     base: "fs.readSync",
   };
 }
@@ -231,6 +251,24 @@ class RandomAccess implements Disposable {
     return ways;
   }
 
+  /** What reads memory that this process has not touched yet. */
+  first(): Record<string, Way> {
+    const slice = this.#map.slice();
+    const array = slice.array("float64");
+    const values = this.#typed(slice.buffer);
+    const get = (place: string) => `values.get(${place})`;
+    const { "fs.readSync": readSync } = this.#plain(FIRST);
+    const ways: Record<string, Way> = {
+      "slice view": this.#fast(values, undefined, FIRST),
+      "MemmapArray.get": this.#fast(array, get, FIRST),
+      "fs.readSync": readSync,
+    };
+    // The pages go from this process, and stay in the page cache.
+    const before = () => this.#map.advise("dontneed");
+    for (const way of Object.values(ways)) way.before = before;
+    return ways;
+  }
+
   get #step(): number {
     return this.#record > 8 ? this.#record / 8 : 1;
   }
@@ -241,13 +279,17 @@ class RandomAccess implements Disposable {
       : new Float64Array(buffer);
   }
 
-  /** All records, straight from memory. */
-  #fast(values: unknown, value?: (place: string) => string): Way {
+  /** All records, or as many as said, straight from memory. */
+  #fast(
+    values: unknown,
+    value?: (place: string) => string,
+    most = this.#at.length,
+  ): Way {
     const sum = reading(this.#record, DIRECT, value);
     const given = { at: this.#at, values, step: this.#step };
     return this.#onward(
       (from, to) => sum(given, from, to),
-      this.#record > 8 ? Math.min(this.#at.length, 50_000) : this.#at.length,
+      this.#record > 8 ? Math.min(most, 50_000) : most,
     );
   }
 
@@ -332,16 +374,17 @@ class RandomAccess implements Disposable {
 }
 
 async function measure(bench: Bench): Promise<void> {
-  for (const isCold of [false, true]) {
-    for (const size of sizes(bench.quick)) {
-      for (const record of RECORDS) {
-        bench.panels(panel(size, record, isCold));
-      }
-    }
-  }
+  const all = sizes(bench.quick);
+  const panels = (isCold: boolean) =>
+    all.flatMap((size) => RECORDS.map((each) => panel(size, each, isCold)));
+  bench.panels(...panels(false), ...all.map(firstPanel), ...panels(true));
   // Cold ones come first: what Bun.mmap has mapped stays so, and in the cache.
-  for (const size of sizes(bench.quick)) await measureCold(bench, size);
-  for (const size of sizes(bench.quick)) await measureWarm(bench, size);
+  for (const size of all) await measureCold(bench, size);
+  for (const size of all) {
+    using access = new RandomAccess(bench, size, 8);
+    await inTurn(bench, firstPanel(size), access.first(), { time: 20 });
+  }
+  for (const size of all) await measureWarm(bench, size);
 }
 
 async function measureCold(bench: Bench, size: number): Promise<void> {
@@ -406,8 +449,9 @@ export const question: Question = {
   title: "How long does it take to read a few bytes somewhere in a file?",
   method:
     "Records at random places, each read and added up; every run of a way goes on " +
-    "where its last one ended. The file of 4 GiB is sparse, with data in the " +
-    "20,000 pages that are read. Cold means that the " +
+    "where its last one ended. Files of more than 256 MiB are sparse, with data in " +
+    "the 20,000 pages that are read. Warm means that every page was touched before; " +
+    "the first reads of a process meet page faults. Cold means that the " +
     "file was taken out of the page cache before every run of 100 reads, and that " +
     "the run did read from the disk.",
   seconds: 40,

@@ -42,9 +42,14 @@ const WRITINGS: Record<string, Writing> = {
   "flush, replace": flushing("replace"),
   "flush, in-place": flushing("in-place"),
   "read, write new, rename": { role: "plain", change: replacePlainly },
-  "read, write over": { role: "plain", change: overwritePlainly },
+  "write over, from the edit on": { role: "plain", change: overwritePlainly },
 };
-const BASE = "read, write new, rename";
+/** What one would do without this library. Nobody writes a file anew to append to it. */
+const BASE: Record<Edit, string> = {
+  append: "write over, from the edit on",
+  insert: "read, write new, rename",
+  shrink: "read, write new, rename",
+};
 const PYTHON = "Python mmap, resize, move";
 
 function panelOf(size: number, edit: Edit, durable: boolean): Panel {
@@ -63,7 +68,7 @@ function panelOf(size: number, edit: Edit, durable: boolean): Panel {
       ...Object.entries(WRITINGS).map(([way, { role }]) => [way, role]),
       ...edit === "insert" && durable ? [[PYTHON, "other"]] : [],
     ]),
-    base: BASE,
+    base: BASE[edit],
   };
 }
 
@@ -89,13 +94,6 @@ function flushing(strategy: Strategy): Writing {
   };
 }
 
-function edited(path: string, edit: Edit, at: number): Uint8Array[] {
-  const bytes = fs.readFileSync(path);
-  return edit === "shrink"
-    ? [bytes.subarray(COUNT)]
-    : [bytes.subarray(0, at), ADDED, bytes.subarray(at)];
-}
-
 /** As safe as a flush: the file is the old one or the new one at any instant. */
 function replacePlainly(
   path: string,
@@ -103,7 +101,14 @@ function replacePlainly(
   at: number,
   durable: boolean,
 ): void {
-  writeParts(`${path}.new`, edited(path, edit, at), "w", durable);
+  const bytes = fs.readFileSync(path);
+  const parts = edit === "shrink"
+    ? [bytes.subarray(COUNT)]
+    : [bytes.subarray(0, at), ADDED, bytes.subarray(at)];
+  const fd = fs.openSync(`${path}.new`, "w");
+  writeParts(fd, parts, 0);
+  if (durable) fs.fsyncSync(fd);
+  fs.closeSync(fd);
   fs.renameSync(`${path}.new`, path);
   if (!durable) return;
   const folder = fs.openSync(dirname(path), "r");
@@ -111,33 +116,36 @@ function replacePlainly(
   fs.closeSync(folder);
 }
 
-/** What a crash would leave half-way. */
+/** Nothing that is before the edit is touched. A crash would leave a mixture. */
 function overwritePlainly(
   path: string,
   edit: Edit,
   at: number,
   durable: boolean,
 ): void {
-  writeParts(path, edited(path, edit, at), "r+", durable);
-}
-
-function writeParts(
-  path: string,
-  parts: Uint8Array[],
-  flags: "w" | "r+",
-  durable: boolean,
-): void {
-  const fd = fs.openSync(path, flags);
-  let length = 0;
-  for (const part of parts) {
-    for (let done = 0; done < part.length;) {
-      done += fs.writeSync(fd, part, done, part.length - done, length + done);
-    }
-    length += part.length;
+  const fd = fs.openSync(path, "r+");
+  const from = edit === "shrink" ? COUNT : at;
+  const behind = new Uint8Array(fs.fstatSync(fd).size - from);
+  for (let done = 0; done < behind.length;) {
+    const left = behind.length - done;
+    done += fs.readSync(fd, behind, done, left, from + done);
   }
-  fs.ftruncateSync(fd, length);
+  if (edit === "shrink") fs.ftruncateSync(fd, writeParts(fd, [behind], 0));
+  else writeParts(fd, [ADDED, behind], at);
   if (durable) fs.fsyncSync(fd);
   fs.closeSync(fd);
+}
+
+/** Answers where the last part ends. */
+function writeParts(fd: number, parts: Uint8Array[], from: number): number {
+  let at = from;
+  for (const part of parts) {
+    for (let done = 0; done < part.length;) {
+      done += fs.writeSync(fd, part, done, part.length - done, at + done);
+    }
+    at += part.length;
+  }
+  return at;
 }
 
 /** Brings everything to the disk, so that the next edit does not wait for it. */
@@ -254,8 +262,9 @@ export const question: Question = {
     "Each edit is opened, made, written and closed; the file is in the page cache " +
     "and on disk before. Durable ways wait for the disk, others leave that to the " +
     "system. auto, replace and the plain rename leave the old file or the new one " +
-    "when the power goes; in-place, Python and writing over leave a mixture. After " +
-    "every edit the file is compared with what it should be.",
+    "when the power goes; in-place, Python and writing over leave a mixture. To append " +
+    "by writing over is a plain append, which is quick, and a crash leaves a part of " +
+    "it. After every edit the whole file is compared with what it should be.",
   seconds: 60,
   prepare() {},
   measure,

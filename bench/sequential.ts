@@ -240,7 +240,10 @@ async function measureCold(
     return bench.absent(panel, Object.keys(panel.ways), whyNot);
   }
   const ways = anew(path);
-  for (const way of Object.values(ways)) way.before = () => dropFromCache(fd);
+  const { size } = fs.fstatSync(fd);
+  for (const way of Object.values(ways)) {
+    way.before = () => dropFromCache(fd, size);
+  }
   await inTurn(bench, panel, ways, { turns: 3, samples: 1, time: 0 });
 }
 

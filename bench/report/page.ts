@@ -16,6 +16,7 @@ import {
 import { judge, type Target, TARGETS, type Verdict } from "../targets.ts";
 import { dayOf, digits, escaped, figureIn, times } from "./format.ts";
 import { COLOURS, DARK, darkRules, FONT } from "./picture.ts";
+import { summaryRows } from "./summary.ts";
 import { lossesIn, verdictOn } from "./words.ts";
 
 /** The pictures of a page, as SVG. */
@@ -49,10 +50,11 @@ ${
     pictures.summary === undefined
       ? ""
       : `<figure class="wide">${pictures.summary}</figure>
-<figure class="narrow">${pictures.narrow}</figure>`
+<figure class="narrow">${pictures.narrow}</figure>
+${comparisons(results)}`
   }
 ${targets(results)}
-${whereMappingLoses(results)}
+${quick ? "" : whereMappingLoses(results)}
 ${contents(questions)}
 ${questions.map((answers) => section(answers, pictures)).join("\n")}
 ${about(results)}
@@ -77,8 +79,18 @@ function legend({ questions }: Results): string {
   return `<p class="legend">${keys.join(" ")}</p>
 <p>Bars end at the median; the thin line across the end goes from the lower to the
 upper quartile. Bold names are memmap's ways, pale bars are all others. <b>52×</b>
-behind a bar: 52 times as good as the base named below the chart, in the same
-runtime. A dashed line is the limit.</p>`;
+behind a bar: 52 times as good as the base named above the chart, in the same
+runtime. A dashed line is the limit named there.</p>`;
+}
+
+/** What the picture of the whole compares. */
+function comparisons(results: Results): string {
+  const rows = summaryRows(results).map(({ says, own, base }) =>
+    `<tr><td>${escaped(says)}<td>${escaped(own)}<td>${escaped(base)}`
+  );
+  return `<details><summary>What is compared here</summary>
+<div class="scroll"><table><thead><tr><th>bars<th>memmap's way<th>against
+<tbody>${rows.join("\n")}</table></div></details>`;
 }
 
 function targets(results: Results): string {
@@ -282,9 +294,9 @@ function about(results: Results): string {
 <p>${
     rounds === 1 ? "One round" : `${rounds} rounds`
   }, in each of which Deno, Bun, and Python and C answer one question after the other;
-within a program all ways take turns. The results of the work are compared before
-anything is timed, and over all programs at the end: they were the same. Files are made
-beforehand. The timer is mitata's.</p>
+within a program all ways take turns. What they answer is compared before anything is
+timed, and over all programs at the end: it was the same. Files that are edited are
+compared with what they should be. Files are made beforehand. The timer is mitata's.</p>
 <div class="scroll"><table>${
     facts.map(([name, fact]) => `<tr><th>${name}<td>${escaped(fact)}`).join("")
   }</table></div></section>`;

@@ -6,7 +6,13 @@
 
 import type { TopLevelSpec } from "vega-lite";
 import { machineInWords } from "../suite/machine.ts";
-import { type Results, spreadOf, timesBetter } from "../suite/results.ts";
+import type { Panel } from "../suite/question.ts";
+import {
+  type Answers,
+  type Results,
+  spreadOf,
+  timesBetter,
+} from "../suite/results.ts";
 import { dayOf, times } from "./format.ts";
 import { COLOURS, CONFIG, inPixels, NAMED_COLOUR } from "./picture.ts";
 
@@ -27,6 +33,12 @@ const ROWS: readonly Row[] = [
     says: "8 bytes anywhere in %",
     question: RANDOM,
     panel: RegExp(`^8 bytes of ${LARGE}, warm`),
+    own: "slice view",
+  },
+  {
+    says: "the same, the first 1000 reads",
+    question: RANDOM,
+    panel: RegExp(`^8 bytes of ${LARGE}, the first`),
     own: "slice view",
   },
   {
@@ -262,22 +274,46 @@ export function summaryChart(
   } as TopLevelSpec;
 }
 
+/** What the rows of the chart compare, in words. */
+export function summaryRows(
+  results: Results,
+): { says: string; own: string; base: string }[] {
+  return rowsIn(results).map(({ says, own, panel }) => ({
+    says,
+    own,
+    base: panel.base,
+  }));
+}
+
+/** The rows that were measured, with the size of the file in their words. */
+function rowsIn(
+  { questions }: Results,
+): { says: string; own: string; answers: Answers; panel: Panel }[] {
+  return ROWS.flatMap(({ says, question, panel: pattern, own }) => {
+    const answers = questions.find(({ name }) => name === question);
+    const panel = answers?.panels.find(({ title }) => pattern.test(title));
+    if (answers === undefined || panel === undefined) return [];
+    const words = says.replace("%", sizeIn(panel));
+    return [{ says: words, own, answers, panel }];
+  });
+}
+
+function sizeIn({ title, group }: Panel): string {
+  return /\d+ [KMGT]iB/.exec(`${title} ${group}`)?.[0] ?? "";
+}
+
 function barsOf(
   results: Results,
   { namesAbove, row }: Form,
 ): [bars: Bar[], names: { says: string; y: number }[]] {
   const bars: Bar[] = [];
   const names: { says: string; y: number }[] = [];
-  for (const { says, question, panel: pattern, own } of ROWS) {
-    const answers = results.questions.find(({ name }) => name === question);
-    const panel = answers?.panels.find(({ title }) => pattern.test(title));
-    if (answers === undefined || panel === undefined) continue;
+  for (const { says, own, answers, panel } of rowsIn(results)) {
     const y = names.length * row;
     const both = 2 * BAR + GAP;
     const first = namesAbove ? y + row - both - 4 : y + (row - both) / 2;
-    const [size] = /\d+ [KMGT]iB/.exec(`${panel.title} ${panel.group}`) ?? [""];
     names.push({
-      says: says.replace("%", size),
+      says,
       y: namesAbove ? first - 9 : y + row / 2,
     });
     (["Deno", "Bun"] as const).forEach((worker, i) => {

@@ -126,11 +126,15 @@ export function loop<Given extends Record<string, unknown>>(
   ) as Loop<Given>;
 }
 
-/** The 25th, 50th and 75th percentile. */
+/** The 25th, 50th and 75th percentile; between two values, in proportion. */
 export function quartiles(
   values: readonly number[],
 ): [low: number, mid: number, high: number] {
   const sorted = values.toSorted((a, b) => a - b);
-  const at = (part: number) => sorted[Math.round(part * (sorted.length - 1))];
+  const at = (part: number) => {
+    const place = part * (sorted.length - 1);
+    const [below, above] = [Math.floor(place), Math.ceil(place)];
+    return sorted[below] + (sorted[above] - sorted[below]) * (place - below);
+  };
   return [at(0.25), at(0.5), at(0.75)];
 }
