@@ -272,6 +272,7 @@ export function loadBunLibc(platform: Platform): Libc {
         );
       },
     sync_file_range: sync === null ? null : sync.sync_file_range,
+    addressOf: ffi.ptr,
     attributes: attributes(),
     errno: () => ffi.read.i32(errnoLocation()!, 0),
     swapInPlace,

@@ -376,6 +376,8 @@ export function loadDenoLibc(platform: Platform): Libc {
       ? (fd, offset, length, flags) =>
         sync_file_range(fd, BigInt(offset), BigInt(length), flags)
       : null,
+    addressOf: (bytes) =>
+      Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes as Bytes))),
     attributes: attributeCalls(c, platform),
     errno: () => new Deno.UnsafePointerView(errnoLocation()!).getInt32(),
     swapInPlace: null, // Buffer's are loops in JavaScript here

@@ -27,6 +27,8 @@ export interface Constants {
   readonly MADV_SEQUENTIAL: number;
   readonly MADV_WILLNEED: number;
   readonly MADV_DONTNEED: number;
+  /** `undefined` where the system has none (macOS). */
+  readonly MADV_HUGEPAGE: number | undefined;
   readonly SEEK_DATA: number;
   readonly SEEK_HOLE: number;
   readonly LOCK_EX: number;
@@ -171,6 +173,12 @@ export interface Libc {
    * `src/mapping.ts`'s business alone.
    */
   arrayBuffer(address: number, length: number): ArrayBuffer;
+
+  /**
+   * Where the bytes of a large typed array are. Right as long as it is attached:
+   * engines move small ones, those in their own heap, alone.
+   */
+  addressOf(bytes: Uint8Array): number;
 
   /**
    * Reverses each element of `width` bytes (2, 4 or 8) where it is; `bytes` has a

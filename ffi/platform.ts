@@ -47,6 +47,7 @@ const LINUX: Constants = {
   MADV_SEQUENTIAL: 2,
   MADV_WILLNEED: 3,
   MADV_DONTNEED: 4,
+  MADV_HUGEPAGE: 14,
   SEEK_DATA: 3,
   SEEK_HOLE: 4,
   LOCK_EX: 2,
@@ -58,6 +59,7 @@ const LINUX: Constants = {
 const DARWIN: Constants = {
   ...LINUX,
   MAP_ANONYMOUS: 0x1000,
+  MADV_HUGEPAGE: undefined,
   MAP_NORESERVE: 0x40,
   MS_SYNC: 0x10,
   SEEK_HOLE: 3,

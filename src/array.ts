@@ -8,7 +8,7 @@
  * @module
  */
 
-import { copyElement, copySwapped, viewOf } from "./byteswap.ts";
+import { adviseHuge, copyElement, copySwapped, viewOf } from "./byteswap.ts";
 import {
   type ByteOrder,
   checkElement,
@@ -323,7 +323,9 @@ export class MemmapArray<T extends DType = DType>
     this.#look();
     const [from, to] = clampRange(begin, end, this.#size);
     const copy = new this.#place.type.Values(to - from);
-    this.#load(bytesOf(copy), from);
+    const bytes = bytesOf(copy);
+    adviseHuge(bytes);
+    this.#load(bytes, from);
     return copy as TypedArrayOf<T>;
   }
 

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { inspect } from "node:util";
+import { libc } from "../ffi/libc.ts";
 import {
   type ByteOrder,
   type DType,
@@ -2213,3 +2214,36 @@ test("an array reads the new bytes while an operation holds the old buffer", {
     assert.equal(a.get(1), i);
   }
 });
+
+const HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage/enabled";
+
+test(
+  "a large copy is of huge pages where there are some, and of the same values",
+  { skip: fs.existsSync(HUGE_PAGES) ? false : "this system has no huge pages" },
+  () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "large.dat");
+    const count = 2 ** 20;
+    using map = open(path, "w+", { length: 1 + 8 * count });
+    const view = new DataView(map.slice().buffer, 1);
+    for (let i = 0; i < count; i++) view.setFloat64(8 * i, i / 3);
+    const array = map.slices[0].array(">f8", { byteOffset: 1 });
+    const copy = array.toTypedArray();
+    assert.ok(copy.every((value, i) => value === i / 3));
+    const address = libc().addressOf(new Uint8Array(copy.buffer));
+    const flags = flagsAt(address + copy.byteLength / 2);
+    assert.match(flags, / hg\b/);
+  },
+);
+
+/** What the kernel notes of the mapping at an address. */
+function flagsAt(address: number): string {
+  const smaps = fs.readFileSync("/proc/self/smaps", "latin1");
+  for (const mapping of smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)) {
+    const [, begin, end] = /^([0-9a-f]+)-([0-9a-f]+) /.exec(mapping)!;
+    if (parseInt(begin, 16) <= address && address < parseInt(end, 16)) {
+      return /^VmFlags:.*$/m.exec(mapping)?.[0] ?? "";
+    }
+  }
+  throw new Error(`Nothing is mapped at ${address}.`);
+}
