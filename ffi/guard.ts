@@ -132,12 +132,15 @@ function install(c: GuardCalls, code: Uint8Array): Table | null {
   return installNew(c, code);
 }
 
+// Asked for at each map: a new one every time would be most of what the guard costs.
+const CURRENT_ACTION = new Uint8Array(SIGACTION_SIZE);
+const CURRENT_HANDLER = new BigUint64Array(CURRENT_ACTION.buffer, 0, 1);
+
 /** The address of the process's handler; 0 and 1 are SIG_DFL and SIG_IGN. `null` if the system refuses. */
 function installedHandler(c: GuardCalls): number | null {
-  const action = new Uint8Array(SIGACTION_SIZE);
   // Sound: the buffer is as large as the structure, and lives through the call.
-  if (c.sigaction(SIGBUS, null, action) === -1) return null;
-  return Number(new DataView(action.buffer).getBigUint64(0, true));
+  if (c.sigaction(SIGBUS, null, CURRENT_ACTION) === -1) return null;
+  return Number(CURRENT_HANDLER[0]);
 }
 
 /** Makes `address` the handler; answers the one before it, `null` if the system refuses. */

@@ -435,12 +435,18 @@ test(
       },
       // Never the real ones: this process has its handler.
       mprotect: () => 0,
-      sigaction: () => 0,
+      sigaction: (_, __, before) => {
+        before?.fill(0);
+        return 0;
+      },
     };
     const { handler } = platformOf(process.platform, process.arch)!;
     const refusals: Partial<GuardCalls>[] = [
       { sigaction: () => -1 },
-      { sigaction: (_, action) => action === null ? 0 : -1 },
+      {
+        sigaction: (signal, action, before) =>
+          action === null ? calls.sigaction(signal, action, before) : -1,
+      },
       { mprotect: () => -1 },
       { mmap: () => -1 },
     ];
