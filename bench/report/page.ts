@@ -102,13 +102,25 @@ function targets(results: Results): string {
   );
   if (rows.length === 0) return "";
   const body = rows.map(([target, verdicts]) =>
-    `<tr><td>${escaped(target.says)}<td class="n">${
-      inWords(target, target.figure)
-    }${verdicts.map((verdict) => verdictCell(target, verdict)).join("")}`
+    `<tr><td>${escaped(target.says)}${
+      profileOf(target, verdicts)
+    }<td class="n">${inWords(target, target.figure)}${
+      verdicts.map((verdict) => verdictCell(target, verdict)).join("")
+    }`
   );
   return `<section id="targets"><h2>Targets</h2>
 <div class="scroll"><table><thead><tr><th>what<th>target<th>Deno<th>Bun
 <tbody>${body.join("\n")}</table></div></section>`;
+}
+
+/** Why a target was missed, if it was. */
+function profileOf({ profile }: Target, verdicts: Verdict[]): string {
+  const isMissed = verdicts.some(({ met }) => met === false);
+  return profile === undefined || !isMissed
+    ? ""
+    : `<details><summary>Why it was missed</summary>${
+      escaped(profile)
+    }</details>`;
 }
 
 function verdictCell(target: Target, { figure, met }: Verdict): string {
