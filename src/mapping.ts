@@ -80,7 +80,7 @@ export class Mapping {
     const { fd, guarded } = file;
     for (const size of new Set([length + spare, length])) {
       if (size === 0) break;
-      const region = Region.map(size, { fd, flags, guarded });
+      const region = Region.map(size, { fd, used: length, flags, guarded });
       if (region !== null) return new Mapping(region, size, path);
       if (size === length) throw errnoError(c.errno(), "mmap", path);
     }
@@ -92,7 +92,12 @@ export class Mapping {
     const c = libc();
     const flags = c.constants.MAP_PRIVATE | c.constants.MAP_ANONYMOUS |
       c.constants.MAP_NORESERVE;
-    const region = Region.map(length, { fd: -1, flags, guarded: false });
+    const region = Region.map(length, {
+      fd: -1,
+      used: length,
+      flags,
+      guarded: false,
+    });
     if (region === null) throw errnoError(c.errno(), "mmap", path);
     return new Mapping(region, length, path);
   }

@@ -24,6 +24,15 @@ import { type Memory, Quarantine, type Row } from "./quarantine.ts";
 /** Bytes of address space that are cheaper than one more kernel mapping. */
 const SMALL = 2 ** 30;
 
+/**
+ * Bytes of a huge page on x86-64 and arm64 with pages of 4 KiB. Where the file system
+ * keeps files in large pieces (ext4 and XFS do), Linux maps so much of one at the first
+ * touch, but only at addresses that are a multiple of it: of a random read in a file
+ * that is in memory but new to the process, page faults cost a third then. The system
+ * sees to that by itself where it may choose the address.
+ */
+const HUGE = 2 ** 21;
+
 /** Half-open, in bytes from the start of the region. */
 type Range = readonly [begin: number, end: number];
 
@@ -31,6 +40,8 @@ type Range = readonly [begin: number, end: number];
 export interface RegionOptions {
   /** The file, or -1 for memory. */
   readonly fd: number;
+  /** Bytes that are there; the others are address space to grow into. */
+  readonly used: number;
   /** Those of `mmap`. */
   readonly flags: number;
   /** Put it under the fault guard, if there is one. */
@@ -45,6 +56,8 @@ export class Region {
   readonly #libc: Libc;
   readonly address: number;
   readonly #size: number;
+  /** What is kept of it is whole ones of these, so that what comes next is aligned, too. */
+  readonly #unit: number;
   /** What keeps the process alive when pages are lost, if anything does. */
   readonly guard: GuardedRange | null;
   /** What is handed out, attached when last looked at. */
@@ -65,6 +78,7 @@ export class Region {
     c: Libc,
     address: number,
     size: number,
+    unit: number,
     guard: GuardedRange | null,
     quarantine: Quarantine,
     row: Row | undefined,
@@ -72,23 +86,28 @@ export class Region {
     this.#libc = c;
     this.address = address;
     this.#size = size;
+    this.#unit = unit;
     this.guard = guard;
     this.#quarantine = quarantine;
     this.#row = row;
   }
 
-  /** Maps `size` bytes, at least one; `null` where the system refuses, with `errno` saying why. */
-  static map(size: number, options: RegionOptions): Region | null {
+  /** Maps `length` bytes, at least one; `null` where the system refuses, with `errno` saying why. */
+  static map(length: number, options: RegionOptions): Region | null {
     const c = libc();
-    const { fd, flags, guarded } = options;
+    const { fd, used, flags, guarded } = options;
     // PROT_WRITE even where the API forbids writes: a stray write through a raw
     // view then costs a private page, where a read-only page would be SIGSEGV.
     const protection = c.constants.PROT_READ | c.constants.PROT_WRITE;
-    const quarantine = fd === -1 ? FLOATING : FILES;
+    const isHuge = !c.pinsBuffers && fd !== -1 && used >= HUGE;
+    const quarantine = fd === -1 ? FLOATING : isHuge ? HUGE_FILES : FILES;
     const row = c.pinsBuffers ? undefined : quarantine.take();
+    const unit = isHuge ? HUGE : c.pageSize;
+    const size = isHuge ? Math.ceil(length / HUGE) * HUGE : length;
     // Sound: a fresh range of the kernel's choice, for which the address is a mere
     // hint; a length above 0, an offset of 0; and a descriptor that the caller
-    // holds open during the call, or -1, which POSIX has for memory.
+    // holds open during the call, or -1, which POSIX has for memory. Pages past a
+    // file's end may be mapped; nobody touches them.
     const map = () => c.mmap(row?.end ?? 0, size, protection, flags, fd, 0);
     let address = map();
     if (address === -1) {
@@ -100,7 +119,7 @@ export class Region {
       }
     }
     const guard = guarded ? c.guard?.watch(address, size) ?? null : null;
-    return new Region(c, address, size, guard, quarantine, row);
+    return new Region(c, address, size, unit, guard, quarantine, row);
   }
 
   get hasViews(): boolean {
@@ -237,14 +256,14 @@ export class Region {
     return lay() || (clearQuarantines() && lay());
   }
 
-  /** The stuck and lent ranges, widened to whole pages, joined, in order. */
+  /** The stuck and lent ranges, widened to whole units, joined, in order. */
   #keptPages(): Range[] {
-    const { pageSize } = this.#libc;
+    const unit = this.#unit;
     const lent = this.#lent === null ? [] : [this.#lent];
     const pages = [...this.#stuck, ...lent]
       .map(([begin, end]): [number, number] => [
-        Math.floor(begin / pageSize) * pageSize,
-        Math.ceil(end / pageSize) * pageSize,
+        Math.floor(begin / unit) * unit,
+        Math.ceil(end / unit) * unit,
       ])
       .sort((a, b) => a[0] - b[0]);
     const joined: [number, number][] = [];
@@ -286,7 +305,7 @@ const MEMORY: Memory = {
     const address = c.mmap(0, ROOM, 0, flags, -1, 0);
     if (address === -1) return 0; // wherever the system likes
     c.munmap(address, ROOM);
-    return address;
+    return Math.ceil(address / HUGE) * HUGE;
   },
   count(change) {
     const shared = libc().guard?.waiting;
@@ -304,13 +323,16 @@ let ownCount = 0;
 /** Address space to look for: rows' full length, and what the system puts there meanwhile. */
 const ROOM = 2 ** 35;
 
-/** Where lent bytes wait: those of files, and those of floating slices. */
+/** Where lent bytes wait: those of files, small and large, and those of floating slices. */
 const FILES = new Quarantine(MEMORY);
+const HUGE_FILES = new Quarantine(MEMORY);
 const FLOATING = new Quarantine(MEMORY);
 
 /** False if nothing waits. */
 function clearQuarantines(): boolean {
-  const cleared = [FILES, FLOATING].map((quarantine) => quarantine.clear());
+  const cleared = [FILES, HUGE_FILES, FLOATING].map((quarantine) =>
+    quarantine.clear()
+  );
   return cleared.includes(true);
 }
 

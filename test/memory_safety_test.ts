@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
 import { type Libc, libc, provideLibc } from "../ffi/libc.ts";
 import { type FlushOptions, type Memmap, open } from "../mod.ts";
 import {
   descriptorsOf,
+  isDeno,
   mappingsOf,
   proof,
   runChild,
@@ -399,3 +401,26 @@ test("after a conflict the edits can be saved to another file", () => {
   assert.equal(fs.readFileSync(other, "utf8"), "01234abc56789");
   assert.equal(fs.readFileSync(path, "utf8"), "0123456789by another");
 });
+
+test(
+  "large files are mapped where the system can use huge pages, whatever waits",
+  { skip: isDeno && process.platform === "linux" ? false : "of Deno on Linux" },
+  () => {
+    using folder = temporaryFolder();
+    const [large, odd] = ["large", "odd"].map((name) =>
+      join(folder.path, name)
+    );
+    fs.writeFileSync(large, new Uint8Array(2 ** 21 + 1));
+    fs.writeFileSync(odd, new Uint8Array(5000));
+    let aligned = 0;
+    for (let i = 0; i < 10; i++) {
+      using small = open(odd);
+      assert.equal(small.slice().bytes[0], 0);
+      using map = open(large, i % 2 === 0 ? "r" : "r+");
+      const address = libc().addressOf(map.slice().bytes);
+      if (address % 2 ** 21 === 0) aligned++;
+    }
+    // The system may have put something else there.
+    assert.ok(aligned >= 8, `${aligned} of 10`);
+  },
+);
