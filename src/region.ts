@@ -1,8 +1,8 @@
 /**
  * The addresses of one `mmap`, and every buffer handed out over them.
  *
- * The only file that unmaps what users saw. Its promise: no address that JavaScript can still
- * reach is ever unmapped. JavaScript reaches an address through an ArrayBuffer,
+ * The only file that unmaps what users saw. Its promise: no address that JavaScript
+ * can still reach is ever unmapped. JavaScript reaches an address through an ArrayBuffer,
  * so each one handed out is kept in a list, and before the region goes, each is
  * detached (`transfer(0)`, which copies nothing). Two kinds cannot be: one that
  * Bun pins for an asynchronous operation stays attached, and one that the user
