@@ -12,6 +12,7 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { existsSync } from "node:fs";
 import type * as BunFFI from "bun:ffi";
+import { keepErrno } from "./errno.ts";
 import { type GuardCalls, guardOf } from "./guard.ts";
 import type { AttributeCalls, Libc } from "./libc.ts";
 import type { Platform } from "./platform.ts";
@@ -196,6 +197,11 @@ export function loadBunLibc(platform: Platform): Libc {
       return null;
     }
   };
+  const arrayBuffer = (address: number, length: number) =>
+    ffi.toArrayBuffer(address as BunFFI.Pointer, 0, length);
+  const { now, noted, last } = keepErrno(
+    arrayBuffer(Number(errnoLocation()!), 4),
+  );
   const { hasFileCalls } = platform;
   const fallocate = hasFileCalls ? ifThere(tables.fallocate) : null;
   const copy = hasFileCalls ? ifThere(tables.copy) : null;
@@ -206,23 +212,23 @@ export function loadBunLibc(platform: Platform): Libc {
       const a = ifThere(tables.linuxAttributes);
       return a === null ? null : {
         flistxattr: (fd, names) =>
-          Number(a.flistxattr(fd, names, names?.length ?? 0)),
+          noted(a.flistxattr(fd, names, names?.length ?? 0), now[0]),
         fgetxattr: (fd, name, value) =>
-          Number(a.fgetxattr(fd, name, value, value?.length ?? 0)),
+          noted(a.fgetxattr(fd, name, value, value?.length ?? 0), now[0]),
         fsetxattr: (fd, name, value) =>
-          a.fsetxattr(fd, name, value, value.length, 0),
-        fremovexattr: a.fremovexattr,
+          noted(a.fsetxattr(fd, name, value, value.length, 0), now[0]),
+        fremovexattr: (fd, name) => noted(a.fremovexattr(fd, name), now[0]),
       };
     }
     const a = ifThere(tables.darwinAttributes);
     return a === null ? null : {
       flistxattr: (fd, names) =>
-        Number(a.flistxattr(fd, names, names?.length ?? 0, 0)),
+        noted(a.flistxattr(fd, names, names?.length ?? 0, 0), now[0]),
       fgetxattr: (fd, name, value) =>
-        Number(a.fgetxattr(fd, name, value, value?.length ?? 0, 0, 0)),
+        noted(a.fgetxattr(fd, name, value, value?.length ?? 0, 0, 0), now[0]),
       fsetxattr: (fd, name, value) =>
-        a.fsetxattr(fd, name, value, value.length, 0, 0),
-      fremovexattr: (fd, name) => a.fremovexattr(fd, name, 0),
+        noted(a.fsetxattr(fd, name, value, value.length, 0, 0), now[0]),
+      fremovexattr: (fd, name) => noted(a.fremovexattr(fd, name, 0), now[0]),
     };
   };
   const sourceAt = new BigInt64Array(1);
@@ -231,12 +237,13 @@ export function loadBunLibc(platform: Platform): Libc {
     constants: platform.constants,
     pageSize: c.getpagesize(),
     mmap: (address, length, protection, flags, fd, offset) =>
-      Number(c.mmap(address, length, protection, flags, fd, offset)),
-    munmap: c.munmap,
-    mprotect: c.mprotect,
-    sigaction: c.sigaction,
-    arrayBuffer: (address, length) =>
-      ffi.toArrayBuffer(address as BunFFI.Pointer, 0, length),
+      noted(c.mmap(address, length, protection, flags, fd, offset), now[0]),
+    munmap: (address, length) => noted(c.munmap(address, length), now[0]),
+    mprotect: (address, length, protection) =>
+      noted(c.mprotect(address, length, protection), now[0]),
+    sigaction: (signal, action, before) =>
+      noted(c.sigaction(signal, action, before), now[0]),
+    arrayBuffer,
   };
   return {
     ...memory,
@@ -244,8 +251,10 @@ export function loadBunLibc(platform: Platform): Libc {
     maxBufferLength: MAX_BUFFER_LENGTH,
     pinsBuffers: true,
     errnoName: (errno) => platform.errnoNames[errno],
-    msync: c.msync,
-    madvise: c.madvise,
+    msync: (address, length, flags) =>
+      noted(c.msync(address, length, flags), now[0]),
+    madvise: (address, length, advice) =>
+      noted(c.madvise(address, length, advice), now[0]),
     // As a view the needle's address is taken inside the call, where no
     // garbage collection can move it.
     memmem: (haystack, haystackLength, needle, needleLength) =>
@@ -257,8 +266,8 @@ export function loadBunLibc(platform: Platform): Libc {
       c.memset(address, byte, length);
     },
     memcmp: c.memcmp,
-    lseek: (fd, offset, whence) => Number(c.lseek(fd, offset, whence)),
-    flock: c.flock,
+    lseek: (fd, offset, whence) => noted(c.lseek(fd, offset, whence), now[0]),
+    flock: (fd, operation) => noted(c.flock(fd, operation), now[0]),
     geteuid: c.geteuid,
     mayUse: () => true,
     posix_fallocate: fallocate === null ? null : fallocate.posix_fallocate,
@@ -267,14 +276,18 @@ export function loadBunLibc(platform: Platform): Libc {
       : (source, sourceOffset, target, targetOffset, length) => {
         sourceAt[0] = BigInt(sourceOffset);
         targetAt[0] = BigInt(targetOffset);
-        return Number(
+        return noted(
           copy.copy_file_range(source, sourceAt, target, targetAt, length, 0),
+          now[0],
         );
       },
-    sync_file_range: sync === null ? null : sync.sync_file_range,
+    sync_file_range: sync === null
+      ? null
+      : (fd, offset, length, flags) =>
+        noted(sync.sync_file_range(fd, offset, length, flags), now[0]),
     addressOf: ffi.ptr,
     attributes: attributes(),
-    errno: () => ffi.read.i32(errnoLocation()!, 0),
+    errno: last,
     swapInPlace,
   };
 }

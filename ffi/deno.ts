@@ -7,6 +7,7 @@
  * @module
  */
 
+import { type ErrnoKeeper, keepErrno } from "./errno.ts";
 import { type GuardCalls, guardOf } from "./guard.ts";
 import type { AttributeCalls, Libc } from "./libc.ts";
 import type { Platform } from "./platform.ts";
@@ -109,9 +110,11 @@ const SYMBOLS = {
     result: "i32",
     optional: true,
   },
+  // Linux has no more than 64 KiB of names, nor of a value: what a ssize_t can hold
+  // beyond an int is never there, and a number takes no memory, as a bigint does.
   flistxattr: {
     parameters: ["i32", "buffer", "usize"], // int fd, char *list, size_t size
-    result: "isize",
+    result: "i32",
     optional: true,
   },
   fgetxattr: {
@@ -121,7 +124,7 @@ const SYMBOLS = {
       "buffer", // void *value
       "usize", // size_t size
     ],
-    result: "isize",
+    result: "i32",
     optional: true,
   },
   fsetxattr: {
@@ -217,6 +220,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
 function attributeCalls(
   c: Library["symbols"],
   platform: Platform,
+  { now, noted }: ErrnoKeeper,
 ): AttributeCalls | null {
   if (platform.attributeCalls === "linux") {
     const { flistxattr, fgetxattr, fsetxattr, fremovexattr } = c;
@@ -228,19 +232,27 @@ function attributeCalls(
     }
     return {
       flistxattr: (fd, names) =>
-        Number(flistxattr(fd, names as Bytes, BigInt(names?.length ?? 0))),
+        noted(
+          flistxattr(fd, names as Bytes, BigInt(names?.length ?? 0)),
+          now[0],
+        ),
       fgetxattr: (fd, name, value) =>
-        Number(
+        noted(
           fgetxattr(
             fd,
             name as Bytes,
             value as Bytes,
             BigInt(value?.length ?? 0),
           ),
+          now[0],
         ),
       fsetxattr: (fd, name, value) =>
-        fsetxattr(fd, name as Bytes, value as Bytes, BigInt(value.length), 0),
-      fremovexattr: (fd, name) => fremovexattr(fd, name as Bytes),
+        noted(
+          fsetxattr(fd, name as Bytes, value as Bytes, BigInt(value.length), 0),
+          now[0],
+        ),
+      fremovexattr: (fd, name) =>
+        noted(fremovexattr(fd, name as Bytes), now[0]),
     };
   }
   const { flistxattrDarwin, fgetxattrDarwin } = c;
@@ -253,11 +265,12 @@ function attributeCalls(
   }
   return {
     flistxattr: (fd, names) =>
-      Number(
+      noted(
         flistxattrDarwin(fd, names as Bytes, BigInt(names?.length ?? 0), 0),
+        now[0],
       ),
     fgetxattr: (fd, name, value) =>
-      Number(
+      noted(
         fgetxattrDarwin(
           fd,
           name as Bytes,
@@ -266,17 +279,22 @@ function attributeCalls(
           0,
           0,
         ),
+        now[0],
       ),
     fsetxattr: (fd, name, value) =>
-      fsetxattrDarwin(
-        fd,
-        name as Bytes,
-        value as Bytes,
-        BigInt(value.length),
-        0,
-        0,
+      noted(
+        fsetxattrDarwin(
+          fd,
+          name as Bytes,
+          value as Bytes,
+          BigInt(value.length),
+          0,
+          0,
+        ),
+        now[0],
       ),
-    fremovexattr: (fd, name) => fremovexattrDarwin(fd, name as Bytes, 0),
+    fremovexattr: (fd, name) =>
+      noted(fremovexattrDarwin(fd, name as Bytes, 0), now[0]),
   };
 }
 
@@ -290,11 +308,15 @@ export function loadDenoLibc(platform: Platform): Libc {
   const { posix_fallocate, copy_file_range, sync_file_range } = c;
   const sourceAt = new BigInt64Array(1);
   const targetAt = new BigInt64Array(1);
+  const errno = keepErrno(
+    Deno.UnsafePointerView.getArrayBuffer(errnoLocation()!, 4, 0),
+  );
+  const { now, noted } = errno;
   const memory: GuardCalls = {
     constants: platform.constants,
     pageSize: c.getpagesize(),
     mmap: (address, length, protection, flags, fd, offset) =>
-      Number(
+      noted(
         c.mmap(
           BigInt(address),
           BigInt(length),
@@ -303,12 +325,14 @@ export function loadDenoLibc(platform: Platform): Libc {
           fd,
           BigInt(offset),
         ),
+        now[0],
       ),
-    munmap: (address, length) => c.munmap(BigInt(address), BigInt(length)),
+    munmap: (address, length) =>
+      noted(c.munmap(BigInt(address), BigInt(length)), now[0]),
     mprotect: (address, length, protection) =>
-      c.mprotect(BigInt(address), BigInt(length), protection),
+      noted(c.mprotect(BigInt(address), BigInt(length), protection), now[0]),
     sigaction: (signal, action, before) =>
-      c.sigaction(signal, action as Bytes, before as Bytes),
+      noted(c.sigaction(signal, action as Bytes, before as Bytes), now[0]),
     arrayBuffer: (address, length) =>
       Deno.UnsafePointerView.getArrayBuffer(
         Deno.UnsafePointer.create(BigInt(address))!,
@@ -324,9 +348,9 @@ export function loadDenoLibc(platform: Platform): Libc {
     pinsBuffers: false,
     errnoName: (errno) => platform.errnoNames[errno],
     msync: (address, length, flags) =>
-      c.msync(BigInt(address), BigInt(length), flags),
+      noted(c.msync(BigInt(address), BigInt(length), flags), now[0]),
     madvise: (address, length, advice) =>
-      c.madvise(BigInt(address), BigInt(length), advice),
+      noted(c.madvise(BigInt(address), BigInt(length), advice), now[0]),
     // As a "buffer" the needle's address is taken inside the call, where no
     // garbage collection can move it.
     memmem: (haystack, haystackLength, needle, needleLength) =>
@@ -345,8 +369,9 @@ export function loadDenoLibc(platform: Platform): Libc {
       c.memset(BigInt(address), byte, BigInt(length));
     },
     memcmp: (a, b, length) => c.memcmp(BigInt(a), BigInt(b), BigInt(length)),
-    lseek: (fd, offset, whence) => Number(c.lseek(fd, BigInt(offset), whence)),
-    flock: (fd, operation) => c.flock(fd, operation),
+    lseek: (fd, offset, whence) =>
+      noted(c.lseek(fd, BigInt(offset), whence), now[0]),
+    flock: (fd, operation) => noted(c.flock(fd, operation), now[0]),
     geteuid: () => c.geteuid(),
     mayUse: (path, name, wholly = false) => {
       const { state, partial } = Deno.permissions.querySync({ name, path });
@@ -360,7 +385,7 @@ export function loadDenoLibc(platform: Platform): Libc {
       ? (source, sourceOffset, target, targetOffset, length) => {
         sourceAt[0] = BigInt(sourceOffset);
         targetAt[0] = BigInt(targetOffset);
-        return Number(
+        return noted(
           copy_file_range(
             source,
             sourceAt,
@@ -369,17 +394,21 @@ export function loadDenoLibc(platform: Platform): Libc {
             BigInt(length),
             0,
           ),
+          now[0],
         );
       }
       : null,
     sync_file_range: platform.hasFileCalls && sync_file_range !== null
       ? (fd, offset, length, flags) =>
-        sync_file_range(fd, BigInt(offset), BigInt(length), flags)
+        noted(
+          sync_file_range(fd, BigInt(offset), BigInt(length), flags),
+          now[0],
+        )
       : null,
     addressOf: (bytes) =>
       Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes as Bytes))),
-    attributes: attributeCalls(c, platform),
-    errno: () => new Deno.UnsafePointerView(errnoLocation()!).getInt32(),
+    attributes: attributeCalls(c, platform, errno),
+    errno: errno.last,
     swapInPlace: null, // Buffer's are loops in JavaScript here
   };
 }

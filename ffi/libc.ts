@@ -5,7 +5,7 @@
  * is only what no runtime offers. Addresses and lengths are numbers: a user
  * address has at most 52 bits on the supported architectures, so each is a safe
  * integer. Nothing here throws; each call answers as the C function does, and
- * `errno()` explains a failure when read in the very next call.
+ * `errno()` explains the last one that answered -1.
  *
  * This file must not know any runtime. `ffi/mod.ts` says which backend to use.
  *
@@ -164,7 +164,7 @@ export interface Libc {
    */
   mayUse(path: string, access: "read" | "write", wholly?: boolean): boolean;
 
-  /** The calling thread's errno. Only right in the call that follows the failure. */
+  /** What errno was right after the last of these calls that answered -1. */
   errno(): number;
 
   /**
