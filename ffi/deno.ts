@@ -110,8 +110,8 @@ const SYMBOLS = {
     result: "i32",
     optional: true,
   },
-  // Linux has no more than 64 KiB of names, nor of a value: what a ssize_t can hold
-  // beyond an int is never there, and a number takes no memory, as a bigint does.
+  // Linux lists no more than 64 KiB of names, nor has a value more: an int holds what
+  // a ssize_t is for, and takes no memory as a number, which a bigint does.
   flistxattr: {
     parameters: ["i32", "buffer", "usize"], // int fd, char *list, size_t size
     result: "i32",

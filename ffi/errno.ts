@@ -5,7 +5,10 @@
  * it. A garbage collection between a failed call and a question about errno is
  * enough: one in some millions of answers was `EAGAIN`, of a futex in Deno's, where
  * it had been `ENODATA`. So errno is not asked for by another call, which takes
- * memory: it is one load from the thread's own memory, made with each call.
+ * memory: it is one load from the thread's own memory, made with each call. What is
+ * left: Deno makes a bigint of an answer of 64 bits before that. None was seen to
+ * be wrong in 40 million of those; where one is, a hole is copied as bytes, or a
+ * copy made by reading and writing, or an `mmap` that failed is explained wrongly.
  *
  * @module
  */
@@ -28,8 +31,8 @@ export interface ErrnoKeeper {
  * noted(c.munmap(address, length), now[0])
  * ```
  *
- * Sound: a thread's errno is where it is as long as the thread, and neither runtime
- * moves what runs on one thread to another.
+ * Sound: a thread's errno stays where it is as long as the thread lives, and neither
+ * runtime moves an isolate from one thread to another.
  */
 export function keepErrno(buffer: ArrayBuffer): ErrnoKeeper {
   let kept = 0;

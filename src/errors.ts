@@ -99,6 +99,7 @@ export class SystemError extends Error {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
+  E2BIG: "there are more attributes than the system can list",
   EACCES: "permission denied",
   EFBIG: "the file would be larger than the system allows",
   EDQUOT: "the disk quota is used up",

@@ -81,11 +81,11 @@ export class MappedFile {
     const created = stat === undefined && mode === "w+"
       ? newFileAt(path)
       : undefined;
-    const flags = (writes ? O_RDWR : O_RDONLY) | O_NONBLOCK |
+    const flags = (writes ? O_RDWR : O_RDONLY) |
       (created === undefined ? 0 : O_CREAT | O_EXCL);
     const opened = created ?? place;
     if (opened === undefined) throw notThere(path);
-    const fd = system("open", path, () => fs.openSync(opened, flags, 0o666));
+    const fd = openPatiently(path, opened, flags);
     try {
       return { file: new MappedFile(path, label, fd, reserve), created };
     } catch (error) {
@@ -191,8 +191,8 @@ export class MappedFile {
     for (;;) {
       // Sound: no memory of ours is involved but the two offsets.
       const count = c.copy_file_range(this.fd, from, target.fd, to, length);
-      if (count > 0) return count;
-      if (count === 0) this.#truncated(from);
+      // 0 is the file's end, or a kernel that cannot and does not say so.
+      if (count >= 0) return count;
       const errno = c.errno();
       const name = c.errnoName(errno);
       if (name === "EINTR") continue;
@@ -224,6 +224,20 @@ export class MappedFile {
   }
 
   /**
+   * Gives the file its old size again, after a failure that says more than one here
+   * would. False where that fails too: the next flush then finds the file changed.
+   */
+  takeBack(before: number): boolean {
+    try {
+      this.truncate(before);
+      return true;
+    } catch {
+      this.size = before;
+      return false;
+    }
+  }
+
+  /**
    * Lengthens the file with zeros, with disk blocks behind them if `reserve`.
    * Where that fails, the file has its old size again.
    */
@@ -234,7 +248,7 @@ export class MappedFile {
     try {
       this.#allocate(before, size);
     } catch (error) {
-      this.truncate(before);
+      this.takeBack(before);
       throw error;
     }
     this.size = size;
@@ -250,7 +264,7 @@ export class MappedFile {
     try {
       if (from < end) this.#reserveBlocks(from, end);
     } catch (error) {
-      this.truncate(before);
+      this.takeBack(before);
       throw error;
     }
     this.grow(to, true);
@@ -313,6 +327,22 @@ export class MappedFile {
   close(): void {
     UNCLOSED.unregister(this);
     fs.closeSync(this.fd);
+  }
+}
+
+/**
+ * Opens a regular file. With `O_NONBLOCK` nothing can wait, should it have become a
+ * pipe meanwhile; but then it is also refused while another process has a lease on
+ * it, as Samba takes them, who gives it back when somebody waits.
+ */
+function openPatiently(path: string, opened: string, flags: number): number {
+  const open = (flags: number) =>
+    system("open", path, () => fs.openSync(opened, flags, 0o666));
+  try {
+    return open(flags | O_NONBLOCK);
+  } catch (error) {
+    if ((error as SystemError).code !== "EAGAIN") throw error;
+    return open(flags);
   }
 }
 

@@ -279,14 +279,8 @@ function takeBack(
   before: number,
   journal: Journal | undefined,
 ): void {
-  try {
-    file.truncate(before);
-    journal?.abandon();
-  } catch {
-    // What led here says more. The next flush finds the file changed.
-    file.size = before;
-    journal?.leave();
-  }
+  if (file.takeBack(before)) journal?.abandon();
+  else journal?.leave();
 }
 
 /** Waits until the names beside the file are on disk, or leaves that to sync(). */
@@ -372,7 +366,7 @@ function moveInPlace(
     if (plan.fileLength < before) cut(map, plan.fileLength);
   } catch (error) {
     if (mover.hasWritten) map.isTorn = true;
-    else if (file.size > before) file.truncate(before);
+    else if (file.size > before) file.takeBack(before);
     throw error;
   } finally {
     mover.release();
@@ -487,7 +481,9 @@ function replace(
     writeAll(map, plan, file, request);
     if (request.durable) file.sync();
     mapping = mapFile(file, target.mode, plan.mappedLength, map.guarded);
-    if (isOwn) map.file.checkUnchanged(); // filling it took its time
+    // Filling it took its time, and what was cut off meanwhile reads as a hole.
+    if (isOwn) map.file.checkUnchanged();
+    else map.file.checkWhole();
     system("rename", path, () => fs.renameSync(temporary, path));
   } catch (error) {
     mapping?.release();

@@ -60,6 +60,10 @@ interface Append {
 
 type Note = Creation | Append;
 
+/** How often to try to have the journal: the last is 60 ms after the first. */
+const ATTEMPTS = 6;
+const NOBODY_WAKES = new Int32Array(new SharedArrayBuffer(4));
+
 /** The journal of a flush that is under way. */
 export class Journal {
   readonly #fd: number;
@@ -84,7 +88,9 @@ export class Journal {
   static begin(path: string, permissions: number): Journal | undefined {
     const place = journalOf(path);
     if (!mayUse(place, true)) return undefined;
-    for (let attempt = 0; attempt < 3; attempt++) {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      // An open in another process may be looking at it, or just ending it.
+      if (attempt > 1) Atomics.wait(NOBODY_WAKES, 0, 0, 2 ** attempt);
       let fd: number;
       try {
         fd = openFile(place, O_RDWR | O_CREAT | O_EXCL, permissions);

@@ -263,6 +263,9 @@ export class Mapping {
     // Sound: page-aligned, and within this mapping; no advice that the library
     // gives changes what the bytes of a shared mapping read as.
     if (c.madvise(this.address + from, end - from, advice) === -1) {
+      // Without room to note an advice the system goes without, and so do we.
+      const name = c.errnoName(c.errno());
+      if (name === "ENOMEM" || name === "EAGAIN") return;
       throw errnoError(c.errno(), "madvise", this.#path);
     }
   }

@@ -111,8 +111,8 @@ export class Region {
     const map = () => c.mmap(row?.end ?? 0, size, protection, flags, fd, 0);
     let address = map();
     if (address === -1) {
-      // What waits in vain may be what the room is wanted for.
-      if (clearQuarantines()) address = map();
+      // Without the room to spare there may be enough; nothing is given back for that.
+      if (length <= used && madeRoom(c)) address = map();
       if (address === -1) {
         if (row !== undefined) quarantine.leave(row);
         return null;
@@ -253,7 +253,7 @@ export class Region {
         -1,
         0,
       ) !== -1;
-    return lay() || (clearQuarantines() && lay());
+    return lay() || (madeRoom(c) && lay());
   }
 
   /** The stuck and lent ranges, widened to whole units, joined, in order. */
@@ -328,13 +328,20 @@ const FILES = new Quarantine(MEMORY);
 const HUGE_FILES = new Quarantine(MEMORY);
 const FLOATING = new Quarantine(MEMORY);
 
-/** False if nothing waits. */
-function clearQuarantines(): boolean {
+/**
+ * After an `mmap` that failed: where room was missing, gives back what waits, most of
+ * which nobody uses any more. False if there was nothing to give, or to gain.
+ */
+function madeRoom(c: Libc): boolean {
+  if (!WANTS_ROOM.includes(c.errnoName(c.errno()))) return false;
   const cleared = [FILES, HUGE_FILES, FLOATING].map((quarantine) =>
     quarantine.clear()
   );
   return cleared.includes(true);
 }
+
+/** `EAGAIN`: locked memory is limited, and all of the process's is locked. */
+const WANTS_ROOM: readonly (string | undefined)[] = ["ENOMEM", "EAGAIN"];
 
 // A region is held by these registries alone once its mapping is gone.
 export const ABANDONED: FinalizationRegistry<Region> = new FinalizationRegistry(

@@ -7,24 +7,14 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { test } from "node:test";
-import { type Libc, libc, provideLibc } from "../ffi/libc.ts";
+import { type Libc, libc } from "../ffi/libc.ts";
 import "../mod.ts";
 import { copyElement, copySwapped, viewOf } from "../src/byteswap.ts";
+import { withLibc } from "./support.ts";
 
 const isThorough = process.env["MEMMAP_THOROUGH"] !== undefined;
 const WIDTHS = [2, 4, 8] as const;
 const PIECE = 2 ** 16;
-
-/** Runs `use` with a C library that differs from the real one in `changes`. */
-function withLibc(changes: Partial<Libc>, use: () => void): void {
-  const real = libc();
-  provideLibc(() => ({ ...real, ...changes }));
-  try {
-    use();
-  } finally {
-    provideLibc(() => real);
-  }
-}
 
 /** Stands in for the native way where the runtime has none: Deno. */
 function swapByBuffer(bytes: Uint8Array, width: number): void {

@@ -4,9 +4,9 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type FlushOptions, type Memmap, open } from "../mod.ts";
-import { libc, provideLibc } from "../ffi/libc.ts";
+import { libc } from "../ffi/libc.ts";
 import { MappedFile } from "../src/file.ts";
-import { below, randomFrom, temporaryFolder } from "./support.ts";
+import { below, randomFrom, temporaryFolder, withLibc } from "./support.ts";
 
 const STRATEGIES = ["auto", "replace", "in-place"] as const;
 
@@ -408,6 +408,47 @@ test("bytes that another process appends are not lost to a flush onto the same p
   map.close({ discard: true });
 });
 
+test("a save of a file that is cut meanwhile is a ConflictError, and saves nothing", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "cut.dat");
+  const length = 4 * 2 ** 20;
+  for (const inserted of [0, 5]) {
+    fs.writeFileSync(path, new Uint8Array(length).fill(7));
+    const map = open(path);
+    if (inserted > 0) map.insert(3, inserted);
+    let isCut = false;
+    const onProgress = () => {
+      if (!isCut) fs.truncateSync(path, length / 4);
+      isCut = true;
+    };
+    assert.throws(
+      () => map.flush({ path: path + ".saved", onProgress }),
+      { name: "ConflictError", message: /1048576 bytes where it had 4194304/ },
+    );
+    assert.ok(isCut);
+    assert.deepEqual(fs.readdirSync(folder.path), ["cut.dat"]);
+    assert.deepEqual([map.path, map.dirty], [path, inserted > 0]);
+    map.close({ discard: true });
+  }
+});
+
+test("a kernel that copies nothing, and does not say why, is done without", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 3 * 2 ** 20);
+  const before = fs.readFileSync(path);
+  using map = open(path);
+  map.insert(2 ** 20, new Uint8Array([1, 2, 3]));
+  let asked = 0;
+  withLibc({
+    copy_file_range: libc().copy_file_range && (() => (asked++, 0)),
+  }, () => map.flush({ strategy: "replace" }));
+  assert.equal(asked > 0, libc().copy_file_range !== null);
+  const after = fs.readFileSync(path);
+  assert.ok(after.subarray(0, 2 ** 20).equals(before.subarray(0, 2 ** 20)));
+  assert.deepEqual([...after.subarray(2 ** 20, 2 ** 20 + 3)], [1, 2, 3]);
+  assert.ok(after.subarray(2 ** 20 + 3).equals(before.subarray(2 ** 20)));
+});
+
 test("a file that was replaced or is gone can still be saved elsewhere", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 3);
@@ -519,7 +560,10 @@ test("an unknown strategy is a TypeError", () => {
 });
 
 /** Makes the `nth` call of a file's method from now on fail, until disposed. */
-function failing(method: "write" | "sync", nth = 1): Disposable {
+function failing(
+  method: "write" | "sync" | "truncate",
+  nth = 1,
+): Disposable {
   const original = MappedFile.prototype[method] as (...args: never[]) => void;
   let calls = 0;
   const failOnce = function (this: MappedFile, ...args: never[]): void {
@@ -613,16 +657,28 @@ test("an in-place flush that fails before its first write changes nothing", () =
   const before = fs.readFileSync(path);
   using map = open(path);
   map.insert(100, 3);
-  const real = libc();
-  provideLibc(() => ({ ...real, posix_fallocate: () => 28 }));
-  try {
+  withLibc({ posix_fallocate: () => 28 }, () => {
     assert.throws(() => map.flush({ strategy: "in-place" }), {
       code: "ENOSPC",
     });
-  } finally {
-    provideLibc(() => real);
-  }
+  });
   assert.deepEqual(fs.readFileSync(path), before);
   assert.equal(map.flush({ strategy: "in-place" }).strategy, "in-place");
+  assert.equal(fs.statSync(path).size, 1003);
+});
+
+test("a failure is told as it was, also where what it began cannot be taken back", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 1000);
+  using map = open(path);
+  map.insert(100, 3);
+  withLibc({ posix_fallocate: () => 28 }, () => {
+    using _ = failing("truncate");
+    assert.throws(() => map.flush({ strategy: "in-place" }), {
+      code: "ENOSPC",
+    });
+  });
+  assert.equal(map.dirty, true);
+  map.flush();
   assert.equal(fs.statSync(path).size, 1003);
 });

@@ -5,11 +5,11 @@ import { createServer } from "node:net";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { libc, provideLibc } from "../ffi/libc.ts";
+import { libc } from "../ffi/libc.ts";
 import { open } from "../mod.ts";
 import { MappedFile } from "../src/file.ts";
 import { Journal, temporaryName } from "../src/journal.ts";
-import { temporaryFolder } from "./support.ts";
+import { temporaryFolder, withLibc } from "./support.ts";
 
 const OLD = "the old content";
 const ADDED = "all of what is appended";
@@ -99,27 +99,41 @@ test("a file that another process is appending to is not opened for writing", ()
   assert.equal(map.length, OLD.length + ADDED.length);
 });
 
+test("who looks at the journal for a moment is waited for", () => {
+  using folder = temporaryFolder();
+  const { path, beside } = fileIn(folder.path);
+  const real = libc();
+  const EAGAIN = process.platform === "darwin" ? 35 : 11;
+  using map = open(path);
+  map.insert(map.length, new Uint8Array([66]));
+  let refusals = 4;
+  let journals: string[] = [];
+  withLibc({
+    flock: (...values) => refusals-- > 0 ? -1 : real.flock(...values),
+    errno: () => EAGAIN,
+  }, () => map.flush({ onProgress: () => journals = beside() }));
+  assert.ok(refusals < 0);
+  assert.equal(journals.length, 1);
+  assert.deepEqual(beside(), []);
+});
+
 test("where there are no locks, nothing is left beside the file", () => {
   using folder = temporaryFolder();
   const { path, content, beside } = fileIn(folder.path);
   const real = libc();
   const ENOLCK = process.platform === "darwin" ? 77 : 37;
   let isLocking = false;
-  provideLibc(() => ({
-    ...real,
+  withLibc({
     flock: () => (isLocking = true, -1),
     errno: () => isLocking ? (isLocking = false, ENOLCK) : real.errno(),
-  }));
-  try {
+  }, () => {
     using map = open(path);
     map.insert(0, new Uint8Array([65]));
     map.flush({ strategy: "replace" });
     map.insert(map.length, new Uint8Array([66]));
     map.flush();
     assert.deepEqual(beside(), []);
-  } finally {
-    provideLibc(() => real);
-  }
+  });
   assert.equal(content(), `A${OLD}B`);
 });
 

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -193,6 +195,51 @@ test("paths may have spaces, Unicode, be relative, links, or file: URLs", () => 
     assert.equal(fs.readFileSync(path).length, 8, "the path was fixed at open");
   } finally {
     process.chdir(before);
+  }
+});
+
+// The holder of a lease is told by a signal, and gives it back.
+const LEASE = `
+import fcntl, os, signal, sys, tempfile, time
+def lease(fd, kind):
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, kind)
+def release(*_):
+    time.sleep(0.05)
+    lease(fd, fcntl.F_UNLCK)
+if len(sys.argv) == 2:
+    with tempfile.NamedTemporaryFile(dir=sys.argv[1]) as file:
+        lease(file.fileno(), fcntl.F_WRLCK)
+    sys.exit()
+fd = os.open(sys.argv[1], os.O_RDWR)
+signal.signal(signal.SIGIO, release)
+lease(fd, fcntl.F_WRLCK)
+os.close(os.open(sys.argv[2], os.O_CREAT))
+while True:
+    signal.pause()
+`;
+const hasLeases = spawnSync("python3", ["-c", LEASE, tmpdir()]).status === 0;
+
+test("a file that another process has a lease on is waited for", {
+  skip: hasLeases ? false : "no python3 that can take a lease on files here",
+}, async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "leased.dat");
+  const taken = join(folder.path, "taken");
+  fs.writeFileSync(path, "content");
+  const holder = spawn("python3", ["-c", LEASE, path, taken], {
+    stdio: "ignore",
+  });
+  const ended = new Promise((resolve) => holder.once("exit", resolve));
+  try {
+    while (!fs.existsSync(taken)) {
+      assert.equal(holder.exitCode, null);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    using map = open(path);
+    assert.equal(map.length, 7);
+  } finally {
+    holder.kill("SIGKILL");
+    await ended;
   }
 });
 

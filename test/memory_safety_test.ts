@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { type Libc, libc, provideLibc } from "../ffi/libc.ts";
+import { libc } from "../ffi/libc.ts";
 import { type FlushOptions, type Memmap, open } from "../mod.ts";
 import {
   descriptorsOf,
@@ -13,6 +13,7 @@ import {
   runChild,
   skipWithoutProc,
   temporaryFolder,
+  withLibc,
 } from "./support.ts";
 
 const MINUTE = { timeout: 60_000 };
@@ -27,17 +28,6 @@ function linesOf(script: string | URL): string[] {
     child.stderr + child.stdout,
   );
   return child.stdout.split("\n").filter((line) => line !== "");
-}
-
-/** Runs `use` with a C library that differs from the real one in `changes`. */
-function withLibc<T>(changes: Partial<Libc>, use: () => T): T {
-  const real = libc();
-  provideLibc(() => ({ ...real, ...changes }));
-  try {
-    return use();
-  } finally {
-    provideLibc(() => real);
-  }
 }
 
 /** Every mmap fails for want of memory; with `of`, only those of files or of memory. */
@@ -229,6 +219,61 @@ test("open() whose mmap fails leaves no descriptor, and the file as it was", {
   }
   assert.deepEqual(descriptorsOf(path), []);
   assert.deepEqual(mappingsOf(path), []);
+});
+
+test(
+  "what a closed map keeps is given back for want of room, and for nothing else",
+  {
+    skip: isDeno ? false : "of Deno, where buffers in use can be detached",
+  },
+  () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "kept.dat");
+    fs.writeFileSync(path, new Uint8Array(5000));
+    const closed = open(path);
+    assert.equal(closed.slice().bytes.length, 5000);
+    closed.close();
+    const real = libc();
+    let givenBack = 0;
+    const refuse = (errno: number, refusals: number) =>
+      withLibc({
+        mmap: (...values) => refusals-- > 0 ? -1 : real.mmap(...values),
+        munmap: (address, length) => {
+          givenBack++;
+          return real.munmap(address, length);
+        },
+        errno: () => errno,
+      }, () => open(path).close());
+    const [ENOMEM, ENODEV] = [12, 19];
+    assert.throws(() => refuse(ENODEV, 2), { code: "ENODEV" });
+    assert.equal(givenBack, 0);
+    refuse(ENOMEM, 1); // the spare room is not worth it
+    const own = givenBack;
+    refuse(ENOMEM, 2);
+    assert.ok(givenBack > 2 * own);
+  },
+);
+
+test("advice that the system has no room for is left out; other failures are told", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "advised.dat");
+  fs.writeFileSync(path, new Uint8Array(5000));
+  const real = libc();
+  const advise = (name: string) => {
+    const numbers = Array.from({ length: 40 }, (_, errno) => errno);
+    const errno = numbers.find((errno) => real.errnoName(errno) === name)!;
+    withLibc({ madvise: () => -1, errno: () => errno }, () => {
+      using map = open(path);
+      map.advise("random");
+    });
+  };
+  advise("ENOMEM");
+  advise("EAGAIN");
+  assert.throws(() => advise("EINVAL"), {
+    name: "SystemError",
+    code: "EINVAL",
+    syscall: "madvise",
+  });
 });
 
 test("open() in mode 'w+' whose mmap fails leaves no half-made file", () => {

@@ -18,6 +18,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { type Libc, libc, provideLibc } from "../ffi/libc.ts";
 
 /** Is this Deno? Otherwise it is Bun. */
 export const isDeno: boolean = "deno" in process.versions;
@@ -158,6 +159,17 @@ export function mappingsOf(path: string): string[] | null {
   return readFileSync("/proc/self/maps", "utf8")
     .split("\n")
     .filter((line) => line.includes(path));
+}
+
+/** Runs `use` with a C library that differs from the real one in `changes`. */
+export function withLibc<T>(changes: Partial<Libc>, use: () => T): T {
+  const real = libc();
+  provideLibc(() => ({ ...real, ...changes }));
+  try {
+    return use();
+  } finally {
+    provideLibc(() => real);
+  }
 }
 
 /** Collects garbage now, in a child of {@linkcode runChild} and anywhere in Bun. */
