@@ -385,10 +385,12 @@ export class Memmap implements Disposable {
   /**
    * Tells the system how the bytes from `begin` to `end`, widened to whole pages,
    * will be used: `madvise`. `"dontneed"` lets go of memory, never of content: in
-   * mode `c`, where it would drop private writes, it does nothing.
+   * mode `c`, where it would drop private writes, it does nothing. Advice for which
+   * the system has no room at the moment is left out.
    *
    * @throws {RangeError} if an offset lies outside the map.
    * @throws {TypeError} if the advice is unknown.
+   * @throws {SystemError} if the system refuses it.
    */
   advise(advice: Advice, begin = 0, end: number = this.mappedLength): void {
     const open = this.#use();

@@ -8,7 +8,6 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
 import {
@@ -21,9 +20,15 @@ import {
   open,
   type TypedArrayOf,
 } from "../mod.ts";
-import { below, type Random, randomFrom, temporaryFolder } from "./support.ts";
+import {
+  below,
+  isThorough,
+  type Random,
+  randomFrom,
+  SEED,
+  temporaryFolder,
+} from "./support.ts";
 
-const isThorough = process.env["MEMMAP_THOROUGH"] !== undefined;
 const RUNS = isThorough ? 3000 : 300;
 const STEPS = 40;
 const NATIVE: ByteOrder = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
@@ -548,6 +553,6 @@ test("random operations leave the bytes and elements that a plain model has", {
       fc.nat(),
       run,
     ),
-    { numRuns: RUNS },
+    { numRuns: RUNS, seed: SEED },
   );
 });

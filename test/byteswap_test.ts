@@ -5,14 +5,12 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import process from "node:process";
 import { test } from "node:test";
 import { type Libc, libc } from "../ffi/libc.ts";
 import "../mod.ts";
 import { copyElement, copySwapped, viewOf } from "../src/byteswap.ts";
-import { withLibc } from "./support.ts";
+import { isDeno, isThorough, withLibc } from "./support.ts";
 
-const isThorough = process.env["MEMMAP_THOROUGH"] !== undefined;
 const WIDTHS = [2, 4, 8] as const;
 const PIECE = 2 ** 16;
 
@@ -141,7 +139,7 @@ for (const [name, swapInPlace] of WAYS) {
 
 test("the words are what Deno uses, and Bun has its own", () => {
   const { swapInPlace } = libc();
-  assert.equal(swapInPlace === null, !("bun" in process.versions));
+  assert.equal(swapInPlace === null, isDeno);
   if (swapInPlace === null) return;
   for (const width of WIDTHS) {
     const from = someBytes(5 * width + 1);

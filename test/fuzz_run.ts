@@ -1266,7 +1266,12 @@ function touch(buffer: ArrayBuffer): void {
 
 /** Where files are in memory, if there is such a place: most of the time is spent there. */
 export function fastFolder(): string {
-  return fs.existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+  try {
+    fs.accessSync("/dev/shm", fs.constants.W_OK);
+    return "/dev/shm";
+  } catch {
+    return tmpdir();
+  }
 }
 
 /**

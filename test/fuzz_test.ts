@@ -8,15 +8,12 @@
  */
 
 import assert from "node:assert/strict";
-import process from "node:process";
 import { test } from "node:test";
 import { fastFolder } from "./fuzz_run.ts";
 import { watch } from "./fuzz_watch.ts";
-import { temporaryFolder } from "./support.ts";
+import { isThorough, proof, SEED, temporaryFolder } from "./support.ts";
 
-const isThorough = process.env["MEMMAP_THOROUGH"] !== undefined;
 const SEQUENCES = isThorough ? 12_000 : 3000;
-const SEED = Number(process.env["MEMMAP_FUZZ_SEED"] ?? 1);
 
 test("random sequences of all operations do what a plain model does", {
   timeout: 900_000,
@@ -32,8 +29,8 @@ test("random sequences of all operations do what a plain model does", {
     assert.fail(`${failure.message}\n\n${failure.program}`);
   }
   assert.equal(sequences, SEQUENCES);
-  console.log(
-    `proof: ${sequences} random sequences of ${operations} operations did what ` +
+  proof(
+    `${sequences} random sequences of ${operations} operations did what ` +
       "the model does",
   );
 });

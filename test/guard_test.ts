@@ -41,6 +41,7 @@ interface End {
   readonly status: number | null;
   readonly signal: string | null;
   readonly output: string;
+  readonly errors: string;
 }
 
 /** Runs a child that names files, one a line, each to be cut by this process. */
@@ -73,7 +74,7 @@ async function runAndCut(script: URL, args: readonly string[]): Promise<End> {
   const [status, signal] = await new Promise<[number | null, string | null]>(
     (resolve) => child.on("close", (...end) => resolve(end)),
   );
-  return { status, signal, output: output + errors };
+  return { status, signal, output, errors };
 }
 
 test("nothing that meets lost pages ends the process", guarded, async () => {
@@ -81,11 +82,12 @@ test("nothing that meets lost pages ends the process", guarded, async () => {
     .filter((name) => isDeno || !USES[name].isDenos);
   await forEach(names, async (name) => {
     using folder = temporaryFolder();
-    const end = await runAndCut(FAULTS, [folder.path, name, "guarded"]);
+    const args = [folder.path, name, "guarded"];
+    const { errors, ...end } = await runAndCut(FAULTS, args);
     assert.deepEqual(
       end,
       { status: 0, signal: null, output: "survived\n" },
-      `${name}: ${end.output}`,
+      `${name}: ${errors}`,
     );
   });
   proof(
@@ -102,7 +104,7 @@ test("without the guard a lost page ends the process", guarded, async () => {
     assert.match(
       String(end.signal),
       /^SIG(BUS|SEGV|ABRT|ILL|TRAP)$/,
-      end.output,
+      end.output + end.errors,
     );
   }
 });

@@ -4,7 +4,6 @@
  */
 
 import assert from "node:assert/strict";
-import process from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
 import {
@@ -18,9 +17,9 @@ import {
   rowMajor,
   spanOf,
 } from "../src/shape.ts";
+import { isThorough, SEED } from "./support.ts";
 
-const isThorough = process.env["MEMMAP_THOROUGH"] !== undefined;
-const RUNS = { numRuns: isThorough ? 20_000 : 1000 };
+const RUNS = { numRuns: isThorough ? 20_000 : 1000, seed: SEED };
 const TIMEOUT = { timeout: 120_000 };
 
 /** Where each element is, in row-major order: the definition of strides. */
@@ -247,7 +246,7 @@ test(
         }
         assert.deepEqual(walk(view, 0, all.length)[0], all);
       }),
-      { numRuns: isThorough ? 3000 : 300 },
+      { numRuns: isThorough ? 3000 : 300, seed: SEED },
     );
   },
 );

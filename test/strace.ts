@@ -18,7 +18,9 @@ import { commandOf, temporaryFolder } from "./support.ts";
 
 /** What `test`'s `skip` takes: a reason where strace is missing or not allowed. */
 export const skipWithoutStrace: string | false = (() => {
-  const probe = "sleep 0.1 & exec strace -o /dev/null -p $!";
+  // Asked for its version first: what has to come from the disk is there by then.
+  const probe = "strace -V >/dev/null && " +
+    "{ sleep 0.5 & exec strace -o /dev/null -p $!; }";
   const { status, stderr, error } = spawnSync("sh", ["-c", probe], {
     encoding: "utf8",
   });

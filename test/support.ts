@@ -31,6 +31,9 @@ export const skipWithoutProc: string | false = existsSync("/proc/self/maps")
 /** Are the tests to try everything, and not a sample of it? */
 export const isThorough: boolean = Boolean(process.env.MEMMAP_THOROUGH);
 
+/** What random tests begin with; `MEMMAP_FUZZ_SEED` makes them others. */
+export const SEED: number = Number(process.env.MEMMAP_FUZZ_SEED ?? 1);
+
 /** A line that scripts/test prints. */
 export function proof(text: string): void {
   console.log(`proof: ${text}`);
@@ -91,7 +94,7 @@ export interface ChildOptions {
   env?: Readonly<Record<string, string>>;
   /** A command to run the child under, such as `["strace", "-f"]`. */
   under?: readonly string[];
-  /** Milliseconds after which the child is killed; a minute by default. */
+  /** Milliseconds after which the child is killed: it hangs. Five minutes by default. */
   timeout?: number;
 }
 
@@ -124,7 +127,7 @@ export function runChild(
   const { status, signal, stdout, stderr, error } = spawnSync(command, rest, {
     encoding: "utf8",
     env: { ...process.env, NO_COLOR: "1", ...env },
-    timeout: options.timeout ?? 60_000,
+    timeout: options.timeout ?? 300_000,
     killSignal: "SIGKILL",
   });
   if (error !== undefined && status === null && signal === null) throw error;
