@@ -412,7 +412,8 @@ export class MemmapArray<T extends DType = DType>
 
   /**
    * The part from `begin` to `end` of the first axis, by the rules of
-   * `TypedArray.prototype.subarray`. Nothing is copied.
+   * `TypedArray.prototype.subarray`. Nothing is copied. For a part of the second
+   * axis as well: `a.subarray(2, 4).transpose().subarray(1, 3).transpose()`.
    *
    * @throws {RangeError} if the array has no axis.
    */
@@ -460,6 +461,9 @@ export class MemmapArray<T extends DType = DType>
    * give that shape, as after a transpose.
    */
   reshape(...shape: number[]): MemmapArray<T> {
+    if (shape.some((length) => typeof length === "object")) {
+      throw new TypeError("reshape() takes lengths one by one: reshape(2, 3).");
+    }
     const target = checkShape(shape, this.#size);
     if (countOf(target) !== this.#size) {
       throw new RangeError(
@@ -489,6 +493,9 @@ export class MemmapArray<T extends DType = DType>
    */
   resize(shape: number | readonly number[]): this {
     this.#edit();
+    if (arguments.length > 1) {
+      throw new TypeError("resize() takes one shape: resize([2, 3]).");
+    }
     const target = checkShape(shape);
     if (!isContiguous(this.#shape, this.#strides)) {
       throw new RangeError(
@@ -679,8 +686,10 @@ export class MemmapArray<T extends DType = DType>
     const length = this.#shape[axis];
     if (!(index >= 0 && index < length && Math.floor(index) === index)) {
       throw new RangeError(
-        `Index ${String(index)} is not on axis ${axis}, which goes from 0 to ` +
-          `${length}, of an array of shape ${printed(this.#shape)}.`,
+        `Index ${
+          String(index)
+        } is not on axis ${axis}, whose length is ${length}, ` +
+          `of an array of shape ${printed(this.#shape)}.`,
       );
     }
     return index * this.#strides[axis] * this.#type.size;
@@ -689,7 +698,7 @@ export class MemmapArray<T extends DType = DType>
   #refuse(index: readonly unknown[]): never {
     throw new RangeError(
       `An array of shape ${printed(this.#shape)} has no element at index ` +
-        `[${index.map(String).join(", ")}]: it takes ${this.ndim} numbers.`,
+        `[${index.map(shownIndex).join(", ")}]: it takes ${this.ndim} numbers.`,
     );
   }
 
@@ -1294,6 +1303,11 @@ function checkByteOrder(
   return signed ?? option ?? NATIVE;
 }
 
+/** An array that is given as an index is seen to be one. */
+function shownIndex(index: unknown): string {
+  return Array.isArray(index) ? `[${index.map(String)}]` : String(index);
+}
+
 function checkFits(shape: Axes, span: number, place: Place): void {
   if (isWithin(span, place)) return;
   const { extent, byteOffset, type } = place;
@@ -1301,7 +1315,10 @@ function checkFits(shape: Axes, span: number, place: Place): void {
     `An array of ${type.name} of shape ${printed(shape)} has ` +
       `${span * type.size} bytes, ` +
       `and the slice of ${extent.length} has ` +
-      `${Math.max(extent.length - byteOffset, 0)} from byte ${byteOffset} on.`,
+      `${
+        Math.max(extent.length - byteOffset, 0)
+      } from byte ${byteOffset} on. ` +
+      "resize() it first.",
   );
 }
 

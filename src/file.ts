@@ -78,14 +78,11 @@ export class MappedFile {
     const stat = place === undefined ? undefined : statIfThere(place);
     // Before opening: to open a pipe or a device can wait, or set it going.
     if (stat !== undefined) checkRegular(stat, path);
-    const created = stat === undefined && mode === "w+"
-      ? newFileAt(path)
-      : undefined;
+    if (stat === undefined && mode !== "w+") throw notThere(path, label);
+    const created = stat === undefined ? newFileAt(path) : undefined;
     const flags = (writes ? O_RDWR : O_RDONLY) |
       (created === undefined ? 0 : O_CREAT | O_EXCL);
-    const opened = created ?? place;
-    if (opened === undefined) throw notThere(path);
-    const fd = openPatiently(path, opened, flags);
+    const fd = openPatiently(path, created ?? place!, flags);
     try {
       return { file: new MappedFile(path, label, fd, reserve), created };
     } catch (error) {
@@ -420,13 +417,16 @@ export function realPathIfKnown(path: string): string | undefined {
   return isSaid ? real : undefined;
 }
 
-function notThere(path: string): SystemError {
+function notThere(path: string, label: string): SystemError {
+  const hint = label.startsWith("file:")
+    ? "this is a URL in a string, give new URL(…)"
+    : "mode 'w+' with { length } makes one";
   return new SystemError(
     "ENOENT",
     -2,
     "open",
     path,
-    "no such file or directory",
+    `no such file or directory (${hint})`,
   );
 }
 

@@ -27,6 +27,7 @@ import { isWritable, type Mode, type ShortMode, shortMode } from "./mode.ts";
 import { checkLength, checkOffset, checkRange } from "./offset.ts";
 import { mapFile, OpenMap } from "./open_map.ts";
 import { findFirst, findLast, patternBytes } from "./search.ts";
+import { checkOptions } from "./options.ts";
 import { checkContent, makeSlice, MemmapSlice } from "./slice.ts";
 
 /** Options of {@linkcode open}. */
@@ -123,7 +124,9 @@ export function close(map: Memmap): void {
  *
  * Offsets are file offsets in bytes, as the file stood at the last flush, or at
  * open. They do not shift while edits are pending, so a batch of edits can be
- * made against one picture of the file; `length` alone looks ahead.
+ * made against one picture of the file; `length`, of the map and of its slices,
+ * alone looks ahead. The end is `mappedLength`: append with
+ * `insert(map.mappedLength, …)`.
  *
  * On a closed map, everything but `path`, `mode`, `closed` and `toString()`
  * throws a {@linkcode ClosedError}.
@@ -157,7 +160,10 @@ export class Memmap implements Disposable {
     options: OpenOptions = {},
   ) {
     const short = shortMode(mode);
-    const { length, reserve = true, guard = true } = options;
+    const { length, reserve = true, guard = true } = checkOptions(
+      options,
+      "{ length: 4096 }",
+    );
     if (length === undefined) {
       if (short === "w+") {
         throw new TypeError("Mode 'w+' makes a file, so it needs { length }.");
@@ -269,7 +275,8 @@ export class Memmap implements Disposable {
    * bytes, that {@linkcode Memmap.flush} will put at `offset`.
    *
    * Several inserts at one offset keep the order in which they were made, and
-   * come before a slice that begins there.
+   * come before a slice that begins there. To delete the slice before the flush
+   * takes the insert back, and so does the end of a `using` block that holds it.
    *
    * @throws {OverlapError} if `offset` lies strictly inside a slice.
    * @throws {RangeError} if `offset` lies outside the map.
@@ -424,8 +431,9 @@ export class Memmap implements Disposable {
    *   hard links and the views of slices that do not move, and does not survive
    *   a crash or a failing disk half-way.
    *
-   * With `path`, the edited content goes to that file, and the map goes on there
-   * in mode `r+`; the original stays as it is.
+   * With `path`, the edited content goes to that file, which is replaced if it is
+   * there, and the map goes on with it in mode `r+`; the original stays as it is,
+   * unless the path is its own.
    *
    * In Deno, replacing a file needs `--allow-read` and `--allow-write` for its
    * folder.
@@ -481,7 +489,7 @@ export class Memmap implements Disposable {
    * `close({ discard: true })`, which drops pending edits instead.
    */
   close(options: { discard?: boolean } = {}): void {
-    const { discard = false } = options;
+    const { discard = false } = checkOptions(options, "{ discard: true }");
     const open = this.#open;
     if (open.isClosed) return;
     open.checkUsable();
@@ -555,7 +563,10 @@ function checkRequest(
   request: FlushRequest;
   target: [absolute: string, label: string] | undefined;
 } {
-  const { path, strategy = "auto", durable = true, onProgress } = options;
+  const { path, strategy = "auto", durable = true, onProgress } = checkOptions(
+    options,
+    '{ path: "other.dat" }',
+  );
   if (!STRATEGIES.includes(strategy)) {
     throw new TypeError(
       `Unknown strategy '${strategy}'; there are: ${STRATEGIES.join(", ")}.`,

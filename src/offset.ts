@@ -8,7 +8,8 @@
 export function checkLength(length: number, what: string): number {
   if (Number.isSafeInteger(length) && length >= 0) return length;
   throw new RangeError(
-    `Invalid ${what}: ${length}. It must be a whole number of bytes, 0 or more.`,
+    `Invalid ${what}: ${shown(length)}. It must be a whole number of bytes ` +
+      "from 0 to 2^53 - 1.",
   );
 }
 
@@ -30,9 +31,18 @@ export function checkOffset(
   if (Number.isSafeInteger(at) && at >= 0 && at <= length) return at + 0; // never -0
   throw new RangeError(
     `Invalid ${what} offset: ${
-      String(offset)
-    }. Offsets go from 0 to ${length} here.`,
+      shown(offset)
+    }. Offsets are whole numbers from 0 to ` +
+      (what === "slice"
+        ? `${length} here.`
+        : `${length} here, mappedLength; pending edits do not shift them.`),
   );
+}
+
+/** A value as it would stand in source text: a bigint and a string are no numbers. */
+function shown(value: unknown): string {
+  if (typeof value === "bigint") return `${value}n`;
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
 }
 
 /** Checks a half-open range; see {@linkcode checkOffset}. */

@@ -155,7 +155,10 @@ export class OpenMap {
     if (other === undefined) return;
     throw new OverlapError(
       `Slice overlaps prior slice of same file. ('${this.file.path}': ` +
-        `${extent.begin} to ${extent.end} overlaps ${other.begin} to ${other.end})`,
+        `${extent.begin} to ${extent.end} overlaps ${other.begin} to ${other.end}) ` +
+        (extent.isFloating
+          ? "To add bytes within a slice, use its splice()."
+          : "Use that one, which is in slices, or delete() it first."),
     );
   }
 

@@ -15,6 +15,7 @@ import type { SliceExtent } from "./extent.ts";
 import { printAsString } from "./inspect.ts";
 import type { Mapping } from "./mapping.ts";
 import type { Memmap } from "./memmap.ts";
+import { checkOptions } from "./options.ts";
 import { checkLength, checkOffset, checkRange, clampRange } from "./offset.ts";
 import type { Content, OpenMap } from "./open_map.ts";
 import { findFirst, findLast, patternBytes } from "./search.ts";
@@ -138,6 +139,12 @@ export class MemmapSlice implements Disposable {
    * @throws {RangeError} if it does not fit.
    */
   set(source: ArrayLike<number> | ArrayBuffer, offset = 0): void {
+    if (typeof source !== "object" || source === null) {
+      throw new TypeError(
+        "set() takes bytes: an array of numbers or an ArrayBuffer. Encode text with " +
+          "TextEncoder.",
+      );
+    }
     const values = source instanceof ArrayBuffer
       ? new Uint8Array(source)
       : source;
@@ -248,7 +255,8 @@ export class MemmapSlice implements Disposable {
     options: ArrayOptions = {},
   ): MemmapArray<DTypeOf<N>> {
     this.#use();
-    return makeArray(this, this.#open, this.#extent, type, options);
+    const checked = checkOptions(options, "{ shape: [2, 3] }");
+    return makeArray(this, this.#open, this.#extent, type, checked);
   }
 
   /**
@@ -390,7 +398,8 @@ export function checkContent(
     );
   }
   throw new TypeError(
-    "Content must be a number of zero bytes, an ArrayBuffer, or a view of one.",
+    "Content must be a number of zero bytes, an ArrayBuffer, or a view of one. " +
+      "Encode text with TextEncoder.",
   );
 }
 

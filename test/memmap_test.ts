@@ -243,6 +243,62 @@ test("a file that another process has a lease on is waited for", {
   }
 });
 
+test("what is given in place of options is a TypeError, and no file is written", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 40);
+  const before = fs.readFileSync(path);
+  const other = join(folder.path, "other.dat");
+  const wrong = (value: unknown) => value as Record<string, never>;
+  const expected = { name: "TypeError", message: /^Options must be an object/ };
+  using map = open(path);
+  map.slice(0, 8);
+  const inserted = map.insert(20, 3);
+  assert.throws(() => map.flush(wrong(other)), expected);
+  assert.throws(() => map.close(wrong(true)), expected);
+  assert.throws(() => open(path, "r", wrong(8)), expected);
+  assert.throws(() => map.slices[0].array("int8", wrong([2, 2])), expected);
+  assert.deepEqual(fs.readdirSync(folder.path), ["counting.dat"]);
+  assert.deepEqual(fs.readFileSync(path), before);
+  assert.throws(() => inserted.set(wrong("abc") as never), {
+    name: "TypeError",
+    message: /TextEncoder/,
+  });
+  assert.throws(() => map.insert(0, wrong("abc") as never), {
+    name: "TypeError",
+    message: /TextEncoder/,
+  });
+  map.close({ discard: true });
+});
+
+test("errors say what to do instead", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 40);
+  const map = open(path);
+  const says = (message: RegExp, call: () => unknown) =>
+    assert.throws(call, { message }, String(message));
+  const any = (value: unknown) => value as number;
+  map.slice(10, 20);
+  map.insert(40, 3);
+  says(/map.*mappedLength; pending edits/, () => map.insert(map.length, 1));
+  says(/offset: 3n\. Offsets are whole/, () => map.slice(any(3n), 5));
+  says(/offset: "3"\. Offsets are whole/, () => map.slice(any("3"), 5));
+  says(/in slices, or delete\(\) it/, () => map.slice(0, 11));
+  says(/use its splice\(\)/, () => map.insert(15, 1));
+  says(/from 0 to 2\^53 - 1/, () => map.insert(0, 2 ** 53));
+  const missing = join(folder.path, "missing.dat");
+  says(/ENOENT.*mode 'w\+'.*makes one/, () => open(missing));
+  says(/ENOENT.*new URL/, () => open("file:///missing.dat", "r"));
+  const array = map.slices[0].array("uint8", { shape: [2, 5] });
+  says(/Index 5 .* whose length is 5/, () => array.get(0, 5));
+  says(/index \[\[0,1\]\]: it takes 2/, () => array.get(any([0, 1])));
+  says(/reshape\(2, 3\)/, () => array.reshape(any([5, 2])));
+  const resize = array.resize as (...lengths: number[]) => unknown;
+  says(/one shape/, () => resize.call(array, 5, 3));
+  assert.deepEqual(array.shape, [2, 5]);
+  says(/resize\(\) it/, () => map.slices[0].array("float64", { shape: 2 }));
+  map.close({ discard: true });
+});
+
 test("slice() takes negative offsets from the end, and never clamps", () => {
   using folder = temporaryFolder();
   using map = open(countingFile(folder.path, 48));
