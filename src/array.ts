@@ -8,6 +8,7 @@
  * @module
  */
 
+import { checkAttached } from "./arguments.ts";
 import { adviseHuge, copyElement, copySwapped, viewOf } from "./byteswap.ts";
 import {
   type ByteOrder,
@@ -21,6 +22,7 @@ import {
   type TypedArrayOf,
   type TypeName,
   type Values,
+  type ValuesConstructor,
 } from "./dtype.ts";
 import type { SliceExtent } from "./extent.ts";
 import { printAsString } from "./inspect.ts";
@@ -400,10 +402,11 @@ export class MemmapArray<T extends DType = DType>
       this.#copyArray(source, offset);
       return this;
     }
+    if (ArrayBuffer.isView(source)) checkAttached(source);
     const isOwn = ArrayBuffer.isView(source) &&
       source.buffer === this.#place.slice.buffer;
     this.#place.open.copyChecked(() => {
-      const values = isOwn ? (source as unknown as Values).slice() : source;
+      const values = isOwn ? copyOf(source) : source;
       if (isValuesOf(values, type)) this.#store(values, offset);
       else this.#copyElements((i) => values[i] as Element<T>, count, offset);
     });
@@ -1349,6 +1352,16 @@ function isValuesOf(
 
 function nameOf(type: ElementType): string {
   return (type.Values as unknown as { name: string }).name;
+}
+
+/** A typed array of the same kind; `slice()` of a Buffer is no copy. */
+function copyOf(view: ArrayBufferView): Values {
+  const [, kind] = /^\[object (\w+)\]$/.exec(
+    Object.prototype.toString.call(view),
+  )!;
+  const Kind =
+    (globalThis as unknown as Record<string, ValuesConstructor>)[kind];
+  return new Kind(new Uint8Array(bytesOf(view)).buffer);
 }
 
 function bytesOf(view: ArrayBufferView): Uint8Array {

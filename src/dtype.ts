@@ -148,7 +148,7 @@ export type Values<B extends ArrayBufferLike = ArrayBuffer> = TypedArrayOf<
 /** The constructor of a typed array; as if all were one, which TypeScript cannot say. */
 export interface ValuesConstructor {
   new (length: number): Values;
-  new (buffer: ArrayBuffer, byteOffset: number, length: number): Values;
+  new (buffer: ArrayBuffer, byteOffset?: number, length?: number): Values;
   readonly prototype: Values;
   readonly BYTES_PER_ELEMENT: number;
 }

@@ -96,9 +96,12 @@ export class MappedFile {
     return stat.dev === this.#device && stat.ino === this.#inode;
   }
 
-  /** Throws a `ConflictError` unless the path still leads to this file, at its size. */
-  checkUnchanged(): void {
-    this.checkWhole();
+  /**
+   * Throws a `ConflictError` unless the path still leads to this file, at its size;
+   * with `hasWritten`, when a flush has written to the file already.
+   */
+  checkUnchanged(hasWritten = false): void {
+    if (!hasWritten) this.checkWhole();
     const now = statIfThere(this.path);
     const problem = now === undefined
       ? "is gone"
@@ -108,6 +111,13 @@ export class MappedFile {
       ? `has ${now.size} bytes where it had ${this.size}`
       : undefined;
     if (problem === undefined) return;
+    if (hasWritten) {
+      throw new ConflictError(
+        `'${this.path}' ${problem} while it was being written: a part of the flush ` +
+          "may be in it. All edits are still pending: floating slices can still " +
+          "be read, and close({ discard: true }) drops them.",
+      );
+    }
     throw new ConflictError(
       `'${this.path}' ${problem} since it was mapped: nothing was written, and ` +
         "all edits are still pending. Save them elsewhere with flush({ path }), " +
@@ -221,16 +231,20 @@ export class MappedFile {
   }
 
   /**
-   * Gives the file its old size again, after a failure that says more than one here
-   * would. False where that fails too: the next flush then finds the file changed.
+   * Gives the file its old size again, which was to be `after`, after a failure that
+   * says more than one here would. False where that fails too, or where somebody else
+   * made it larger, or shorter than it was: the next flush finds the file changed.
    */
-  takeBack(before: number): boolean {
+  takeBack(before: number, after: number): boolean {
     try {
+      this.refresh();
+      if (this.size < before || this.size > after) return false;
       this.truncate(before);
       return true;
     } catch {
-      this.size = before;
       return false;
+    } finally {
+      this.size = before;
     }
   }
 
@@ -245,7 +259,7 @@ export class MappedFile {
     try {
       this.#allocate(before, size);
     } catch (error) {
-      this.takeBack(before);
+      this.takeBack(before, size);
       throw error;
     }
     this.size = size;
@@ -261,7 +275,7 @@ export class MappedFile {
     try {
       if (from < end) this.#reserveBlocks(from, end);
     } catch (error) {
-      this.takeBack(before);
+      this.takeBack(before, to);
       throw error;
     }
     this.grow(to, true);

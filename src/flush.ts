@@ -165,8 +165,9 @@ function canExtend(map: OpenMap, plan: Plan): boolean {
  * 2. To append: write the new bytes into a journal beside the file, on disk before
  *    the first of them gets into the file: whatever becomes of that, the next open
  *    knows what was meant.
- * 3. Write behind the old end, which touches no old byte, and fsync. On failure
- *    the file gets its old length back, and the journal ends.
+ * 3. Write behind the old end, which touches no old byte, and fsync. On failure,
+ *    or if somebody else wrote meanwhile, the file gets its old length back, and the
+ *    journal ends; not where that would cut off what is another's.
  * 4. End the journal. Killed before it, the next open finishes the append; a mode
  *    that does not write sees the old content until then.
  * 5. Re-base the slices in memory; fsync the folder, so that the journal does not
@@ -180,14 +181,16 @@ function extend(map: OpenMap, plan: Plan, request: FlushRequest): FlushResult {
   const before = file.size;
   const added = Math.max(plan.fileLength - before, 0);
   makeRoom(map, plan, Math.min(before, plan.fileLength));
+  file.checkUnchanged(); // comparing what stays took its time
   if (added > 0) {
     const journal = beginAppend(map, plan, request, added);
     try {
       writeTail(file, file, plan, request, 0);
       if (request.durable) file.sync();
+      file.checkUnchanged(true);
       journal?.end();
     } catch (error) {
-      takeBack(file, before, journal);
+      takeBack(file, before, plan.fileLength, journal);
       throw error;
     }
     map.rebase(plan.segments, plan.mappedLength, request.durable);
@@ -244,9 +247,9 @@ function beginAppend(
       (target, offset) =>
         writeTail(file, target, plan, silent, offset - file.size),
     );
-    if (isNoted) return journal;
-    journal.abandon();
-    return undefined;
+    if (!isNoted) journal.abandon();
+    file.checkUnchanged(); // noting took its time
+    return isNoted ? journal : undefined;
   } catch (error) {
     journal.abandon();
     throw error;
@@ -277,9 +280,10 @@ function writeTail(
 function takeBack(
   file: MappedFile,
   before: number,
+  after: number,
   journal: Journal | undefined,
 ): void {
-  if (file.takeBack(before)) journal?.abandon();
+  if (file.takeBack(before, after)) journal?.abandon();
   else journal?.leave();
 }
 
@@ -363,10 +367,11 @@ function moveInPlace(
     for (const move of moves) if (move.to < move.from) mover.moveDown(move);
     writeFloats(mover, plan.floats);
     mover.flush();
+    file.checkUnchanged(mover.hasWritten);
     if (plan.fileLength < before) cut(map, plan.fileLength);
   } catch (error) {
     if (mover.hasWritten) map.isTorn = true;
-    else if (file.size > before) file.takeBack(before);
+    else if (file.size > before) file.takeBack(before, plan.fileLength);
     throw error;
   } finally {
     mover.release();
@@ -447,8 +452,10 @@ function replace(
   const path = followLinks(target.path);
   const old = statIfThere(path);
   const isOwn = old !== undefined && map.file.is(old);
-  // What is saved elsewhere need not be where it was: we hold the file itself.
-  if (isOwn) map.file.checkUnchanged();
+  // Whatever is where the file was; what is saved elsewhere need not be there any
+  // more, for we hold the file itself.
+  const isHome = isOwn || (old !== undefined && target.path === map.file.path);
+  if (isHome) map.file.checkUnchanged();
   else map.file.checkWhole();
   if (old !== undefined) {
     checkRegular(old, path);
@@ -482,7 +489,7 @@ function replace(
     if (request.durable) file.sync();
     mapping = mapFile(file, target.mode, plan.mappedLength, map.guarded);
     // Filling it took its time, and what was cut off meanwhile reads as a hole.
-    if (isOwn) map.file.checkUnchanged();
+    if (isHome) map.file.checkUnchanged();
     else map.file.checkWhole();
     system("rename", path, () => fs.renameSync(temporary, path));
   } catch (error) {

@@ -81,13 +81,14 @@ export class Journal {
   }
 
   /**
-   * Begins the journal of the file at `path`, which is no link. Answers
-   * `undefined` where none can be made: the folder may not be written, or another
-   * process is at work.
+   * Begins the journal of the file at `path`, which is no link. Answers `undefined`
+   * where none can be made: the folder may not be written. Throws `EBUSY` where
+   * another process, or thread, has one: it is flushing that very file.
    */
   static begin(path: string, permissions: number): Journal | undefined {
     const place = journalOf(path);
     if (!mayUse(place, true)) return undefined;
+    let isBusy = false;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       // An open in another process may be looking at it, or just ending it.
       if (attempt > 1) Atomics.wait(NOBODY_WAKES, 0, 0, 2 ** attempt);
@@ -97,7 +98,7 @@ export class Journal {
       } catch (error) {
         if (isRefusal(error)) return undefined;
         if ((error as SystemError).code !== "EEXIST") throw error;
-        recoverAt(path, O_RDWR);
+        isBusy = !recoverAt(path, O_RDWR);
         continue;
       }
       const journal = new Journal(fd, place);
@@ -115,7 +116,8 @@ export class Journal {
       // An open in another process came first, took it for dead, and removes it.
       journal.leave();
     }
-    return undefined;
+    if (!isBusy) return undefined;
+    throw busy(place, "flushing the file at this moment; flush again");
   }
 
   /** Notes that the file of this name, in the same folder, is being filled. */
@@ -233,22 +235,32 @@ export function realPathOf(
   }
 }
 
-/** Looks at the journal of the file at `path`, if there is one that we believe. */
-function recoverAt(path: string, access: number, file?: MappedFile): void {
+function busy(place: string, what: string): SystemError {
+  const reason = `another process is ${what}`;
+  return new SystemError("EBUSY", -16, "flock", place, reason);
+}
+
+/**
+ * Looks at the journal of the file at `path`, if there is one that we believe.
+ * Answers false if somebody else has it.
+ */
+function recoverAt(path: string, access: number, file?: MappedFile): boolean {
   const place = journalOf(path);
   const fd = openBeside(place, access, file);
-  if (fd === undefined) return;
+  if (fd === undefined) return true;
   try {
     if (access === O_RDWR) {
       // Locked before it is read: what was true before may not be any more.
       const refusal = lockErrno(fd);
       if (refusal !== 0) checkUnbegun(fd, place, file, refusal);
       else if (isLinked(fd, place)) finish(fd, place, path, file);
-      return;
+      return libc().errnoName(refusal) !== "EAGAIN";
     }
     const note = read(fd, place);
-    if (note === undefined || "created" in note || file === undefined) return;
-    if (isBegun(fd, place, note, file)) file.size = note.size;
+    if (note !== undefined && !("created" in note) && file !== undefined) {
+      if (isBegun(fd, place, note, file)) file.size = note.size;
+    }
+    return true;
   } finally {
     fs.closeSync(fd);
   }
@@ -267,13 +279,7 @@ function checkUnbegun(
   if (libc().errnoName(errno) !== "EAGAIN") {
     throw errnoError(errno, "flock", place);
   }
-  throw new SystemError(
-    "EBUSY",
-    -16,
-    "flock",
-    place,
-    "another process is appending to the file at this moment; open it again",
-  );
+  throw busy(place, "appending to the file at this moment; open it again");
 }
 
 /** Finishes a dead flush, whose journal we hold the lock of, and ends that. */

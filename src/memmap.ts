@@ -27,7 +27,7 @@ import { isWritable, type Mode, type ShortMode, shortMode } from "./mode.ts";
 import { checkLength, checkOffset, checkRange } from "./offset.ts";
 import { mapFile, OpenMap } from "./open_map.ts";
 import { findFirst, findLast, patternBytes } from "./search.ts";
-import { checkOptions } from "./options.ts";
+import { checkOptions } from "./arguments.ts";
 import { checkContent, makeSlice, MemmapSlice } from "./slice.ts";
 
 /** Options of {@linkcode open}. */
@@ -356,7 +356,7 @@ export class Memmap implements Disposable {
 
   /**
    * Copies `count` mapped bytes from `source` to `target`, overlapping or not:
-   * `memmove`.
+   * `memmove`. Where a slice floats, these are the bytes that the flush will replace.
    *
    * @throws {RangeError} if a range lies outside the map.
    * @throws {ReadonlyError} in mode `r`.
@@ -459,9 +459,11 @@ export class Memmap implements Disposable {
     open.checkIntact();
     open.isFlushing = true;
     try {
-      return target === undefined
+      const result = target === undefined
         ? flushEdits(open, request)
         : saveAs(open, ...target, request);
+      open.isUnsettled = !request.durable;
+      return result;
     } finally {
       open.isFlushing = false;
     }

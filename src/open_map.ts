@@ -70,6 +70,8 @@ export class OpenMap {
   isFlushing = false;
   /** Did an in-place flush fail half-way? The file is a mixture then. */
   isTorn = false;
+  /** Has the last flush written to the file and not waited for the disk? */
+  isUnsettled = false;
   /** A folder whose names may not be on disk yet, after a flush that did not wait. */
   unsettledFolder: string | undefined;
   readonly registry: Registry<SliceExtent> = new Registry();
@@ -259,6 +261,8 @@ export class OpenMap {
   /** Waits until mapped bytes are on disk; nothing to wait for if none were written. */
   sync(begin: number, end: number): void {
     this.mapping.checkFaults();
+    if (this.isUnsettled) this.file.sync(); // also of what is not mapped
+    this.isUnsettled = false;
     this.settleFolder();
     if (!this.mapping.touched) return;
     this.mapping.sync(begin, end);

@@ -7,7 +7,9 @@
  * @module
  */
 
+import { types } from "node:util";
 import { libc } from "../ffi/libc.ts";
+import { checkAttached, checkOptions, checkSource } from "./arguments.ts";
 import { type ArrayOptions, makeArray, type MemmapArray } from "./array.ts";
 import type { DTypeOf, TypeName } from "./dtype.ts";
 import { DeletedSliceError } from "./errors.ts";
@@ -15,7 +17,6 @@ import type { SliceExtent } from "./extent.ts";
 import { printAsString } from "./inspect.ts";
 import type { Mapping } from "./mapping.ts";
 import type { Memmap } from "./memmap.ts";
-import { checkOptions } from "./options.ts";
 import { checkLength, checkOffset, checkRange, clampRange } from "./offset.ts";
 import type { Content, OpenMap } from "./open_map.ts";
 import { findFirst, findLast, patternBytes } from "./search.ts";
@@ -133,22 +134,20 @@ export class MemmapSlice implements Disposable {
   }
 
   /**
-   * Copies `source` into the slice from `offset` on, as `Uint8Array.set` does.
+   * Copies `source` into the slice from `offset` on, as `Uint8Array.set` does; of
+   * buffers and DataViews all bytes.
    *
    * @throws {ReadonlyError} in mode `r`.
    * @throws {RangeError} if it does not fit.
+   * @throws {TypeError} if it is no source of bytes, or a stale view.
    */
-  set(source: ArrayLike<number> | ArrayBuffer, offset = 0): void {
-    if (typeof source !== "object" || source === null) {
-      throw new TypeError(
-        "set() takes bytes: an array of numbers or an ArrayBuffer. Encode text with " +
-          "TextEncoder.",
-      );
-    }
-    const values = source instanceof ArrayBuffer
-      ? new Uint8Array(source)
-      : source;
-    const { length } = values; // first: it may run the caller's code
+  set(
+    source: ArrayLike<number> | ArrayBufferLike | ArrayBufferView,
+    offset = 0,
+  ): void {
+    const values = checkSource(source);
+    // First: it may run the caller's code.
+    const length = checkLength(values.length, "length of the source");
     const extent = this.#edit();
     const at = checkOffset(offset, extent.length, "slice");
     if (length > extent.length - at) {
@@ -389,8 +388,9 @@ export function checkContent(
   if (typeof content === "number") {
     return checkLength(content, "content length");
   }
-  if (content instanceof ArrayBuffer) return new Uint8Array(content);
+  if (types.isAnyArrayBuffer(content)) return new Uint8Array(content);
   if (ArrayBuffer.isView(content)) {
+    checkAttached(content);
     return new Uint8Array(
       content.buffer,
       content.byteOffset,

@@ -2246,3 +2246,33 @@ function flagsAt(address: number): string {
   }
   throw new Error(`Nothing is mapped at ${address}.`);
 }
+
+test("copyFrom() a Buffer over the array's own slice copies what was there", () => {
+  using folder = temporaryFolder();
+  using map = open(join(folder.path, "own.dat"), "w+", { length: 1000 });
+  const slice = map.slice();
+  const own = () => Buffer.from(slice.buffer, 0, 9);
+  slice.set(Array.from({ length: 1000 }, (_, i) => i));
+  slice.array("uint8", { shape: [3, 3] }).transpose().copyFrom(own());
+  const flat = slice.array("uint8", { shape: 9 }).toTypedArray();
+  assert.deepEqual([...flat], [0, 3, 6, 1, 4, 7, 2, 5, 8]);
+  slice.set(Array.from({ length: 1000 }, (_, i) => i));
+  const wide = slice.array("int16", { shape: 9, byteOffset: 2 });
+  wide.copyFrom(own());
+  assert.deepEqual([...wide], [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+test("a stale view is no source", () => {
+  using folder = temporaryFolder();
+  using map = open(join(folder.path, "stale.dat"), "w+", { length: 100 });
+  const first = map.slice(0, 50);
+  const slice = map.slice(50, 100);
+  const { bytes } = first;
+  first.resize(60);
+  const stale = { name: "TypeError", message: /stale/ };
+  assert.throws(() => slice.array("uint8").copyFrom(bytes), stale);
+  assert.throws(() => slice.array("int32").copyFrom(bytes), stale);
+  assert.throws(() => slice.set(bytes), stale);
+  assert.throws(() => slice.splice(0, 0, bytes), stale);
+  assert.throws(() => map.insert(0, bytes), stale);
+});

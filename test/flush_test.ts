@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { type FlushOptions, type Memmap, open } from "../mod.ts";
 import { libc } from "../ffi/libc.ts";
 import { MappedFile } from "../src/file.ts";
+import { Journal } from "../src/journal.ts";
 import { below, randomFrom, temporaryFolder, withLibc } from "./support.ts";
 
 const STRATEGIES = ["auto", "replace", "in-place"] as const;
@@ -432,6 +433,108 @@ test("a save of a file that is cut meanwhile is a ConflictError, and saves nothi
   }
 });
 
+test("what others do to the file while an append is noted or written is a ConflictError", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 10);
+  const before = fs.readFileSync(path);
+  const isConflict = { name: "ConflictError" };
+  {
+    const map = open(path);
+    map.insert(10, new Uint8Array([1, 2, 3]));
+    const { noteAppend } = Journal.prototype;
+    Journal.prototype.noteAppend = function (...values) {
+      fs.appendFileSync(path, "other");
+      return noteAppend.apply(this, values);
+    };
+    try {
+      assert.throws(() => map.flush(), isConflict);
+    } finally {
+      Journal.prototype.noteAppend = noteAppend;
+    }
+    map.close({ discard: true });
+  }
+  assert.deepEqual(
+    fs.readFileSync(path),
+    Buffer.concat([before, Buffer.from("other")]),
+  );
+  fs.writeFileSync(path, before);
+  {
+    const map = open(path);
+    const slice = map.insert(10, new Uint8Array([1, 2, 3]));
+    const onProgress = () => {
+      fs.writeFileSync(path + "2", "new");
+      fs.renameSync(path + "2", path);
+    };
+    assert.throws(() => map.flush({ onProgress }), isConflict);
+    assert.deepEqual([...slice.bytes], [1, 2, 3]);
+    assert.equal(map.dirty, true);
+    map.close({ discard: true });
+  }
+  assert.equal(fs.readFileSync(path, "utf8"), "new");
+  assert.deepEqual(fs.readdirSync(folder.path), ["counting.dat"]);
+});
+
+test("what another process appends is not cut off by an in-place flush, nor by a failure", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 3 * 2 ** 20);
+  let line = "";
+  const append = () => {
+    if (line === "") fs.appendFileSync(path, line = "another's line");
+  };
+  {
+    const map = open(path);
+    map.slice(0, 100).resize(10);
+    assert.throws(
+      () => map.flush({ strategy: "in-place", onProgress: append }),
+      { name: "ConflictError", message: /while it was being written/ },
+    );
+    map.close({ discard: true });
+  }
+  assert.ok(fs.readFileSync(path).toString("latin1").endsWith(line));
+  const map = open(path);
+  const before = map.length;
+  line = "";
+  map.insert(before, 5);
+  const thenFail = () => {
+    append();
+    throw new Error("enough");
+  };
+  assert.throws(() => map.flush({ onProgress: thenFail }), {
+    message: "enough",
+  });
+  assert.throws(() => map.flush(), { name: "ConflictError" });
+  map.close({ discard: true });
+  const after = fs.readFileSync(path).toString("latin1");
+  assert.ok(after.endsWith(line));
+});
+
+test("a file that took the place of the mapped one is not saved over by its path", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 10);
+  for (const mode of ["r", "c", "r+"] as const) {
+    countingFile(folder.path, 10);
+    const map = open(path, mode);
+    fs.writeFileSync(path + "2", "another's");
+    fs.renameSync(path + "2", path);
+    assert.throws(() => map.flush({ path }), { name: "ConflictError" });
+    assert.equal(fs.readFileSync(path, "utf8"), "another's");
+    map.close({ discard: true });
+  }
+});
+
+test("a flush or sync after one that did not wait waits for all of it", () => {
+  using folder = temporaryFolder();
+  for (const strategy of STRATEGIES) {
+    using map = open(countingFile(folder.path, 100_000), "r+", { length: 10 });
+    map.insert(strategy === "auto" ? 10 : 5, new Uint8Array(10));
+    map.flush({ strategy, durable: false });
+    let waits = 0;
+    using _ = beforeFirst("sync", () => waits++);
+    map.flush();
+    assert.equal(waits, 1, strategy);
+  }
+});
+
 test("a kernel that copies nothing, and does not say why, is done without", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 3 * 2 ** 20);
@@ -558,6 +661,25 @@ test("an unknown strategy is a TypeError", () => {
     name: "TypeError",
   });
 });
+
+/** Calls `act` before the next call of a file's method, until disposed. */
+function beforeFirst(method: "sync", act: () => void): Disposable {
+  const original = MappedFile.prototype[method];
+  const restore = () =>
+    Object.defineProperty(MappedFile.prototype, method, {
+      value: original,
+      configurable: true,
+    });
+  Object.defineProperty(MappedFile.prototype, method, {
+    value: function (this: MappedFile): void {
+      restore();
+      act();
+      original.call(this);
+    },
+    configurable: true,
+  });
+  return { [Symbol.dispose]: restore };
+}
 
 /** Makes the `nth` call of a file's method from now on fail, until disposed. */
 function failing(

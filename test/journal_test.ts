@@ -117,6 +117,24 @@ test("who looks at the journal for a moment is waited for", () => {
   assert.deepEqual(beside(), []);
 });
 
+test("while another has the journal, a flush is EBUSY, and can be made later", () => {
+  using folder = temporaryFolder();
+  const { path, content, beside } = fileIn(folder.path);
+  for (const offset of [OLD.length, 0]) {
+    fs.writeFileSync(path, OLD);
+    const other = Journal.begin(fs.realpathSync(path), 0o600)!;
+    using map = open(path);
+    const slice = map.insert(offset, new Uint8Array([66]));
+    assert.throws(() => map.flush(), { name: "SystemError", code: "EBUSY" });
+    assert.equal(content(), OLD);
+    assert.deepEqual([map.dirty, slice.state], [true, "floating"]);
+    other.end();
+    map.flush();
+    assert.equal(map.find("B"), offset);
+    assert.deepEqual(beside(), []);
+  }
+});
+
 test("where there are no locks, nothing is left beside the file", () => {
   using folder = temporaryFolder();
   const { path, content, beside } = fileIn(folder.path);

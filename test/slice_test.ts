@@ -211,3 +211,26 @@ test("using deletes the slice", () => {
   assert.equal(map.slices.length, 0);
   map.slice(0, 20);
 });
+
+test("set() takes buffers and DataViews as their bytes, and refuses what has none", () => {
+  using folder = temporaryFolder();
+  using map = open(join(folder.path, "set.dat"), "w+", { length: 4 });
+  const slice = map.slice();
+  const bytes = new Uint8Array([0, 1, 2, 3, 4]);
+  const shared = new SharedArrayBuffer(4);
+  new Uint8Array(shared).set([1, 2, 3, 4]);
+  for (
+    const source of [new DataView(bytes.buffer, 1), shared, bytes.subarray(1)]
+  ) {
+    slice.fill(0);
+    slice.set(source);
+    assert.deepEqual([...slice.bytes], [1, 2, 3, 4]);
+  }
+  const nothing = [new Set([1]), {}, 5, null] as unknown[];
+  for (const source of nothing) {
+    assert.throws(() => slice.set(source as number[]), { name: "TypeError" });
+  }
+  const odd = { length: NaN, 0: 1 };
+  assert.throws(() => slice.set(odd), { name: "RangeError" });
+  assert.deepEqual([...slice.bytes], [1, 2, 3, 4]);
+});
