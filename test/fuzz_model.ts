@@ -592,10 +592,12 @@ export class ModelMap {
       }
     } else if (strategy === "in-place") throw typeError();
     const target = path === undefined ? file : folder.files.get(path);
-    const isOwn = target === file;
+    // Its own file by any name, or whatever has the name now.
+    const isHome = target === file ||
+      (target !== undefined && path === this.name);
     if (
       file.bytes.length < knownLength ||
-      (isOwn &&
+      (isHome &&
         (folder.files.get(this.name) !== file ||
           file.bytes.length !== knownLength))
     ) throw conflict();
