@@ -28,24 +28,29 @@ export function checkAttached(view: ArrayBufferView): void {
   );
 }
 
-/** Buffers, of whatever realm, and DataViews as their bytes; array-likes as they are. */
+/**
+ * All bytes of a buffer, of whatever realm, or of a view, as a plain view whose length
+ * no subclass can change any more; `undefined` for anything else.
+ */
+export function bytesIn(source: unknown): Uint8Array | undefined {
+  if (ArrayBuffer.isView(source)) {
+    checkAttached(source);
+    const { buffer, byteOffset, byteLength } = source;
+    return new Uint8Array(buffer, byteOffset, byteLength);
+  }
+  return types.isAnyArrayBuffer(source) ? new Uint8Array(source) : undefined;
+}
+
+/** Typed arrays and what is like an array as they are, all else as its bytes. */
 export function checkSource(
   source: ArrayLike<number> | ArrayBufferLike | ArrayBufferView,
 ): ArrayLike<number> {
-  if (types.isAnyArrayBuffer(source)) return new Uint8Array(source);
-  if (ArrayBuffer.isView(source)) {
-    checkAttached(source);
-    if (types.isDataView(source)) {
-      return new Uint8Array(
-        source.buffer,
-        source.byteOffset,
-        source.byteLength,
-      );
-    }
-  }
   if (typeof source === "object" && source !== null && "length" in source) {
+    if (ArrayBuffer.isView(source)) checkAttached(source);
     return source;
   }
+  const bytes = bytesIn(source);
+  if (bytes !== undefined) return bytes;
   throw new TypeError(
     "The source must be an ArrayBuffer, a view of one, or an array of numbers. " +
       "Encode text with TextEncoder.",

@@ -443,7 +443,8 @@ export class Memmap implements Disposable {
    * @throws {FaultError} if mapped bytes were lost; see {@linkcode Memmap.faults}.
    * @throws {ReadonlyError} in modes `r` and `c` without `path`.
    * @throws {SystemError} if the disk is full or fails, or if the file has more
-   * than one hard link and would have to be replaced.
+   * than one hard link and would have to be replaced; `EBUSY` while another process
+   * or thread appends to it by a flush, or replaces it.
    */
   flush(options: FlushOptions = {}): FlushResult {
     const { request, target } = checkRequest(options);
@@ -459,6 +460,7 @@ export class Memmap implements Disposable {
     open.checkIntact();
     open.isFlushing = true;
     try {
+      open.isUnsettled = true; // also where only the last wait fails
       const result = target === undefined
         ? flushEdits(open, request)
         : saveAs(open, ...target, request);

@@ -7,9 +7,8 @@
  * @module
  */
 
-import { types } from "node:util";
 import { libc } from "../ffi/libc.ts";
-import { checkAttached, checkOptions, checkSource } from "./arguments.ts";
+import { bytesIn, checkOptions, checkSource } from "./arguments.ts";
 import { type ArrayOptions, makeArray, type MemmapArray } from "./array.ts";
 import type { DTypeOf, TypeName } from "./dtype.ts";
 import { DeletedSliceError } from "./errors.ts";
@@ -388,15 +387,8 @@ export function checkContent(
   if (typeof content === "number") {
     return checkLength(content, "content length");
   }
-  if (types.isAnyArrayBuffer(content)) return new Uint8Array(content);
-  if (ArrayBuffer.isView(content)) {
-    checkAttached(content);
-    return new Uint8Array(
-      content.buffer,
-      content.byteOffset,
-      content.byteLength,
-    );
-  }
+  const bytes = bytesIn(content);
+  if (bytes !== undefined) return bytes;
   throw new TypeError(
     "Content must be a number of zero bytes, an ArrayBuffer, or a view of one. " +
       "Encode text with TextEncoder.",
