@@ -38,9 +38,7 @@
  * @module
  */
 
-import "./ffi/mod.ts";
-
-export { type ArrayOptions, MemmapArray } from "./src/array.ts";
+export { type ArrayOptions, MemmapArray } from "./src/arrays/mod.ts";
 export type {
   ByteOrder,
   DType,
@@ -52,7 +50,7 @@ export type {
   OrderSign,
   TypedArrayOf,
   TypeName,
-} from "./src/dtype.ts";
+} from "./src/arrays/mod.ts";
 export {
   BusyError,
   ClosedError,
@@ -63,8 +61,8 @@ export {
   ReadonlyError,
   SystemError,
   UnsupportedError,
-} from "./src/errors.ts";
-export type { FlushOptions, FlushResult, Strategy } from "./src/flush.ts";
+} from "./src/base/mod.ts";
+export type { FlushOptions, FlushResult, Strategy } from "./src/map/mod.ts";
 export {
   type Advice,
   close,
@@ -72,7 +70,7 @@ export {
   Memmap,
   open,
   type OpenOptions,
-} from "./src/memmap.ts";
-export type { Progress } from "./src/mover.ts";
-export type { Mode, ShortMode } from "./src/mode.ts";
-export { MemmapSlice, type SliceState } from "./src/slice.ts";
+} from "./src/map/mod.ts";
+export type { Progress } from "./src/storage/mod.ts";
+export type { Mode, ShortMode } from "./src/base/mod.ts";
+export { MemmapSlice, type SliceState } from "./src/map/mod.ts";

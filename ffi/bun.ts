@@ -13,7 +13,7 @@ import process from "node:process";
 import { existsSync } from "node:fs";
 import type * as BunFFI from "bun:ffi";
 import { keepErrno } from "./errno.ts";
-import { type GuardCalls, guardOf } from "./guard.ts";
+import { type GuardCalls, guardOf } from "./guard/guard.ts";
 import type { AttributeCalls, Libc } from "./libc.ts";
 import type { Platform } from "./platform.ts";
 

@@ -8,7 +8,7 @@
  */
 
 import { type ErrnoKeeper, keepErrno } from "./errno.ts";
-import { type GuardCalls, guardOf } from "./guard.ts";
+import { type GuardCalls, guardOf } from "./guard/guard.ts";
 import type { AttributeCalls, Libc } from "./libc.ts";
 import type { Platform } from "./platform.ts";
 

@@ -63,7 +63,7 @@ export interface GuardedRange {
   end(): void;
 }
 
-/** Keeps the process alive where a page of a mapped file is lost; see `guard.ts`. */
+/** Keeps the process alive where a page of a mapped file is lost; see `guard/`. */
 export interface Guard {
   /**
    * Guards mapped memory: a lost page of it reads as zeros from then on. `null`
@@ -170,7 +170,7 @@ export interface Libc {
   /**
    * An ArrayBuffer over the `length` bytes at `address`: no copy, and no
    * ownership. Sound only while those bytes stay mapped, which is
-   * `src/mapping.ts`'s business alone.
+   * `src/memory/`'s business alone.
    */
   arrayBuffer(address: number, length: number): ArrayBuffer;
 

@@ -39,3 +39,11 @@ function loadLibc(): Libc {
 }
 
 provideLibc(loadLibc);
+
+export {
+  type AttributeCalls,
+  type GuardedRange,
+  type Libc,
+  libc,
+  UnsupportedError,
+} from "./libc.ts";

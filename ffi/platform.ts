@@ -7,7 +7,7 @@
  * @module
  */
 
-import { ARM64_HANDLER, X64_HANDLER } from "./guard_code.ts";
+import { ARM64_HANDLER, X64_HANDLER } from "./guard/code.ts";
 import type { Constants } from "./libc.ts";
 
 /** The oldest releases that pass the test suite; `README.md` says the same. */

@@ -8,7 +8,7 @@
 import * as fs from "node:fs";
 import process from "node:process";
 import { isatty } from "node:tty";
-import { watch } from "../test/fuzz_watch.ts";
+import { watch } from "../test/fuzz/watch.ts";
 
 /** Milliseconds after which a new process goes on: some memory is kept for good. */
 const SHIFT = 30_000;
@@ -69,7 +69,9 @@ while (performance.now() < end) {
         whole(sequences)
       } sequences. \`scripts/fuzz 10 ${seed}\` finds it again.`,
   );
-  console.log(`\n${message}\n\nAs test/found_test.ts it is:\n\n${program}`);
+  console.log(
+    `\n${message}\n\nAs test/fuzz/found_test.ts it is:\n\n${program}`,
+  );
   process.exit(1);
 }
 progress.clear();

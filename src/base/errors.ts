@@ -1,0 +1,175 @@
+/**
+ * The errors of the library, and how a failed system call becomes one.
+ *
+ * Each class has its own `name` and a stable `code`. Nothing here knows what a
+ * map or a slice is: messages are written where the numbers are.
+ *
+ * @module
+ */
+
+import { constants } from "node:os";
+import { libc } from "../../ffi/mod.ts";
+
+export { UnsupportedError } from "../../ffi/mod.ts";
+
+/** A slice or an insert overlaps a registered slice. */
+export class OverlapError extends RangeError {
+  /** `"OverlapError"`. */
+  override name = "OverlapError";
+  /** Always `"ERR_MEMMAP_OVERLAP"`. */
+  readonly code = "ERR_MEMMAP_OVERLAP";
+}
+
+/** A deleted slice was used. */
+export class DeletedSliceError extends Error {
+  /** `"DeletedSliceError"`. */
+  override name = "DeletedSliceError";
+  /** Always `"ERR_MEMMAP_DELETED"`. */
+  readonly code = "ERR_MEMMAP_DELETED";
+}
+
+/** A closed map, or a slice of one, was used. */
+export class ClosedError extends Error {
+  /** `"ClosedError"`. */
+  override name = "ClosedError";
+  /** Always `"ERR_MEMMAP_CLOSED"`. */
+  readonly code = "ERR_MEMMAP_CLOSED";
+}
+
+/** A write where the map's mode forbids it. */
+export class ReadonlyError extends TypeError {
+  /** `"ReadonlyError"`. */
+  override name = "ReadonlyError";
+  /** Always `"ERR_MEMMAP_READONLY"`. */
+  readonly code = "ERR_MEMMAP_READONLY";
+}
+
+/** The file changed under the map in a way that a flush would destroy. */
+export class ConflictError extends Error {
+  /** `"ConflictError"`. */
+  override name = "ConflictError";
+  /** Always `"ERR_MEMMAP_CONFLICT"`. */
+  readonly code = "ERR_MEMMAP_CONFLICT";
+}
+
+/** Bytes of the file were lost under the map: it was cut short, or its disk is full or fails. */
+export class FaultError extends Error {
+  /** `"FaultError"`. */
+  override name = "FaultError";
+  /** Always `"ERR_MEMMAP_FAULT"`. */
+  readonly code = "ERR_MEMMAP_FAULT";
+}
+
+/** A map was used from within the `onProgress` of its own flush. */
+export class BusyError extends Error {
+  /** `"BusyError"`. */
+  override name = "BusyError";
+  /** Always `"ERR_MEMMAP_BUSY"`. */
+  readonly code = "ERR_MEMMAP_BUSY";
+}
+
+/** A system call failed. The fields are those of Node's system errors. */
+export class SystemError extends Error {
+  /** `"SystemError"`. */
+  override name = "SystemError";
+  /** The errno's name, `"ENOENT"`. */
+  readonly code: string;
+  /** The errno, negative as in Node: `-2`. */
+  readonly errno: number;
+  /** The call that failed, `"open"`. */
+  readonly syscall: string;
+  /** The file that it was called for. */
+  readonly path: string;
+
+  /** Made by the library; `reason` is prose for the message. */
+  constructor(
+    code: string,
+    errno: number,
+    syscall: string,
+    path: string,
+    reason: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${code}: ${reason}, ${syscall} '${path}'`, options);
+    this.code = code;
+    this.errno = errno;
+    this.syscall = syscall;
+    this.path = path;
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  E2BIG: "there are more attributes than the system can list",
+  EACCES: "permission denied",
+  EFBIG: "the file would be larger than the system allows",
+  EDQUOT: "the disk quota is used up",
+  EINVAL: "the system refuses these arguments",
+  EIO: "the disk failed",
+  ENOMEM: "not enough memory, address space or mappings",
+  ENODEV: "this file system cannot map files",
+  ENOSPC: "no space left on the disk",
+  EPERM: "operation not permitted",
+};
+
+/** The error for an errno that a libc call left behind. */
+export function errnoError(
+  errno: number,
+  syscall: string,
+  path: string,
+): SystemError {
+  let code = libc().errnoName(errno);
+  if (code === undefined) {
+    // The runtime has spoilt errno meanwhile; what mmap lacks is mostly memory.
+    [code, errno] = syscall === "mmap" ? ["ENOMEM", 12] : [`E${errno}`, errno];
+  }
+  const reason = REASONS[code] ?? `system error ${errno}`;
+  return new SystemError(code, -errno, syscall, path, reason);
+}
+
+/** What a failed `node:fs` call says of its errno, negative; `undefined` if nothing. */
+function errnoIn(
+  error: Error & { errno?: unknown; code?: unknown },
+): number | undefined {
+  if (typeof error.errno === "number") return -Math.abs(error.errno);
+  // Deno leaves out the number of some errors, and of others the name.
+  const named = constants.errno[error.code as keyof typeof constants.errno];
+  const number = named ?? /\(os error (\d+)\)/.exec(error.message)?.[1];
+  return number === undefined ? undefined : -Number(number);
+}
+
+/**
+ * Runs a `node:fs` call and turns its failure into a {@linkcode SystemError}.
+ *
+ * A call that a signal interrupted is made again, as POSIX leaves to the
+ * caller. Anything that is no system error (Deno's `NotCapable`) passes as it is.
+ */
+export function system<T>(syscall: string, path: string, call: () => T): T {
+  for (;;) {
+    try {
+      return call();
+    } catch (error) {
+      if (!(error instanceof Error) || error instanceof SystemError) {
+        throw error;
+      }
+      const errno = errnoIn(error);
+      if (errno === undefined) throw error;
+      const node = error as { code?: string; syscall?: string };
+      const code = node.code ?? libc().errnoName(-errno) ?? `E${-errno}`;
+      if (code === "EINTR") continue;
+      // Node's text is "ENOENT: no such file or directory, open 'x'".
+      const reason = REASONS[code] ??
+        /^\w+: ([^,]+)/.exec(error.message)?.[1] ??
+        error.message;
+      throw new SystemError(
+        code,
+        errno,
+        node.syscall ?? syscall,
+        path,
+        reason,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * The public map and its slices, and the one state behind them: opening, editing,
+ * flushing. Nothing but the entry points may import it.
+ *
+ * @module
+ */
+
+export { type SliceExtent } from "./extent.ts";
+export {
+  type FlushOptions,
+  type FlushResult,
+  type Strategy,
+} from "./flush/flush.ts";
+export {
+  type Advice,
+  close,
+  type LayoutEntry,
+  Memmap,
+  open,
+  type OpenOptions,
+} from "./memmap.ts";
+export { type OpenMap } from "./open_map.ts";
+export { MemmapSlice, type SliceState } from "./slice.ts";

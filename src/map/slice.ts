@@ -1,0 +1,409 @@
+/**
+ * `MemmapSlice`: the public face of one slice.
+ *
+ * Checks what users give, then asks the {@linkcode OpenMap}; where the bytes are
+ * is the extent's business.
+ *
+ * @module
+ */
+
+import { libc } from "../../ffi/mod.ts";
+import { bytesIn, checkOptions, checkSource } from "../base/mod.ts";
+import {
+  type ArrayOptions,
+  makeArray,
+  type MemmapArray,
+} from "../arrays/mod.ts";
+import type { DTypeOf, TypeName } from "../arrays/mod.ts";
+import { DeletedSliceError } from "../base/mod.ts";
+import type { SliceExtent } from "./extent.ts";
+import { printAsString } from "../base/mod.ts";
+import type { Mapping } from "../memory/mod.ts";
+import type { Memmap } from "./memmap.ts";
+import {
+  checkLength,
+  checkOffset,
+  checkRange,
+  clampRange,
+} from "../base/mod.ts";
+import type { Content, OpenMap } from "./open_map.ts";
+import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
+
+/** Where a slice's bytes are. */
+export type SliceState = "mapped" | "floating" | "deleted" | "closed";
+
+/** Creates a slice's public object; {@linkcode MemmapSlice}'s constructor is private. */
+export let makeSlice: (
+  map: Memmap,
+  open: OpenMap,
+  extent: SliceExtent,
+) => MemmapSlice;
+
+/**
+ * A region of a mapped file that no other slice overlaps: memory that can be
+ * read, written and resized.
+ *
+ * Made by {@linkcode Memmap.slice} and {@linkcode Memmap.insert}. As long as it
+ * is `"mapped"`, its bytes are the file's; once resized or inserted it is
+ * `"floating"`, its bytes in memory, until the next {@linkcode Memmap.flush}.
+ *
+ * A view never dangles: a `buffer` or `bytes` taken before the slice was
+ * resized, deleted, closed, or moved by a flush is detached, with length 0. Take
+ * `slice.bytes` again.
+ *
+ * All offsets and lengths are bytes, ranges are half-open. On a deleted slice
+ * everything but `map`, `state` and `toString()` throws a
+ * {@linkcode DeletedSliceError}, on a slice of a closed map a
+ * {@linkcode ClosedError}.
+ *
+ * @example
+ * ```ts
+ * import { open } from "@memmap/memmap";
+ * import assert from "node:assert/strict";
+ *
+ * using map = open("example.dat", "w+", { length: 48 });
+ * const header = map.slice(0, 16);
+ * header.bytes.set([0x89, 0x50]);
+ * new DataView(header.buffer).setUint32(8, 48);
+ * assert.equal(header.bytes[11], 48);
+ * ```
+ */
+export class MemmapSlice implements Disposable {
+  readonly #map: Memmap;
+  readonly #open: OpenMap;
+  readonly #extent: SliceExtent;
+
+  static {
+    makeSlice = (map, open, extent) => new MemmapSlice(map, open, extent);
+    printAsString(MemmapSlice, (value) => #extent in value);
+  }
+
+  private constructor(map: Memmap, open: OpenMap, extent: SliceExtent) {
+    this.#map = map;
+    this.#open = open;
+    this.#extent = extent;
+  }
+
+  /** The map that this is a slice of. */
+  get map(): Memmap {
+    return this.#map;
+  }
+
+  /** Where the slice began in the file at the last flush, in bytes. */
+  get begin(): number {
+    return this.#use().begin;
+  }
+
+  /** Where the slice ended in the file at the last flush, in bytes. */
+  get end(): number {
+    return this.#use().end;
+  }
+
+  /** Bytes now. */
+  get length(): number {
+    return this.#use().length;
+  }
+
+  /** Where the slice's bytes are; answers always. */
+  get state(): SliceState {
+    if (this.#extent.isDeleted) return "deleted";
+    if (this.#open.isClosed) return "closed";
+    return this.#extent.isFloating ? "floating" : "mapped";
+  }
+
+  /** May the slice's bytes be written? False in mode `r`. */
+  get writable(): boolean {
+    this.#use();
+    return this.#open.isEditable;
+  }
+
+  /** Was the slice resized or inserted since the last flush? */
+  get dirty(): boolean {
+    return this.#use().isFloating;
+  }
+
+  /**
+   * Exactly this slice's bytes as an ArrayBuffer, without a copy. The same object
+   * until the slice is resized, moved, deleted or closed, which detaches it.
+   *
+   * In mode `r`, writing through it changes this process's copy of a page, and
+   * never the file.
+   *
+   * @throws {RangeError} if the slice is larger than the runtime's largest
+   * ArrayBuffer (4 GiB in Bun).
+   */
+  get buffer(): ArrayBuffer {
+    return this.#use().view(this.#open.mapping).buffer;
+  }
+
+  /** The bytes of {@linkcode MemmapSlice.buffer}. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#use().view(this.#open.mapping).bytes;
+  }
+
+  /**
+   * Copies `source` into the slice from `offset` on, as `Uint8Array.set` does; of
+   * buffers and DataViews all bytes.
+   *
+   * @throws {ReadonlyError} in mode `r`.
+   * @throws {RangeError} if it does not fit.
+   * @throws {TypeError} if it is no source of bytes, or a stale view.
+   */
+  set(
+    source: ArrayLike<number> | ArrayBufferLike | ArrayBufferView,
+    offset = 0,
+  ): void {
+    const values = checkSource(source);
+    // First: it may run the caller's code.
+    const length = checkLength(values.length, "length of the source");
+    const extent = this.#edit();
+    const at = checkOffset(offset, extent.length, "slice");
+    if (length > extent.length - at) {
+      throw new RangeError(
+        `${length} bytes do not fit at ${at} into a slice of ` +
+          `${extent.length}; resize() it first.`,
+      );
+    }
+    // The view bounds what is written, whatever an array-like's getters say or do.
+    const limit = libc().maxBufferLength;
+    if (extent.length <= limit) {
+      const { mapping, bytes } = extent.view(this.#open.mapping);
+      this.#open.copyChecked(() => bytes.set(values, at));
+      mapping.checkFaults();
+    } else {
+      const [memory, base] = this.#memory(extent);
+      const end = Math.min(at + limit, extent.length);
+      memory.borrow(
+        base + at,
+        base + end,
+        (bytes) => this.#open.copyChecked(() => bytes.set(values)),
+      );
+    }
+  }
+
+  /**
+   * Sets the bytes from `begin` to `end` to `value`, modulo 256.
+   *
+   * @throws {ReadonlyError} in mode `r`.
+   * @throws {RangeError} if the range lies outside the slice.
+   */
+  fill(value: number, begin = 0, end: number = this.length): void {
+    const byte = value & 0xff; // first: it may run the caller's code
+    const extent = this.#edit();
+    const [from, to] = checkRange(begin, end, extent.length, "slice");
+    const [memory, base] = this.#memory(extent);
+    memory.fill(byte, base + from, to - from);
+  }
+
+  /** A copy of the bytes from `begin` to `end`, by the rules of `TypedArray.prototype.slice`. */
+  slice(begin = 0, end: number = this.length): Uint8Array<ArrayBuffer> {
+    const [first, last] = [Number(begin), Number(end)]; // may run the caller's code
+    const extent = this.#use();
+    const [from, to] = clampRange(first, last, extent.length);
+    if (from === to) return new Uint8Array(0);
+    const [memory, base] = this.#memory(extent);
+    return memory.borrow(
+      base + from,
+      base + to,
+      (bytes) => new Uint8Array(bytes),
+    );
+  }
+
+  /**
+   * The offset within the slice of the first occurrence of `pattern` that lies
+   * in `begin` to `end`, or -1. Strings are UTF-8; an empty pattern is found at
+   * `begin`.
+   *
+   * @throws {RangeError} if the range lies outside the slice.
+   */
+  find(
+    pattern: string | Uint8Array,
+    begin = 0,
+    end: number = this.length,
+  ): number {
+    return this.#search(findFirst, pattern, begin, end);
+  }
+
+  /** As {@linkcode MemmapSlice.find}, but the last occurrence; an empty pattern is found at `end`. */
+  rfind(
+    pattern: string | Uint8Array,
+    begin = 0,
+    end: number = this.length,
+  ): number {
+    return this.#search(findLast, pattern, begin, end);
+  }
+
+  /**
+   * The slice's bytes as an array: typed, of any shape, in either byte order, at
+   * any alignment. Nothing is copied; the array follows the slice.
+   *
+   * `type` is a name such as `"float64"`, numpy's type string (`">f8"`), or
+   * numarray's name (`"Float64"`). Without a shape, the array is 1-d and as long
+   * as whole elements fit.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@memmap/memmap";
+   * import assert from "node:assert/strict";
+   *
+   * using map = open("example.dat", "w+", { length: 53 });
+   * // Six big-endian doubles, two rows of three, behind a header of 5 bytes.
+   * const a = map.slice().array(">f8", { shape: [2, 3], byteOffset: 5 });
+   * a.set(1, 2, Math.PI);
+   * assert.equal(a.get(1, 2), Math.PI);
+   * ```
+   *
+   * @throws {TypeError} if there is no such type.
+   * @throws {RangeError} if the shape's bytes exceed the slice, or the runtime's
+   * largest ArrayBuffer does not hold the slice (4 GiB in Bun).
+   */
+  array<N extends TypeName>(
+    type: N,
+    options: ArrayOptions = {},
+  ): MemmapArray<DTypeOf<N>> {
+    this.#use();
+    const checked = checkOptions(options, "{ shape: [2, 3] }");
+    return makeArray(this, this.#open, this.#extent, type, checked);
+  }
+
+  /**
+   * Grows the slice with zero bytes, or cuts its tail, to `length` bytes. The
+   * slice floats from then on, and the map's `length` changes with it; the file
+   * does not until {@linkcode Memmap.flush}. At the same length nothing happens.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@memmap/memmap";
+   * import assert from "node:assert/strict";
+   *
+   * using map = open("example.dat", "w+", { length: 48 });
+   * const slice = map.slice(0, 16);
+   * slice.resize(24);
+   * assert.equal(slice.state, "floating");
+   * assert.equal(map.length, 56);
+   * map.flush();
+   * assert.equal(slice.state, "mapped");
+   * ```
+   *
+   * @throws {ReadonlyError} in mode `r`.
+   * @throws {RangeError} if `length` is no whole number of bytes.
+   */
+  resize(length: number): void {
+    const extent = this.#edit();
+    checkLength(length, "slice length");
+    if (length !== extent.length) this.#open.resize(extent, length);
+  }
+
+  /**
+   * Replaces `deleteCount` bytes at `offset` by `content`: that many zero bytes,
+   * or a copy of the given ones. The slice floats from then on.
+   *
+   * @throws {ReadonlyError} in mode `r`.
+   * @throws {RangeError} if the replaced bytes lie outside the slice.
+   */
+  splice(
+    offset: number,
+    deleteCount: number,
+    content: number | ArrayBuffer | ArrayBufferView = 0,
+  ): void {
+    const extent = this.#edit();
+    const at = checkOffset(offset, extent.length, "slice");
+    checkLength(deleteCount, "delete count");
+    checkRange(at, at + deleteCount, extent.length, "slice");
+    const checked = checkContent(content);
+    if (deleteCount === 0 && isEmpty(checked)) return;
+    this.#open.splice(extent, at, deleteCount, checked);
+  }
+
+  /**
+   * Waits until the slice's bytes are on disk: `msync(MS_SYNC)`. A floating slice
+   * has none in the file yet, and nothing happens.
+   *
+   * @throws {ReadonlyError} in modes `r` and `c`.
+   * @throws {SystemError} if the disk fails.
+   */
+  sync(): void {
+    const extent = this.#use();
+    this.#open.checkWritable("sync");
+    if (!extent.isFloating) this.#open.sync(extent.begin, extent.end);
+  }
+
+  /** Unregisters the slice; see {@linkcode Memmap.delete}. */
+  delete(): void {
+    this.#open.delete(this.#use());
+  }
+
+  /** Deletes the slice, if it is still registered. */
+  [Symbol.dispose](): void {
+    if (this.state === "mapped" || this.state === "floating") this.delete();
+  }
+
+  /** `<MemmapSlice of length:16 writable>`, numarray's form. */
+  toString(): string {
+    const { state } = this;
+    if (state === "deleted" || state === "closed") {
+      return `<MemmapSlice ${state}>`;
+    }
+    const access = this.#open.isEditable ? "writable" : "readonly";
+    return `<MemmapSlice of length:${this.#extent.length} ${access}>`;
+  }
+
+  #use(): SliceExtent {
+    if (this.#extent.isDeleted) {
+      throw new DeletedSliceError(
+        `A deleted MemmapSlice has been used. ('${this.#open.file.path}'; ` +
+          "take a new one with map.slice())",
+      );
+    }
+    this.#open.checkUsable();
+    return this.#extent;
+  }
+
+  #edit(): SliceExtent {
+    const extent = this.#use();
+    this.#open.checkEditable();
+    return extent;
+  }
+
+  #memory(extent: SliceExtent): [memory: Mapping, base: number] {
+    const { floating } = extent;
+    return floating === null
+      ? [this.#open.mapping, extent.begin]
+      : [floating.mapping, floating.offset];
+  }
+
+  #search(
+    search: typeof findFirst,
+    pattern: string | Uint8Array,
+    begin: number,
+    end: number,
+  ): number {
+    const extent = this.#use();
+    const [from, to] = checkRange(begin, end, extent.length, "slice");
+    const [memory, base] = this.#memory(extent);
+    const found = search(memory, patternBytes(pattern), base + from, base + to);
+    return found === -1 ? -1 : found - base;
+  }
+}
+
+/**
+ * Checks what is to be inserted, and answers it as a number of zero bytes or as a
+ * plain view of the given ones, whose length no subclass can change any more.
+ */
+export function checkContent(
+  content: number | ArrayBuffer | ArrayBufferView,
+): Content {
+  if (typeof content === "number") {
+    return checkLength(content, "content length");
+  }
+  const bytes = bytesIn(content);
+  if (bytes !== undefined) return bytes;
+  throw new TypeError(
+    "Content must be a number of zero bytes, an ArrayBuffer, or a view of one. " +
+      "Encode text with TextEncoder.",
+  );
+}
+
+function isEmpty(content: Content): boolean {
+  return (typeof content === "number" ? content : content.length) === 0;
+}

@@ -1,0 +1,811 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type FlushOptions, type Memmap, open } from "../../mod.ts";
+import { libc } from "../../ffi/libc.ts";
+import { MappedFile } from "../../src/storage/mapped_file.ts";
+import { Journal } from "../../src/storage/journal.ts";
+import {
+  below,
+  randomFrom,
+  temporaryFolder,
+  withLibc,
+} from "../support/support.ts";
+
+const STRATEGIES = ["auto", "replace", "in-place"] as const;
+
+function countingFile(folder: string, length: number): string {
+  const path = join(folder, "counting.dat");
+  fs.writeFileSync(path, Uint8Array.from({ length }, (_, i) => i));
+  return path;
+}
+
+/** A whole number below `limit`, of a sequence that `seed` fixes. */
+function generator(seed: number): (limit: number) => number {
+  const random = randomFrom(seed);
+  return (limit) => below(random, limit);
+}
+
+/** Cuts slices and edits them at random; answers the content to expect. */
+function editAtRandom(
+  map: Memmap,
+  random: (limit: number) => number,
+): Uint8Array {
+  const cuts = Array.from(
+    { length: random(12) },
+    () => random(map.mappedLength + 1),
+  );
+  cuts.sort((a, b) => a - b);
+  for (let i = 0; i + 1 < cuts.length; i += 1 + random(2)) {
+    if (map.slices.every(({ end }) => end <= cuts[i])) {
+      map.slice(cuts[i], cuts[i + 1]);
+    }
+  }
+  for (let i = random(6); i > 0; i--) {
+    const content = Uint8Array.from({ length: random(50) }, () => random(256));
+    try {
+      map.insert(
+        random(3) === 0 ? map.mappedLength : random(map.mappedLength + 1),
+        content,
+      );
+    } catch (error) {
+      assert.equal((error as Error).name, "OverlapError");
+    }
+  }
+  for (const slice of map.slices) {
+    const choice = random(6);
+    if (choice === 0) slice.resize(random(3) === 0 ? 0 : random(3000));
+    else if (choice === 1) {
+      slice.splice(random(slice.length + 1), 0, random(200));
+    } else if (choice === 2) slice.bytes.fill(random(256));
+    else if (choice === 3) slice.delete();
+  }
+  const content = new Uint8Array(map.length);
+  const file = fs.readFileSync(map.path);
+  for (const { slice, begin, end, offset } of map.layout()) {
+    content.set(
+      slice === null ? file.subarray(begin, end) : slice.bytes,
+      offset,
+    );
+  }
+  return content;
+}
+
+for (const strategy of STRATEGIES) {
+  test(`flush({ strategy: "${strategy}" }) writes what layout() says, whatever the edits`, () => {
+    using folder = temporaryFolder();
+    for (let seed = 1; seed <= 150; seed++) {
+      const random = generator(seed);
+      const behind = random(2) * random(500);
+      const path = countingFile(
+        folder.path,
+        random(4) === 0 ? 0 : random(20_000),
+      );
+      const rest = Buffer.from(
+        Array.from({ length: behind }, () => random(256)),
+      );
+      const length = fs.statSync(path).size;
+      fs.appendFileSync(path, rest);
+      using map = open(path, "r+", { length });
+      for (let round = 0; round < 3; round++) {
+        const content = editAtRandom(map, random);
+        const { slices } = map;
+        const bytes = slices.map((slice) => slice.slice());
+        const result = map.flush({ strategy, durable: false });
+        const message = `seed ${seed}, round ${round}, ${result.strategy}`;
+        assert.ok(
+          fs.readFileSync(path).equals(Buffer.concat([content, rest])),
+          message,
+        );
+        assert.equal(map.mappedLength, content.length, message);
+        assert.equal(map.length, content.length, message);
+        assert.equal(map.dirty, false, message);
+        assert.deepEqual(map.slices, slices, message);
+        slices.forEach((slice, i) => {
+          assert.equal(slice.state, "mapped", message);
+          assert.deepEqual(slice.bytes, bytes[i], message);
+          assert.deepEqual(
+            slice.slice(),
+            content.slice(slice.begin, slice.end),
+            message,
+          );
+        });
+      }
+      assert.deepEqual(fs.readdirSync(folder.path), ["counting.dat"]);
+    }
+  });
+}
+
+test("flush({ path }) saves the edits from every mode, and leaves the original alone", () => {
+  using folder = temporaryFolder();
+  for (const mode of ["r", "c", "r+"] as const) {
+    const path = countingFile(folder.path, 10_000);
+    const before = fs.readFileSync(path);
+    const target = join(folder.path, `saved from ${mode}`);
+    using map = open(path, mode, { length: 9000 });
+    const expected = Buffer.from(before);
+    const slice = map.slice(100, 200);
+    if (mode === "c") {
+      slice.bytes.fill(7);
+      expected.fill(7, 100, 200);
+    }
+    if (mode !== "r") map.insert(5000, new Uint8Array([1, 2, 3]));
+    const inserted = mode === "r" ? [] : [1, 2, 3];
+    const { strategy } = map.flush({ path: target });
+    assert.equal(strategy, "replace");
+    assert.deepEqual(
+      fs.readFileSync(target),
+      Buffer.concat([
+        expected.subarray(0, 5000),
+        Buffer.from(inserted),
+        expected.subarray(5000),
+      ]),
+    );
+    assert.deepEqual(fs.readFileSync(path), before);
+    assert.deepEqual([map.mode, map.path, map.writable], ["r+", target, true]);
+    slice.bytes[0] = 0x55;
+    map.flush();
+    assert.equal(fs.readFileSync(target)[100], 0x55);
+    assert.deepEqual(fs.readFileSync(path), before);
+  }
+});
+
+test("flush({ path }) replaces a file that is there, keeping its permissions", () => {
+  using folder = temporaryFolder();
+  const target = join(folder.path, "target");
+  fs.writeFileSync(target, "old");
+  fs.chmodSync(target, 0o604);
+  using map = open(countingFile(folder.path, 3), "r");
+  map.flush({ path: target });
+  assert.deepEqual([...fs.readFileSync(target)], [0, 1, 2]);
+  assert.equal(fs.statSync(target).mode & 0o7777, 0o604);
+});
+
+test("flush({ path }) onto a folder or into a missing one fails with nothing changed", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 3);
+  using map = open(path);
+  map.insert(1, new Uint8Array([9]));
+  assert.throws(() => map.flush({ path: folder.path }), {
+    name: "SystemError",
+    code: "EISDIR",
+  });
+  assert.throws(() => map.flush({ path: join(folder.path, "no", "file") }), {
+    name: "SystemError",
+    code: "ENOENT",
+  });
+  assert.throws(() => map.flush({ path: "x", strategy: "in-place" }), {
+    name: "TypeError",
+  });
+  assert.deepEqual([map.dirty, map.path], [true, path]);
+  map.flush();
+  assert.deepEqual([...fs.readFileSync(path)], [0, 9, 1, 2]);
+});
+
+test("nothing pending is strategy none", () => {
+  using folder = temporaryFolder();
+  using map = open(countingFile(folder.path, 3));
+  map.slice().bytes.fill(8);
+  assert.deepEqual(map.flush(), { strategy: "none", bytesWritten: 0 });
+});
+
+test("an append, a cut at the end and a resize that came back only extend", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 10_000);
+  using map = open(path);
+  const first = map.slice(0, 100);
+  const last = map.slice(9000, 10_000);
+  const { bytes } = first;
+  const { ino } = fs.statSync(path);
+  const flush = () => map.flush();
+
+  map.insert(10_000, 5000);
+  assert.deepEqual(flush(), { strategy: "extend", bytesWritten: 5000 });
+  last.resize(1001);
+  last.resize(1000);
+  assert.deepEqual(flush(), { strategy: "extend", bytesWritten: 0 });
+  map.slices[2].resize(10);
+  assert.deepEqual(flush(), { strategy: "extend", bytesWritten: 0 });
+  map.slices[2].resize(30);
+  assert.deepEqual(flush(), { strategy: "extend", bytesWritten: 20 });
+  assert.equal(fs.statSync(path).size, 10_030);
+  assert.equal(fs.statSync(path).ino, ino);
+  assert.equal(bytes[99], 99, "the views of unmoved slices live on");
+
+  last.resize(1001);
+  last.resize(1000);
+  last.bytes[0]++;
+  assert.equal(flush().strategy, "replace", "bytes of the file changed");
+  assert.notEqual(fs.statSync(path).ino, ino);
+  assert.equal(bytes.length, 0);
+});
+
+test("an append of any size writes only the new bytes", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 1000);
+  const before = fs.readFileSync(path);
+  const added = new Uint8Array(2 ** 24 + 5).map((_, i) => i * 7);
+  using map = open(path);
+  map.insert(1000, added.subarray(0, 10));
+  map.insert(1000, added.subarray(10));
+  assert.deepEqual(map.flush(), {
+    strategy: "extend",
+    bytesWritten: added.length,
+  });
+  assert.ok(fs.readFileSync(path).equals(Buffer.concat([before, added])));
+});
+
+test("w+ through a symbolic link to nothing makes what it points to", () => {
+  using folder = temporaryFolder();
+  const link = join(folder.path, "link");
+  fs.symlinkSync("made", link);
+  open(link, "w+", { length: 5 }).close();
+  assert.equal(fs.statSync(join(folder.path, "made")).size, 5);
+  assert.ok(fs.lstatSync(link).isSymbolicLink());
+});
+
+test("in-place keeps the inode, its links, and the views of slices that do not move", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 10_000);
+  fs.linkSync(path, join(folder.path, "second name"));
+  using map = open(path);
+  const [a, b, c] = [map.slice(0, 10), map.slice(10, 20), map.slice(20, 30)];
+  const views = [a.bytes, c.bytes];
+  b.resize(5000);
+  assert.throws(() => map.flush(), {
+    name: "SystemError",
+    code: "EMLINK",
+    message: /in-place/,
+  });
+  assert.equal(map.dirty, true);
+  const { ino } = fs.statSync(path);
+  map.flush({ strategy: "in-place" });
+  assert.equal(fs.statSync(path).ino, ino);
+  assert.equal(
+    fs.readFileSync(join(folder.path, "second name")).length,
+    14_990,
+  );
+  assert.equal(views[0][9], 9);
+  assert.equal(views[1].length, 0);
+  assert.equal(c.bytes[0], 20);
+});
+
+test("replace keeps permissions, and a symbolic link stays a link", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 10);
+  fs.chmodSync(path, 0o640);
+  fs.mkdirSync(join(folder.path, "links"));
+  const link = join(folder.path, "links", "link");
+  fs.symlinkSync("../counting.dat", link);
+  using map = open(link);
+  map.insert(0, 1);
+  assert.equal(map.flush().strategy, "replace");
+  assert.equal(fs.readlinkSync(link), "../counting.dat");
+  assert.equal(fs.statSync(path).mode & 0o7777, 0o640);
+  assert.equal(fs.readFileSync(path).length, 11);
+  assert.deepEqual(fs.readdirSync(join(folder.path, "links")), ["link"]);
+});
+
+test("links are followed as the system does, .. and all, and loops are an error", () => {
+  using folder = temporaryFolder();
+  const at = (...names: string[]) => join(folder.path, ...names);
+  fs.mkdirSync(at("real", "deep"), { recursive: true });
+  fs.symlinkSync(at("real", "deep"), at("short"));
+  fs.writeFileSync(at("real", "data"), "right");
+  fs.writeFileSync(at("data"), "wrong");
+  fs.symlinkSync("../data", at("real", "deep", "link"));
+  {
+    using map = open(at("short", "link"));
+    map.insert(0, new Uint8Array([0x3e]));
+  }
+  assert.equal(fs.readFileSync(at("real", "data"), "utf8"), ">right");
+  assert.equal(fs.readFileSync(at("data"), "utf8"), "wrong");
+  // Bun's own file functions drop ".." before the system sees the path.
+  const dots = `${at("short")}/../data`;
+  assert.equal(open(dots, "r").length, fs.readFileSync(dots).length);
+  fs.symlinkSync("loop", at("loop"));
+  fs.symlinkSync("new", at("dangling"));
+  using map = open(at("data"));
+  assert.throws(() => map.flush({ path: at("loop") }), { code: "ELOOP" });
+  map.flush({ path: at("dangling") });
+  assert.equal(fs.readlinkSync(at("dangling")), "new");
+  assert.equal(fs.readFileSync(at("new"), "utf8"), "wrong");
+});
+
+test("a link to a name that is no text is never taken for another name", (t) => {
+  using folder = temporaryFolder();
+  const at = (...names: string[]) => join(folder.path, ...names);
+  // printf's octal of 0xFF, and what a runtime makes of it where it must be text.
+  const made = spawnSync("sh", [
+    "-c",
+    'cd "$1" && name=$(printf "\\377") && printf old > "$name" && ' +
+    'ln -s "$name" link && ln -s "new$name" dangling && ' +
+    'mkdir "d$name" && ln -s "d$name" folder && printf old > folder/file',
+    "sh",
+    folder.path,
+  ]);
+  if (made.status !== 0) return t.skip("names are text only here");
+  const text = "\ufffd";
+  fs.mkdirSync(at(`d${text}`));
+  const others = [at(text), at(`new${text}`), at(`d${text}`, "file")];
+  for (const other of others) fs.writeFileSync(other, "other");
+  fs.symlinkSync(text, at("link to text"));
+  const refused = { name: "SystemError", code: "EILSEQ" };
+  for (const path of [at("link"), at("folder", "file")]) {
+    using map = open(path);
+    map.insert(3, new Uint8Array([65]));
+    assert.equal(map.flush().strategy, "extend");
+    map.insert(0, new Uint8Array([66]));
+    assert.throws(() => map.flush(), refused);
+    for (const target of [at("link"), at("dangling"), at("folder", "new")]) {
+      assert.throws(() => map.flush({ path: target }), refused);
+    }
+    assert.equal(map.dirty, true);
+    map.flush({ strategy: "in-place" });
+    assert.equal(fs.readFileSync(path, "utf8"), "BoldA");
+  }
+  for (const path of [at("dangling"), at("folder", "new")]) {
+    assert.throws(() => open(path, "w+", { length: 1 }), refused);
+  }
+  for (const other of others) {
+    assert.equal(fs.readFileSync(other, "utf8"), "other");
+  }
+  assert.equal(fs.existsSync(at(`d${text}`, "new")), false);
+  // A name that is U+FFFD itself is a name like any other.
+  using map = open(at("link to text"));
+  map.insert(0, new Uint8Array([66]));
+  assert.equal(map.flush().strategy, "replace");
+  assert.equal(fs.readFileSync(at(text), "utf8"), "Bother");
+});
+
+test("a file changed behind the map's back is a ConflictError, and nothing is touched", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "counting.dat");
+  const changes: Record<string, () => void> = {
+    "has 8 bytes": () => fs.truncateSync(path, 8),
+    "has 11 bytes": () => fs.appendFileSync(path, "x"),
+    "is gone": () => fs.unlinkSync(path),
+    "was replaced": () => {
+      fs.writeFileSync(path + "2", new Uint8Array(10));
+      fs.renameSync(path + "2", path);
+    },
+  };
+  for (const [message, change] of Object.entries(changes)) {
+    countingFile(folder.path, 10);
+    const map = open(path);
+    map.insert(0, new Uint8Array([1]));
+    change();
+    const before = fs.existsSync(path) ? fs.readFileSync(path) : null;
+    const expected = {
+      name: "ConflictError",
+      code: "ERR_MEMMAP_CONFLICT",
+      message: new RegExp(`${message}.*close\\(\\{ discard: true \\}\\)`),
+    };
+    for (const strategy of STRATEGIES) {
+      assert.throws(() => map.flush({ strategy }), expected);
+    }
+    assert.throws(() => map.close(), expected);
+    assert.equal(map.closed, false);
+    assert.equal(map.dirty, true);
+    assert.deepEqual(
+      fs.existsSync(path) ? fs.readFileSync(path) : null,
+      before,
+    );
+    map.close({ discard: true });
+  }
+});
+
+test("bytes that another process appends are not lost to a flush onto the same path", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 10);
+  const map = open(path);
+  map.insert(5, 2);
+  const append = () => fs.appendFileSync(path, "other");
+  const isConflict = { name: "ConflictError" };
+  assert.throws(
+    () => map.flush({ strategy: "replace", onProgress: append }),
+    isConflict,
+  );
+  assert.throws(() => map.flush({ path }), isConflict);
+  assert.equal(fs.readFileSync(path).subarray(10).toString(), "other");
+  assert.deepEqual(fs.readdirSync(folder.path), ["counting.dat"]);
+  map.close({ discard: true });
+});
+
+test("a save of a file that is cut meanwhile is a ConflictError, and saves nothing", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "cut.dat");
+  const length = 4 * 2 ** 20;
+  for (const inserted of [0, 5]) {
+    fs.writeFileSync(path, new Uint8Array(length).fill(7));
+    const map = open(path);
+    if (inserted > 0) map.insert(3, inserted);
+    let isCut = false;
+    const onProgress = () => {
+      if (!isCut) fs.truncateSync(path, length / 4);
+      isCut = true;
+    };
+    assert.throws(
+      () => map.flush({ path: path + ".saved", onProgress }),
+      { name: "ConflictError", message: /1048576 bytes where it had 4194304/ },
+    );
+    assert.ok(isCut);
+    assert.deepEqual(fs.readdirSync(folder.path), ["cut.dat"]);
+    assert.deepEqual([map.path, map.dirty], [path, inserted > 0]);
+    map.close({ discard: true });
+  }
+});
+
+test("what others do to the file while an append is noted or written is a ConflictError", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 10);
+  const before = fs.readFileSync(path);
+  const isConflict = { name: "ConflictError" };
+  {
+    const map = open(path);
+    map.insert(10, new Uint8Array([1, 2, 3]));
+    const { noteAppend } = Journal.prototype;
+    Journal.prototype.noteAppend = function (...values) {
+      fs.appendFileSync(path, "other");
+      return noteAppend.apply(this, values);
+    };
+    try {
+      assert.throws(() => map.flush(), isConflict);
+    } finally {
+      Journal.prototype.noteAppend = noteAppend;
+    }
+    map.close({ discard: true });
+  }
+  assert.deepEqual(
+    fs.readFileSync(path),
+    Buffer.concat([before, Buffer.from("other")]),
+  );
+  fs.writeFileSync(path, before);
+  {
+    const map = open(path);
+    const slice = map.insert(10, new Uint8Array([1, 2, 3]));
+    const onProgress = () => {
+      fs.writeFileSync(path + "2", "new");
+      fs.renameSync(path + "2", path);
+    };
+    assert.throws(() => map.flush({ onProgress }), isConflict);
+    assert.deepEqual([...slice.bytes], [1, 2, 3]);
+    assert.equal(map.dirty, true);
+    map.close({ discard: true });
+  }
+  assert.equal(fs.readFileSync(path, "utf8"), "new");
+  assert.deepEqual(fs.readdirSync(folder.path), ["counting.dat"]);
+});
+
+test("what another process appends is not cut off by an in-place flush, nor by a failure", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 3 * 2 ** 20);
+  let line = "";
+  const append = () => {
+    if (line === "") fs.appendFileSync(path, line = "another's line");
+  };
+  {
+    const map = open(path);
+    map.slice(0, 100).resize(10);
+    assert.throws(
+      () => map.flush({ strategy: "in-place", onProgress: append }),
+      { name: "ConflictError", message: /while it was being written/ },
+    );
+    map.close({ discard: true });
+  }
+  assert.ok(fs.readFileSync(path).toString("latin1").endsWith(line));
+  const map = open(path);
+  const before = map.length;
+  line = "";
+  map.insert(before, 5);
+  const thenFail = () => {
+    append();
+    throw new Error("enough");
+  };
+  assert.throws(() => map.flush({ onProgress: thenFail }), {
+    message: "enough",
+  });
+  assert.throws(() => map.flush(), { name: "ConflictError" });
+  map.close({ discard: true });
+  const after = fs.readFileSync(path).toString("latin1");
+  assert.ok(after.endsWith(line));
+});
+
+test("a file that took the place of the mapped one is not saved over by its path", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 10);
+  for (const mode of ["r", "c", "r+"] as const) {
+    countingFile(folder.path, 10);
+    const map = open(path, mode);
+    fs.writeFileSync(path + "2", "another's");
+    fs.renameSync(path + "2", path);
+    assert.throws(() => map.flush({ path }), { name: "ConflictError" });
+    assert.equal(fs.readFileSync(path, "utf8"), "another's");
+    map.close({ discard: true });
+  }
+});
+
+test("a flush or sync after one that did not wait waits for all of it", () => {
+  using folder = temporaryFolder();
+  for (const strategy of STRATEGIES) {
+    using map = open(countingFile(folder.path, 100_000), "r+", { length: 10 });
+    map.insert(strategy === "auto" ? 10 : 5, new Uint8Array(10));
+    map.flush({ strategy, durable: false });
+    let waits = 0;
+    using _ = beforeFirst("sync", () => waits++);
+    map.flush();
+    assert.equal(waits, 1, strategy);
+  }
+});
+
+test("a kernel that copies nothing, and does not say why, is done without", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 3 * 2 ** 20);
+  const before = fs.readFileSync(path);
+  using map = open(path);
+  map.insert(2 ** 20, new Uint8Array([1, 2, 3]));
+  let asked = 0;
+  withLibc({
+    copy_file_range: libc().copy_file_range && (() => (asked++, 0)),
+  }, () => map.flush({ strategy: "replace" }));
+  assert.equal(asked > 0, libc().copy_file_range !== null);
+  const after = fs.readFileSync(path);
+  assert.ok(after.subarray(0, 2 ** 20).equals(before.subarray(0, 2 ** 20)));
+  assert.deepEqual([...after.subarray(2 ** 20, 2 ** 20 + 3)], [1, 2, 3]);
+  assert.ok(after.subarray(2 ** 20 + 3).equals(before.subarray(2 ** 20)));
+});
+
+test("a file that was replaced or is gone can still be saved elsewhere", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 3);
+  const saved = join(folder.path, "saved");
+  using map = open(path);
+  map.insert(0, new Uint8Array([9]));
+  fs.unlinkSync(path);
+  map.flush({ path: saved });
+  assert.deepEqual([...fs.readFileSync(saved)], [9, 0, 1, 2]);
+});
+
+test("onProgress counts up to the total, and what it throws leaves the old content", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 5 * 2 ** 20);
+  const content = fs.readFileSync(path);
+  using map = open(path);
+  const edits: [string, () => void, FlushOptions][] = [
+    ["replace", () => map.insert(0, 2 ** 21), {}],
+    ["extend", () => map.insert(map.mappedLength, 10), {}],
+    ["in-place", () => map.insert(2 ** 21, 10), { strategy: "in-place" }],
+  ];
+  for (const [strategy, edit, options] of edits) {
+    edit();
+    const calls: [number, number][] = [];
+    const onProgress = (done: number, total: number) =>
+      void calls.push([done, total]);
+    const result = map.flush({ ...options, onProgress });
+    assert.equal(result.strategy, strategy);
+    assert.deepEqual(calls.at(-1), [result.bytesWritten, result.bytesWritten]);
+    assert.ok(calls.every(([done], i) => i === 0 || done > calls[i - 1][0]));
+  }
+  map.flush({ path: join(folder.path, "other") });
+  fs.writeFileSync(path, content);
+
+  using again = open(path);
+  const stop = () => {
+    throw new Error("stop");
+  };
+  for (const offset of [0, content.length]) {
+    const slice = again.insert(offset, 10);
+    assert.throws(() => again.flush({ onProgress: stop }), { message: "stop" });
+    assert.equal(again.dirty, true);
+    assert.ok(fs.readFileSync(path).equals(content));
+    slice.delete();
+  }
+  assert.deepEqual(fs.readdirSync(folder.path).sort(), [
+    "counting.dat",
+    "other",
+  ]);
+});
+
+test("onProgress must not use the map that is being flushed", () => {
+  using folder = temporaryFolder();
+  using map = open(countingFile(folder.path, 10));
+  const slice = map.slice(0, 5);
+  map.insert(0, 1);
+  const onProgress = () => {
+    for (
+      const use of [() => map.close(), () => slice.resize(9), () => map.flush()]
+    ) {
+      assert.throws(use, { name: "BusyError", code: "ERR_MEMMAP_BUSY" });
+    }
+  };
+  map.flush({ onProgress });
+  assert.equal(slice.begin, 1);
+});
+
+test("a sparse file stays sparse with reserve: false", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "sparse");
+  const length = 2 ** 28;
+  using map = open(path, "w+", { length, reserve: false });
+  map.slice(length - 3).bytes.set([1, 2, 3]);
+  map.insert(4096 * 5, new Uint8Array([9]));
+  assert.equal(map.flush().strategy, "replace");
+  const { size, blocks } = fs.statSync(path);
+  assert.equal(size, length + 1);
+  assert.ok(blocks * 512 < 2 ** 21, `${blocks} blocks`);
+  assert.equal(map.find(new Uint8Array([1, 2, 3])), length - 2);
+  assert.equal(map.find(new Uint8Array([9])), 4096 * 5);
+});
+
+test("a hundred thousand floating slices are flushed in few writes", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 200_000);
+  const before = fs.readFileSync(path);
+  using map = open(path);
+  for (let i = 0; i < 100_000; i++) map.insert(2 * i, new Uint8Array([0xaa]));
+  const calls: number[] = [];
+  map.flush({ durable: false, onProgress: (done) => calls.push(done) });
+  assert.ok(calls.length < 10, `${calls.length} pieces`);
+  const after = fs.readFileSync(path);
+  assert.equal(after.length, 300_000);
+  for (let i = 0; i < 100_000; i += 997) {
+    assert.deepEqual([...after.subarray(3 * i, 3 * i + 3)], [
+      0xaa,
+      before[2 * i],
+      before[2 * i + 1],
+    ]);
+  }
+});
+
+test("an unknown strategy is a TypeError", () => {
+  using folder = temporaryFolder();
+  using map = open(countingFile(folder.path, 10));
+  assert.throws(() => map.flush({ strategy: "extend" as never }), {
+    name: "TypeError",
+  });
+});
+
+/** Calls `act` before the next call of a file's method, until disposed. */
+function beforeFirst(method: "sync", act: () => void): Disposable {
+  const original = MappedFile.prototype[method];
+  const restore = () =>
+    Object.defineProperty(MappedFile.prototype, method, {
+      value: original,
+      configurable: true,
+    });
+  Object.defineProperty(MappedFile.prototype, method, {
+    value: function (this: MappedFile): void {
+      restore();
+      act();
+      original.call(this);
+    },
+    configurable: true,
+  });
+  return { [Symbol.dispose]: restore };
+}
+
+/** Makes the `nth` call of a file's method from now on fail, until disposed. */
+function failing(
+  method: "write" | "sync" | "truncate",
+  nth = 1,
+): Disposable {
+  const original = MappedFile.prototype[method] as (...args: never[]) => void;
+  let calls = 0;
+  const failOnce = function (this: MappedFile, ...args: never[]): void {
+    if (++calls === nth) throw new Error("The disk failed.");
+    original.apply(this, args);
+  };
+  Object.defineProperty(MappedFile.prototype, method, {
+    value: failOnce,
+    configurable: true,
+  });
+  return {
+    [Symbol.dispose]: () => {
+      Object.defineProperty(MappedFile.prototype, method, {
+        value: original,
+        configurable: true,
+      });
+    },
+  };
+}
+
+test("an append or a replace that fails leaves file and edits, and can be made again", () => {
+  using folder = temporaryFolder();
+  for (const method of ["write", "sync"] as const) {
+    for (const offset of [0, 10]) {
+      const path = countingFile(folder.path, 10);
+      const before = fs.readFileSync(path);
+      using map = open(path);
+      const slice = map.insert(offset, new Uint8Array([9, 9]));
+      {
+        using _ = failing(method);
+        assert.throws(() => map.flush(), { message: "The disk failed." });
+      }
+      assert.deepEqual(fs.readFileSync(path), before);
+      assert.deepEqual(fs.readdirSync(folder.path), ["counting.dat"]);
+      assert.deepEqual([map.dirty, slice.state, map.length], [
+        true,
+        "floating",
+        12,
+      ]);
+      map.flush();
+      assert.deepEqual(
+        [...fs.readFileSync(path).subarray(offset, offset + 2)],
+        [9, 9],
+      );
+      assert.equal(map.length, 12);
+    }
+  }
+});
+
+test("a cut that only could not be waited for has happened, and the map knows", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 100_000);
+  using map = open(path);
+  map.slice(10, 100_000).resize(5);
+  {
+    using _ = failing("sync");
+    assert.throws(() => map.flush(), { message: "The disk failed." });
+  }
+  assert.equal(fs.statSync(path).size, 15);
+  assert.deepEqual([map.mappedLength, map.length, map.dirty], [15, 15, false]);
+  assert.equal(map.find(new Uint8Array([14])), 14);
+  assert.equal(map.flush().strategy, "none");
+});
+
+test("after an in-place flush that failed half-way, the map flushes no more", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 3 * 2 ** 20);
+  const map = open(path);
+  const slice = map.insert(100, new Uint8Array([1, 2, 3]));
+  {
+    using _ = failing("write", 2);
+    assert.throws(() => map.flush({ strategy: "in-place" }), {
+      message: "The disk failed.",
+    });
+  }
+  assert.throws(() => map.flush(), {
+    name: "ConflictError",
+    message: /half-way/,
+  });
+  assert.throws(() => map.flush({ path: path + "2" }), {
+    name: "ConflictError",
+  });
+  assert.throws(() => map.close(), { name: "ConflictError" });
+  assert.deepEqual([...slice.bytes], [1, 2, 3]);
+  map.close({ discard: true });
+});
+
+test("an in-place flush that fails before its first write changes nothing", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 1000);
+  const before = fs.readFileSync(path);
+  using map = open(path);
+  map.insert(100, 3);
+  withLibc({ posix_fallocate: () => 28 }, () => {
+    assert.throws(() => map.flush({ strategy: "in-place" }), {
+      code: "ENOSPC",
+    });
+  });
+  assert.deepEqual(fs.readFileSync(path), before);
+  assert.equal(map.flush({ strategy: "in-place" }).strategy, "in-place");
+  assert.equal(fs.statSync(path).size, 1003);
+});
+
+test("a failure is told as it was, also where what it began cannot be taken back", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 1000);
+  using map = open(path);
+  map.insert(100, 3);
+  withLibc({ posix_fallocate: () => 28 }, () => {
+    using _ = failing("truncate");
+    assert.throws(() => map.flush({ strategy: "in-place" }), {
+      code: "ENOSPC",
+    });
+  });
+  assert.equal(map.dirty, true);
+  map.flush();
+  assert.equal(fs.statSync(path).size, 1003);
+});

@@ -1,0 +1,111 @@
+/**
+ * Runs random sequences, or one from a file. In a process of its own, since what it
+ * looks for may end it; `watch.ts` reads what it writes.
+ *
+ * Each sequence is in `running.json` before it is run, so that it is known which one
+ * the process did not survive. Sequences come in batches, each with a seed of its
+ * own, the next number: the seed of the batch that failed is found again at once.
+ *
+ * @module
+ */
+
+import * as fs from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import fc from "fast-check";
+import { asTest, type Sequence, sequences } from "../commands.ts";
+import { runSequence } from "../run.ts";
+
+const BATCH = 40;
+const MOST_OPERATIONS = 80;
+/** Milliseconds to spend on making a failing sequence shorter. */
+const SHRINKING = 60_000;
+
+/** Runs a sequence that fails once more; answers the error, and a program that shows it. */
+function explain(sequence: Sequence, folder: string, seed: number): {
+  message: string;
+  program: string;
+} {
+  const steps: string[] = [];
+  try {
+    runSequence(sequence, steps, folder);
+  } catch (error) {
+    const message = error instanceof Error
+      ? error.stack ?? error.message
+      : String(error);
+    const [first] = message.split("\n");
+    const about = [`Seed ${seed}:`, first];
+    return { message, program: asTest(sequence, about, steps) };
+  }
+  return {
+    message: "The second time it did not fail: it depends on what ran before.",
+    program: asTest(sequence, [`Seed ${seed}, not every time.`], steps),
+  };
+}
+
+/** Leaves out whatever can be left out with the same end. */
+function shortened(sequence: Sequence, fails: (s: Sequence) => boolean) {
+  const end = performance.now() + SHRINKING / 2;
+  let { commands } = sequence;
+  for (let i = commands.length - 1; i >= 0; i--) {
+    if (performance.now() > end) break;
+    const fewer = commands.toSpliced(i, 1);
+    if (fails({ ...sequence, commands: fewer })) commands = fewer;
+  }
+  return { ...sequence, commands };
+}
+
+function run(
+  folder: string,
+  firstSeed: number,
+  most: number,
+  milliseconds: number,
+): void {
+  const running = join(folder, "running.json");
+  const end = performance.now() + milliseconds;
+  const counts = { seed: firstSeed, sequences: 0, operations: 0 };
+  const count = (sequence: Sequence) => {
+    fs.writeFileSync(running, JSON.stringify(sequence));
+    counts.operations += runSequence(sequence, undefined, folder);
+    counts.sequences++;
+  };
+  while (counts.sequences < most && performance.now() < end) {
+    const result = fc.check(
+      fc.property(sequences(MOST_OPERATIONS), count),
+      {
+        seed: counts.seed,
+        numRuns: Math.min(BATCH, most - counts.sequences),
+        interruptAfterTimeLimit: SHRINKING,
+      },
+    );
+    if (result.failed && result.counterexample !== null) {
+      const sequence = shortened(result.counterexample[0], (shorter) => {
+        try {
+          runSequence(shorter, undefined, folder);
+          return false;
+        } catch {
+          return true;
+        }
+      });
+      const failure = explain(sequence, folder, counts.seed);
+      say({ ...counts, failure });
+      process.exitCode = 1;
+      return;
+    }
+    counts.seed++;
+    say(counts);
+  }
+}
+
+function say(line: unknown): void {
+  fs.writeSync(1, JSON.stringify(line) + "\n");
+}
+
+const [task, folder, ...numbers] = process.argv.slice(2);
+if (task === "run") {
+  const [seed, most, milliseconds] = numbers.map(Number);
+  run(folder, seed, most, milliseconds);
+} else {
+  const running = fs.readFileSync(join(folder, "running.json"), "utf8");
+  runSequence(JSON.parse(running), undefined, folder);
+}

@@ -1,0 +1,41 @@
+/**
+ * Random sequences of every public operation, over several maps and modes, against
+ * the model of `model.ts`. `scripts/fuzz` runs them as long as one likes.
+ *
+ * `MEMMAP_FUZZ_SEED` makes them others.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fastFolder } from "./run.ts";
+import { watch } from "./watch.ts";
+import {
+  isThorough,
+  proof,
+  SEED,
+  temporaryFolder,
+} from "../support/support.ts";
+
+const SEQUENCES = isThorough ? 12_000 : 3000;
+
+test("random sequences of all operations do what a plain model does", {
+  timeout: 900_000,
+}, async () => {
+  using folder = temporaryFolder(fastFolder());
+  const { sequences, operations, failure } = await watch({
+    folder: folder.path,
+    seed: SEED,
+    sequences: SEQUENCES,
+    milliseconds: Infinity,
+  });
+  if (failure !== undefined) {
+    assert.fail(`${failure.message}\n\n${failure.program}`);
+  }
+  assert.equal(sequences, SEQUENCES);
+  proof(
+    `${sequences} random sequences of ${operations} operations did what ` +
+      "the model does",
+  );
+});

@@ -1,0 +1,937 @@
+/**
+ * What the library is meant to do, said as plainly as it can be: the specification
+ * that `run.ts` compares it with.
+ *
+ * A file is an array of bytes, a map a list of ranges over one. Everything is looked
+ * for from the start of a list and copied whole, and a method has the name and the
+ * arguments of the one it stands for. Nothing here comes from the library, and no
+ * file is touched.
+ *
+ * Where several maps are of one file, the model says what Linux does, and what
+ * POSIX says of shared mappings. In `r+` and `w+` all see one memory, the file's. In
+ * `r` and `c` a page is the file's until it is first written to, and the map's own
+ * from then on. A map holds the file that it was opened on; what another name or
+ * another map does to that file, it sees, what is done to a file that took its
+ * place, it does not. A page that the file has lost, because it was cut short, is
+ * nobody's: the first access makes it a page of zeros for that map, and counts a
+ * fault. A private page that lay there is gone.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+
+/** How an error shows itself: the class's name, and the code of those that have one. */
+export interface Failure {
+  readonly name: string;
+  readonly code?: string;
+}
+
+/** What the model throws where the library must throw. */
+export class Refusal extends Error {
+  readonly failure: Failure;
+
+  constructor(name: string, code?: string) {
+    super(code ?? name);
+    this.failure = { name, code };
+  }
+}
+
+/** For what lies outside. */
+export const rangeError = (): Refusal => new Refusal("RangeError");
+/** For what is of the wrong kind. */
+export const typeError = (): Refusal => new Refusal("TypeError");
+const overlap = () => new Refusal("OverlapError", "ERR_MEMMAP_OVERLAP");
+const deleted = () => new Refusal("DeletedSliceError", "ERR_MEMMAP_DELETED");
+const closed = () => new Refusal("ClosedError", "ERR_MEMMAP_CLOSED");
+const readonly = () => new Refusal("ReadonlyError", "ERR_MEMMAP_READONLY");
+const conflict = () => new Refusal("ConflictError", "ERR_MEMMAP_CONFLICT");
+const fault = () => new Refusal("FaultError", "ERR_MEMMAP_FAULT");
+const system = (code: string) => new Refusal("SystemError", code);
+
+/** More than any address space has. */
+const NO_MEMORY = 2 ** 50;
+
+function checkCount(count: unknown): number {
+  if (!Number.isSafeInteger(count) || count as number < 0) throw rangeError();
+  return count as number;
+}
+
+/** An offset within `length` bytes; negative ones count from the end. */
+export function within(offset: unknown, length: number): number {
+  if (!Number.isSafeInteger(offset)) throw rangeError();
+  const at = offset as number < 0 ? offset as number + length : offset;
+  if (at as number < 0 || at as number > length) throw rangeError();
+  return at as number;
+}
+
+function rangeWithin(
+  begin: unknown,
+  end: unknown,
+  length: number,
+): [from: number, to: number] {
+  const from = within(begin, length);
+  const to = within(end, length);
+  if (from > to) throw rangeError();
+  return [from, to];
+}
+
+/** The bytes of what may be inserted. */
+function contentOf(content: unknown): Uint8Array {
+  if (typeof content === "number") {
+    if (checkCount(content) >= NO_MEMORY) throw system("ENOMEM");
+    return new Uint8Array(content);
+  }
+  if (content instanceof ArrayBuffer) return new Uint8Array(content).slice();
+  if (!ArrayBuffer.isView(content)) throw typeError();
+  const { buffer, byteOffset, byteLength } = content;
+  return new Uint8Array(buffer, byteOffset, byteLength).slice();
+}
+
+/** What can be searched: a map, or a slice. */
+interface Searched {
+  use(): void;
+  readonly byteLength: number;
+  checkFaults(): void;
+  peek(begin: number, end: number): Uint8Array;
+  meetPerhaps(begin: number, end: number): void;
+}
+
+function search(
+  searched: Searched,
+  pattern: unknown,
+  begin: unknown,
+  end: unknown,
+  isLast: boolean,
+): number {
+  searched.use();
+  const [from, to] = rangeWithin(begin, end, searched.byteLength);
+  if (typeof pattern !== "string" && !(pattern instanceof Uint8Array)) {
+    throw typeError();
+  }
+  const wanted = Buffer.from(pattern as string);
+  if (wanted.length === 0) return isLast ? to : from;
+  if (wanted.length > to - from) return -1;
+  searched.checkFaults();
+  const bytes = Buffer.from(searched.peek(from, to));
+  const found = isLast ? bytes.lastIndexOf(wanted) : bytes.indexOf(wanted);
+  // What is found first ends the search, and skipping is allowed.
+  searched.meetPerhaps(from, to);
+  return found === -1 ? -1 : found + from;
+}
+
+/** As `Buffer.concat`, but no Buffer, whose slices are no copies. */
+export function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const result = new Uint8Array(
+    parts.reduce((sum, { length }) => sum + length, 0),
+  );
+  let at = 0;
+  for (const bytes of parts) {
+    result.set(bytes, at);
+    at += bytes.length;
+  }
+  return result;
+}
+
+function resized(bytes: Uint8Array, length: number): Uint8Array {
+  const result = new Uint8Array(length);
+  result.set(bytes.subarray(0, length));
+  return result;
+}
+
+/** A file, whatever its names. */
+export class ModelFile {
+  bytes: Uint8Array;
+  /** Was something written behind its end, in the last page, where nothing stays? */
+  isSoiled = false;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
+
+/** A folder: which name leads to which file. */
+export class ModelFolder {
+  readonly files: Map<string, ModelFile> = new Map();
+  /** Every map that is open. */
+  readonly maps: Set<ModelMap> = new Set();
+  readonly pageSize: number;
+  /** Does a process survive the loss of pages? */
+  readonly isGuarded: boolean;
+
+  constructor(pageSize: number, isGuarded: boolean) {
+    this.pageSize = pageSize;
+    this.isGuarded = isGuarded;
+  }
+
+  /** Gives a file other bytes; if they are fewer, maps lose the pages behind them. */
+  put(file: ModelFile, bytes: Uint8Array): void {
+    file.bytes = bytes;
+    for (const map of this.maps) if (map.file === file) map.losePages();
+  }
+
+  linksOf(file: ModelFile): number {
+    return [...this.files.values()].filter((other) => other === file).length;
+  }
+
+  /** Would a map other than `except` die of it if `file` had `length` bytes? */
+  isMappedBeyond(file: ModelFile, length: number, except?: ModelMap): boolean {
+    return !this.isGuarded &&
+      [...this.maps].some((map) =>
+        map !== except && map.file === file && map.mappedLength > length
+      );
+  }
+}
+
+/** A view that was handed out. */
+export class ModelView {
+  readonly slice: ModelSlice;
+  /** Where it matters to nobody whether the view lives on: `"perhaps"`. */
+  alive: boolean | "perhaps" = true;
+
+  constructor(slice: ModelSlice) {
+    this.slice = slice;
+  }
+}
+
+type ShortMode = "r" | "c" | "r+" | "w+";
+
+/** The short name of a mode. */
+function shortMode(mode: unknown): ShortMode {
+  const short = ["r", "c", "r+", "w+"];
+  const long = ["readonly", "copyonwrite", "readwrite", "write"];
+  const name = short[long.indexOf(mode as string)] ?? mode;
+  if (!short.includes(name as string)) throw typeError();
+  return name as ShortMode;
+}
+
+/** One stretch of a map; as the public `LayoutEntry`. */
+export interface ModelPiece {
+  readonly slice: ModelSlice | null;
+  readonly state: "gap" | "mapped" | "floating";
+  readonly begin: number;
+  readonly end: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A flush that may be done. */
+export interface ModelFlush {
+  readonly strategy: "none" | "extend" | "in-place" | "replace";
+  readonly bytesWritten: number;
+  readonly pieces: readonly ModelPiece[];
+  readonly content: Uint8Array;
+  /** The name that it goes to, if to another file. */
+  readonly path: string | undefined;
+}
+
+/** What a flush is asked for; as the public `FlushOptions`. */
+export interface ModelFlushOptions {
+  readonly path?: string;
+  readonly strategy?: string;
+  readonly onProgress?: unknown;
+}
+
+/** A map. */
+export class ModelMap {
+  readonly folder: ModelFolder;
+  name: string;
+  mode: ShortMode;
+  file: ModelFile;
+  mappedLength: number;
+  /** The file's length when it was opened, or last flushed. */
+  knownLength: number;
+  /** In file order. */
+  slices: ModelSlice[] = [];
+  isClosed = false;
+  /**
+   * Was a lost page touched? Where only the library can know, `"perhaps"`: it is
+   * asked when that matters.
+   */
+  isFaulted: boolean | "perhaps" = false;
+  /** Does the library say that one was? */
+  askFaults: () => boolean = () => false;
+  /** Up to here no page was lost since the file was mapped. */
+  keptLength: number = Infinity;
+  /** Was something written to lost pages? They need not be zeros any more. */
+  isStrayed = false;
+  /** Was a view moved away? What cannot be detached changes which views live on. */
+  isStolen = false;
+  /** In `r` and `c`: the pages that were written to. */
+  #ownPages = new Map<number, Uint8Array>();
+
+  constructor(
+    folder: ModelFolder,
+    name: string,
+    mode: unknown = "r+",
+    length?: unknown,
+  ) {
+    this.mode = shortMode(mode);
+    if (length === undefined) {
+      if (this.mode === "w+") throw typeError();
+    } else checkCount(length);
+    if (name === "" || name.includes("\0")) throw typeError();
+    this.folder = folder;
+    this.name = name;
+    const there = folder.files.get(name);
+    if (there === undefined && this.mode !== "w+") throw system("ENOENT");
+    const file = there ?? new ModelFile(new Uint8Array(0));
+    const before = file.bytes.length;
+    this.file = file;
+    this.mappedLength = length as number ?? before;
+    if (this.mappedLength > before && !this.#isShared) throw rangeError();
+    if (this.mappedLength >= NO_MEMORY) throw system("ENOMEM");
+    folder.files.set(name, file);
+    if (this.mode === "w+") folder.put(file, new Uint8Array(0));
+    if (this.mappedLength > file.bytes.length) {
+      folder.put(file, resized(file.bytes, this.mappedLength));
+    }
+    this.knownLength = file.bytes.length;
+    folder.maps.add(this);
+  }
+
+  get writable(): boolean {
+    this.use();
+    return this.#isShared;
+  }
+
+  get length(): number {
+    this.use();
+    return this.layout().reduce((sum, { length }) => sum + length, 0);
+  }
+
+  get dirty(): boolean {
+    this.use();
+    return this.slices.some(({ floating }) => floating !== null);
+  }
+
+  /** Bytes that are mapped, whatever the state. */
+  get byteLength(): number {
+    return this.mappedLength;
+  }
+
+  get #isShared(): boolean {
+    return this.mode === "r+" || this.mode === "w+";
+  }
+
+  use(): void {
+    if (this.isClosed) throw closed();
+  }
+
+  edit(): void {
+    this.use();
+    if (this.mode === "r") throw readonly();
+  }
+
+  /** Once a lost page was touched, whatever touches the file's bytes throws. */
+  checkFaults(): void {
+    if (this.isFaulted === true) throw fault();
+  }
+
+  /** Takes from the library what only it can know. */
+  settleFaults(): void {
+    if (this.isFaulted === "perhaps") this.isFaulted = this.askFaults();
+  }
+
+  /** The bytes were accessed: throws if a lost page was among them, or by now is known. */
+  meet(begin: number, end: number): void {
+    if (this.isLost(begin, end)) this.isFaulted = true;
+    this.settleFaults();
+    this.checkFaults();
+  }
+
+  /** Content was copied: throws if it was a view of this file that met lost pages. */
+  meetContent(): void {
+    if (this.isFaulted !== "perhaps") return;
+    this.settleFaults();
+    this.checkFaults();
+  }
+
+  /** As {@linkcode meet}, of bytes of which some may have been left out. */
+  meetPerhaps(begin: number, end: number): void {
+    if (this.isLost(begin, end)) this.isFaulted ||= "perhaps";
+    this.settleFaults();
+    this.checkFaults();
+  }
+
+  /** Has the file lost a page of these bytes? */
+  isLost(begin: number, end: number): boolean {
+    return begin < end && end > this.pagesEnd;
+  }
+
+  /** Was a page of these bytes lost, and is there again? Once faulted, it may be either. */
+  isUnsure(begin: number, end: number): boolean {
+    return this.isFaulted === true && end > this.keptLength &&
+      begin < this.pagesEnd;
+  }
+
+  /** Where the file's last page ends. */
+  get pagesEnd(): number {
+    const { pageSize } = this.folder;
+    return Math.ceil(this.file.bytes.length / pageSize) * pageSize;
+  }
+
+  /** The file may have become shorter. */
+  losePages(): void {
+    const end = this.pagesEnd;
+    this.keptLength = Math.min(this.keptLength, end);
+    for (const page of [...this.#ownPages.keys()]) {
+      if (page * this.folder.pageSize >= end) this.#ownPages.delete(page);
+    }
+  }
+
+  read(begin: number, end: number): Uint8Array {
+    this.checkFaults();
+    this.meet(begin, end);
+    return this.peek(begin, end);
+  }
+
+  /** What {@linkcode read} answers, with zeros for what is lost; nobody notices. */
+  peek(begin: number, end: number): Uint8Array {
+    const bytes = resized(this.file.bytes.subarray(begin, end), end - begin);
+    const { pageSize } = this.folder;
+    for (const [page, own] of this.#ownPages) {
+      const at = page * pageSize;
+      const from = Math.max(at, begin);
+      const to = Math.min(at + pageSize, end);
+      if (from < to) bytes.set(own.subarray(from - at, to - at), from - begin);
+    }
+    return bytes;
+  }
+
+  write(at: number, bytes: Uint8Array): void {
+    this.checkFaults();
+    this.poke(at, bytes);
+    this.meet(at, at + bytes.length);
+  }
+
+  /** Writes as a view does: lost pages take it as any others, and nobody says a word. */
+  poke(at: number, bytes: Uint8Array): void {
+    const end = at + bytes.length;
+    if (this.isLost(at, end)) this.isFaulted = this.isStrayed = true;
+    const { length } = this.file.bytes;
+    if (this.#isShared) {
+      this.file.isSoiled ||= end > length;
+      this.file.bytes.set(
+        bytes.subarray(0, Math.max(length - at, 0)),
+        Math.min(at, length),
+      );
+      return;
+    }
+    const { pageSize } = this.folder;
+    const last = Math.min(end, this.pagesEnd);
+    for (let from = at; from < last;) {
+      const page = Math.floor(from / pageSize);
+      const begin = page * pageSize;
+      const to = Math.min(begin + pageSize, end);
+      let own = this.#ownPages.get(page);
+      if (own === undefined) {
+        own = resized(
+          this.file.bytes.subarray(begin, begin + pageSize),
+          pageSize,
+        );
+        this.#ownPages.set(page, own);
+      }
+      own.set(bytes.subarray(from - at, to - at), from - begin);
+      from = to;
+    }
+  }
+
+  slice(begin: unknown = 0, end: unknown = this.mappedLength): ModelSlice {
+    this.use();
+    const [from, to] = rangeWithin(
+      begin,
+      end,
+      this.mappedLength,
+    );
+    return this.#register(new ModelSlice(this, from, to, null));
+  }
+
+  insert(offset: unknown, content: unknown): ModelSlice {
+    this.edit();
+    const at = within(offset, this.mappedLength);
+    const bytes = contentOf(content);
+    this.meet(0, 0); // the content may have been a view of lost pages
+    return this.#register(new ModelSlice(this, at, at, bytes));
+  }
+
+  #register(slice: ModelSlice): ModelSlice {
+    const { begin, end } = slice;
+    for (const other of this.slices) {
+      const isOneEmpty = begin === end || other.begin === other.end;
+      const isOverlap = isOneEmpty
+        ? (other.begin < begin && end < other.end) ||
+          (begin < other.begin && other.end < end)
+        : begin < other.end && other.begin < end;
+      if (isOverlap) throw overlap();
+    }
+    // Behind all that begin before it, and the empty ones that begin with it.
+    let at = 0;
+    while (at < this.slices.length) {
+      const other = this.slices[at];
+      if (other.begin > begin) break;
+      if (other.begin === begin && other.end > begin) break;
+      at++;
+    }
+    this.slices.splice(at, 0, slice);
+    return slice;
+  }
+
+  delete(sliceOrBegin: unknown, end?: unknown): void {
+    this.use();
+    if (sliceOrBegin instanceof ModelSlice) {
+      if (sliceOrBegin.map !== this) throw rangeError();
+      return sliceOrBegin.delete();
+    }
+    const [from, to] = rangeWithin(sliceOrBegin, end, this.mappedLength);
+    const found = this.slices.find((s) => s.begin === from && s.end === to);
+    if (found === undefined) throw rangeError();
+    found.delete();
+  }
+
+  find(
+    pattern: unknown,
+    begin: unknown = 0,
+    end: unknown = this.mappedLength,
+  ): number {
+    return search(this, pattern, begin, end, false);
+  }
+
+  rfind(
+    pattern: unknown,
+    begin: unknown = 0,
+    end: unknown = this.mappedLength,
+  ): number {
+    return search(this, pattern, begin, end, true);
+  }
+
+  move(target: unknown, source: unknown, count: unknown): void {
+    this.edit();
+    const length = checkCount(count);
+    const to = within(target, this.mappedLength);
+    const from = within(source, this.mappedLength);
+    rangeWithin(to, to + length, this.mappedLength);
+    rangeWithin(from, from + length, this.mappedLength);
+    this.checkFaults();
+    this.poke(to, this.peek(from, from + length));
+    this.meet(to, to + length);
+    this.meet(from, from + length);
+  }
+
+  advise(
+    advice: unknown,
+    begin: unknown = 0,
+    end: unknown = this.mappedLength,
+  ): void {
+    this.use();
+    const [from, to] = rangeWithin(begin, end, this.mappedLength);
+    const known = ["normal", "random", "sequential", "willneed", "dontneed"];
+    if (!known.includes(advice as string)) throw typeError();
+    if (advice === "dontneed" && this.mode === "c") return;
+    if (from < to) this.checkFaults();
+    if (advice !== "dontneed" || this.mode !== "r") return;
+    // What strayed into a page of mode "r" nobody meant to keep.
+    const { pageSize } = this.folder;
+    for (const page of [...this.#ownPages.keys()]) {
+      const isWithin = page * pageSize < to && (page + 1) * pageSize > from;
+      if (isWithin && from < to) this.#ownPages.delete(page);
+    }
+  }
+
+  sync(begin: unknown = 0, end: unknown = this.mappedLength): void {
+    if (!this.writable) throw readonly();
+    rangeWithin(begin, end, this.mappedLength);
+    this.checkFaults();
+  }
+
+  layout(): ModelPiece[] {
+    this.use();
+    const pieces: ModelPiece[] = [];
+    let at = 0;
+    let offset = 0;
+    const add = (slice: ModelSlice | null, begin: number, end: number) => {
+      const length = slice === null ? end - begin : slice.length;
+      const state = slice === null
+        ? "gap"
+        : slice.floating === null
+        ? "mapped"
+        : "floating";
+      if (slice !== null || length > 0) {
+        pieces.push({ slice, state, begin, end, offset, length });
+      }
+      at = end;
+      offset += length;
+    };
+    for (const slice of this.slices) {
+      add(null, at, slice.begin);
+      add(slice, slice.begin, slice.end);
+    }
+    add(null, at, this.mappedLength);
+    return pieces;
+  }
+
+  /** Looks if a flush can be done, and what it would do; nothing is changed. */
+  planFlush(options: ModelFlushOptions = {}): ModelFlush {
+    const { path, strategy = "auto", onProgress } = options;
+    if (!["auto", "replace", "in-place"].includes(strategy)) throw typeError();
+    if (onProgress !== undefined && typeof onProgress !== "function") {
+      throw typeError();
+    }
+    if (path !== undefined && (path === "" || path.includes("\0"))) {
+      throw typeError();
+    }
+    this.use();
+    this.checkFaults();
+    const pieces = this.layout();
+    const { folder, file, knownLength, mappedLength } = this;
+    if (path === undefined) {
+      if (!this.#isShared) throw readonly();
+      if (!this.dirty) {
+        const content = file.bytes;
+        return { strategy: "none", bytesWritten: 0, pieces, content, path };
+      }
+    } else if (strategy === "in-place") throw typeError();
+    const target = path === undefined ? file : folder.files.get(path);
+    // Its own file by any name, or whatever has the name now.
+    const isHome = target === file ||
+      (target !== undefined && path === this.name);
+    if (
+      file.bytes.length < knownLength ||
+      (isHome &&
+        (folder.files.get(this.name) !== file ||
+          file.bytes.length !== knownLength))
+    ) throw conflict();
+    const behind = file.bytes.slice(mappedLength, knownLength);
+    const content = joined([
+      ...pieces.map((piece) => this.#contentOf(piece)),
+      behind,
+    ]);
+    const done = strategy === "in-place"
+      ? "in-place"
+      : strategy === "auto" && path === undefined && this.#canExtend(pieces)
+      ? "extend"
+      : "replace";
+    if (done === "replace" && target !== undefined) {
+      if (folder.linksOf(target) > 1) throw system("EMLINK");
+    }
+    const isMoved = content.length - behind.length !== mappedLength;
+    const bytesWritten = done === "replace"
+      ? content.length
+      : done === "extend"
+      ? Math.max(content.length - knownLength, 0)
+      : pieces
+        .filter(({ state, begin, offset }) =>
+          state === "floating" || begin !== offset
+        )
+        .reduce((sum, { length }) => sum + length, 0) +
+        (isMoved ? behind.length : 0);
+    return { strategy: done, bytesWritten, pieces, content, path };
+  }
+
+  #contentOf({ slice, begin, end }: ModelPiece): Uint8Array {
+    if (slice !== null && slice.floating !== null) return slice.floating;
+    // What strays into a private page of mode "r" is nothing to save.
+    return this.mode === "r"
+      ? this.file.bytes.slice(begin, end)
+      : this.read(begin, end);
+  }
+
+  /** Would no byte that is in the file, and stays, have to move or to change? */
+  #canExtend(pieces: readonly ModelPiece[]): boolean {
+    const { knownLength, mappedLength } = this;
+    const last = pieces.at(-1);
+    const end = last === undefined ? 0 : last.offset + last.length;
+    if (knownLength > mappedLength && end !== mappedLength) return false;
+    return pieces.every((piece) => {
+      const { slice, begin, end, offset, length } = piece;
+      if (length === 0) return true;
+      if (slice === null || slice.floating === null) return begin === offset;
+      if (offset >= knownLength) return true;
+      // At most the last bytes of the file may become more.
+      if (begin !== offset) return false;
+      if (length > end - begin && end !== knownLength) return false;
+      const kept = Math.min(length, end - begin);
+      const before = this.file.bytes.subarray(begin, begin + kept);
+      return Buffer.compare(slice.floating.subarray(0, kept), before) === 0;
+    });
+  }
+
+  /** Does what was planned. */
+  finishFlush({ strategy, pieces, content, path }: ModelFlush): void {
+    if (strategy === "none") return;
+    if (strategy === "replace") {
+      const file = new ModelFile(content);
+      this.name = path ?? this.name;
+      if (path !== undefined) this.mode = "r+";
+      this.folder.files.set(this.name, file);
+      this.file = file;
+      this.#ownPages.clear();
+      this.isStolen = false;
+    } else this.folder.put(this.file, content);
+    this.keptLength = Infinity;
+    this.mappedLength += content.length - this.knownLength;
+    this.knownLength = content.length;
+    for (const { slice, begin, offset, length } of pieces) {
+      if (slice === null) continue;
+      const isUnmoved = slice.floating === null && begin === offset;
+      const isKept = isUnmoved && strategy !== "replace";
+      // What is empty has no memory, which could have become another.
+      const isUnsure = isKept ? this.isStolen : isUnmoved && length === 0;
+      slice.dropViews(isUnsure ? "perhaps" : isKept);
+      slice.begin = offset;
+      slice.end = offset + length;
+      slice.floating = null;
+    }
+  }
+
+  /** A flush failed on its way: which views it took along nobody has promised. */
+  abandonFlush({ strategy, pieces }: ModelFlush): void {
+    if (strategy === "replace") return;
+    for (const { slice, begin, offset } of pieces) {
+      if (begin !== offset || this.isStolen) slice?.dropViews("perhaps");
+    }
+  }
+
+  close(options: { discard?: boolean } = {}): void {
+    if (this.isClosed) return;
+    if (this.#isShared && !options.discard) this.finishFlush(this.planFlush());
+    for (const slice of this.slices) slice.dropViews(false);
+    this.isClosed = true;
+    this.folder.maps.delete(this);
+  }
+
+  toString(): string {
+    const about = this.isClosed
+      ? "closed"
+      : `length=${this.length}, ${this.slices.length} slices`;
+    return `<Memmap on file '${this.name}' with mode='${this.mode}', ${about}>`;
+  }
+}
+
+/** A slice. */
+export class ModelSlice {
+  readonly map: ModelMap;
+  /** The range in the file, when it was last flushed. */
+  begin: number;
+  end: number;
+  /** The bytes, once resized or inserted. */
+  floating: Uint8Array | null;
+  isDeleted = false;
+  views: ModelView[] = [];
+
+  constructor(
+    map: ModelMap,
+    begin: number,
+    end: number,
+    floating: Uint8Array | null,
+  ) {
+    this.map = map;
+    this.begin = begin;
+    this.end = end;
+    this.floating = floating;
+  }
+
+  /** Bytes, whatever the state. */
+  get byteLength(): number {
+    return this.length;
+  }
+
+  /** The same, by the name that the public one has. */
+  get length(): number {
+    return this.floating?.length ?? this.end - this.begin;
+  }
+
+  get state(): "mapped" | "floating" | "deleted" | "closed" {
+    if (this.isDeleted) return "deleted";
+    if (this.map.isClosed) return "closed";
+    return this.floating === null ? "mapped" : "floating";
+  }
+
+  /** Are there lost pages among its bytes? */
+  get isLost(): boolean {
+    return this.floating === null && this.map.isLost(this.begin, this.end);
+  }
+
+  /** Does whatever touches its bytes throw? */
+  get isFaulted(): boolean {
+    return this.floating === null && this.map.isFaulted === true;
+  }
+
+  use(): this {
+    if (this.isDeleted) throw deleted();
+    this.map.use();
+    return this;
+  }
+
+  edit(): this {
+    this.use();
+    this.map.edit();
+    return this;
+  }
+
+  /** A view of the bytes; it shows what {@linkcode peek} answers as long as it lives. */
+  view(): ModelView {
+    this.use();
+    this.checkFaults();
+    const view = new ModelView(this);
+    this.views.push(view);
+    return view;
+  }
+
+  dropViews(alive: boolean | "perhaps"): void {
+    for (const view of this.views) {
+      if (view.alive !== false && alive !== true) view.alive = alive;
+    }
+    if (alive === false) this.views = [];
+  }
+
+  // What floats is in memory, which nobody loses.
+
+  checkFaults(): void {
+    if (this.floating === null) this.map.checkFaults();
+  }
+
+  meet(begin: number, end: number): void {
+    if (this.floating !== null) return;
+    this.map.meet(this.begin + begin, this.begin + end);
+  }
+
+  meetPerhaps(begin: number, end: number): void {
+    if (this.floating !== null) return;
+    this.map.meetPerhaps(this.begin + begin, this.begin + end);
+  }
+
+  /** A copy of a part of the bytes. */
+  read(begin: number, end: number): Uint8Array {
+    return this.floating?.slice(begin, end) ??
+      this.map.read(this.begin + begin, this.begin + end);
+  }
+
+  /** The same, with zeros for what is lost; nobody notices. */
+  peek(begin: number = 0, end: number = this.length): Uint8Array {
+    return this.floating?.slice(begin, end) ??
+      this.map.peek(this.begin + begin, this.begin + end);
+  }
+
+  /** Writes within the slice; whether that is allowed, others ask. */
+  write(at: number, bytes: Uint8Array): void {
+    if (this.floating === null) this.map.write(this.begin + at, bytes);
+    else this.floating.set(bytes, at);
+  }
+
+  /** Writes as a view does. */
+  poke(at: number, bytes: Uint8Array): void {
+    if (this.floating === null) this.map.poke(this.begin + at, bytes);
+    else this.floating.set(bytes, at);
+  }
+
+  /** As {@linkcode ModelMap.isUnsure}. */
+  isUnsure(begin: number, end: number): boolean {
+    return this.floating === null &&
+      this.map.isUnsure(this.begin + begin, this.begin + end);
+  }
+
+  set(source: unknown, offset: unknown = 0): void {
+    if (source === null || source === undefined) throw typeError();
+    const bytes = source instanceof ArrayBuffer
+      ? new Uint8Array(source)
+      : Uint8Array.from(source as ArrayLike<number>);
+    this.edit();
+    const at = within(offset, this.length);
+    if (at + bytes.length > this.length) throw rangeError();
+    this.write(at, bytes);
+    this.map.meetContent();
+  }
+
+  fill(value: number, begin: unknown = 0, end: unknown = this.length): void {
+    this.edit();
+    const [from, to] = rangeWithin(begin, end, this.length);
+    this.write(from, new Uint8Array(to - from).fill(value));
+  }
+
+  slice(begin?: number, end?: number): Uint8Array {
+    this.use();
+    const { byteOffset: from, length } = new Uint8Array(this.length)
+      .subarray(begin, end);
+    return length === 0 ? new Uint8Array(0) : this.read(from, from + length);
+  }
+
+  find(
+    pattern: unknown,
+    begin: unknown = 0,
+    end: unknown = this.length,
+  ): number {
+    return search(this, pattern, begin, end, false);
+  }
+
+  rfind(
+    pattern: unknown,
+    begin: unknown = 0,
+    end: unknown = this.length,
+  ): number {
+    return search(this, pattern, begin, end, true);
+  }
+
+  resize(length: unknown): void {
+    this.edit();
+    const count = checkCount(length);
+    if (count === this.length) return;
+    this.#float(count, () => {
+      const kept = this.read(0, Math.min(count, this.length));
+      return resized(kept, count);
+    });
+  }
+
+  splice(offset: unknown, deleteCount: unknown, content: unknown = 0): void {
+    this.edit();
+    const at = within(offset, this.length);
+    const count = checkCount(deleteCount);
+    rangeWithin(at, at + count, this.length);
+    const isHuge = typeof content === "number" && content >= NO_MEMORY;
+    const added = isHuge && Number.isSafeInteger(content)
+      ? new Uint8Array(0)
+      : contentOf(content);
+    if (count === 0 && added.length === 0 && !isHuge) return;
+    this.map.meetContent();
+    this.#float(isHuge ? NO_MEMORY : this.length, () => {
+      const bytes = this.read(0, this.length);
+      return joined([
+        bytes.subarray(0, at),
+        added,
+        bytes.subarray(at + count),
+      ]);
+    });
+  }
+
+  #float(length: number, make: () => Uint8Array): void {
+    if (length >= NO_MEMORY) {
+      // Too late for the views: they may be gone before memory turns out too short.
+      this.dropViews("perhaps");
+      throw system("ENOMEM");
+    }
+    this.floating = make();
+    this.dropViews(false);
+  }
+
+  sync(): void {
+    this.use();
+    if (!this.map.writable) throw readonly();
+    this.checkFaults();
+  }
+
+  delete(): void {
+    this.use();
+    this.isDeleted = true;
+    this.dropViews(false);
+    this.map.slices = this.map.slices.filter((other) => other !== this);
+  }
+
+  toString(): string {
+    const { state } = this;
+    if (state === "deleted" || state === "closed") {
+      return `<MemmapSlice ${state}>`;
+    }
+    const access = this.map.mode === "r" ? "readonly" : "writable";
+    return `<MemmapSlice of length:${this.length} ${access}>`;
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * Children under strace: which system calls they make between two marks, and
+ * what becomes of them when one of those fails, stops, or is the last.
+ *
+ * strace (https://strace.io) counts a thread's calls from when it attaches. It
+ * attaches when the child is ready for what is to be watched, and only to the
+ * thread that runs JavaScript, so that neither start-up nor garbage collection
+ * is counted, and the same call has the same number each time.
+ *
+ * @module
+ */
+
+import { spawn, spawnSync } from "node:child_process";
+import { accessSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { commandOf, temporaryFolder } from "./support.ts";
+
+/** What `test`'s `skip` takes: a reason where strace is missing or not allowed. */
+export const skipWithoutStrace: string | false = (() => {
+  // Asked for its version first: what has to come from the disk is there by then.
+  const probe = "strace -V >/dev/null && " +
+    "{ sleep 0.5 & exec strace -o /dev/null -p $!; }";
+  const { status, stderr, error } = spawnSync("sh", ["-c", probe], {
+    encoding: "utf8",
+  });
+  if (status === 0) return false;
+  const reason = error?.message ?? stderr.trim().split("\n").pop();
+  return `strace does not work here (apt-get install strace): ${reason}`;
+})();
+
+/** A system call that has no effect, and that a trace can be searched for. */
+export function mark(what: "begins" | "ends"): void {
+  try {
+    accessSync(`/memmap-test-${what}`);
+  } catch {
+    // There is no such file.
+  }
+}
+
+/** One system call in a trace. */
+export interface Call {
+  readonly name: string;
+  readonly text: string;
+  /** The how manieth call of this name since strace attached, from 1 on. */
+  readonly count: number;
+}
+
+/** What strace and its child had to say. */
+export interface Trace {
+  /** The calls from after the first mark to the second, that one included. */
+  readonly steps: readonly Call[];
+  readonly hasBegun: boolean;
+  readonly isKilled: boolean;
+  /** What the child wrote, by lines. */
+  readonly lines: readonly string[];
+  readonly stderr: string;
+}
+
+/** What a runtime does on its own behalf, now and then. */
+const OWN = new Set([
+  "brk",
+  "clock_gettime",
+  "clone",
+  "clone3",
+  "epoll_wait",
+  "futex",
+  "getpid",
+  "gettid",
+  "madvise",
+  "membarrier",
+  "mprotect",
+  "pkey_mprotect",
+  "prctl",
+  "restart_syscall",
+  "rt_sigaction",
+  "rt_sigprocmask",
+  "rt_sigreturn",
+  "sched_getaffinity",
+  "sched_yield",
+  "tgkill",
+]);
+
+/** As much as the library maps for what it moves; see copying.ts. */
+const BUFFER = 2 ** 20;
+/** As much as a writable map takes at least; see open_map.ts. */
+const LEAST_MAP = 2 ** 26;
+
+/** Is this a call of the library, and not the runtime's own housekeeping? */
+function isOurs({ name, text }: Call): boolean {
+  if (OWN.has(name)) return false;
+  if (name === "munmap") {
+    const size = Number(/, (\d+)\)/.exec(text)?.[1]);
+    return size === BUFFER || size >= LEAST_MAP;
+  }
+  if (name !== "mmap" || !text.includes("MAP_ANONYMOUS")) return true;
+  return text.startsWith(`mmap(NULL, ${BUFFER}, PROT_READ|PROT_WRITE, `) &&
+    text.includes("MAP_NORESERVE");
+}
+
+/** A look of the runtime at itself, as Bun's garbage collector takes it. */
+const LOOK = /^openat\(AT_FDCWD, "\/(?:proc|sys)\/.* = (\d+)$/;
+
+/** Without what the runtime does on its own behalf. */
+function oursOf(calls: readonly Call[]): Call[] {
+  let looked: string | undefined;
+  return calls.filter((call) => {
+    looked ??= LOOK.exec(call.text)?.[1];
+    if (looked === undefined) return isOurs(call);
+    const { name, text } = call;
+    if (text.startsWith(`close(${looked})`)) looked = undefined;
+    return !["openat", "newfstatat", "fstat", "read", "close"].includes(name);
+  });
+}
+
+/** Reads what strace has written. */
+export function parseTrace(text: string): Pick<
+  Trace,
+  "steps" | "hasBegun" | "isKilled"
+> {
+  const counts = new Map<string, number>();
+  const calls: Call[] = [];
+  for (const line of text.split("\n")) {
+    const name = /^(\w+)\(/.exec(line)?.[1];
+    if (name === undefined) continue;
+    const count = (counts.get(name) ?? 0) + 1;
+    counts.set(name, count);
+    calls.push({ name, text: line, count });
+  }
+  const at = (what: string) =>
+    calls.findIndex(({ text }) => text.includes(`"/memmap-test-${what}"`));
+  const begin = at("begins");
+  const end = at("ends");
+  const inside = begin === -1
+    ? []
+    : calls.slice(begin + 1, end === -1 ? undefined : end + 1);
+  return {
+    steps: oursOf(inside),
+    hasBegun: begin !== -1,
+    isKilled: text.includes("+++ killed by SIGKILL +++"),
+  };
+}
+
+// A shell becomes strace, so that strace is the child's parent: where processes
+// may trace their descendants only (Yama), it may.
+const SCRIPT = `
+  ready=$1 trace=$2 inject=$3
+  shift 3
+  mkfifo "$ready" || exit
+  exec 3<&0
+  "$@" <&3 3<&- &
+  read -r _ <"$ready"
+  exec 3<&-
+  exec strace -s 0 -o "$trace" \${inject:+-e "inject=$inject"} -p $!
+`;
+
+/** Options of {@linkcode runTraced}. */
+export interface TraceOptions {
+  /** As strace's `-e inject=`, without that. */
+  inject?: string;
+  /** Called when the child is ready, and waits to be told to go on. */
+  prepare?: () => void;
+  /** Called with the child's id, and the path of the trace, when it goes on. */
+  watch?: (pid: number, trace: string) => Promise<void>;
+  /** Milliseconds; half a minute by default. */
+  timeout?: number;
+}
+
+/**
+ * Runs a script of `test/`. It says its process id, opens the pipe that its last
+ * argument names when it is ready, then waits for a byte from standard input.
+ */
+export async function runTraced(
+  script: URL,
+  args: readonly string[],
+  options: TraceOptions = {},
+): Promise<Trace> {
+  using folder = temporaryFolder();
+  const ready = join(folder.path, "ready");
+  const trace = join(folder.path, "trace");
+  const command = commandOf(script, [...args, ready]);
+  const child = spawn(
+    "sh",
+    ["-c", SCRIPT, "sh", ready, trace, options.inject ?? "", ...command],
+    { env: { ...process.env, NO_COLOR: "1" } },
+  );
+  let stdout = "";
+  let stderr = "";
+  let watching: Promise<void> | undefined;
+  const pid = () => JSON.parse(stdout.split("\n")[0]).pid as number;
+  child.stdout.setEncoding("utf8").on("data", (text) => stdout += text);
+  child.stderr.setEncoding("utf8").on("data", (text) => {
+    stderr += text;
+    if (watching !== undefined || !stderr.includes(" attached\n")) return;
+    options.prepare?.();
+    watching = options.watch?.(pid(), trace) ?? Promise.resolve();
+    child.stdin.end("x");
+  });
+  child.stdin.on("error", () => {}); // it was killed before it was told to go
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    child.kill("SIGKILL");
+    if (stdout.includes("\n")) process.kill(pid(), "SIGKILL");
+  }, options.timeout ?? 30_000);
+  try {
+    await new Promise((resolve, reject) => {
+      child.on("error", reject).on("close", resolve);
+      // Where strace could not attach, the child still waits.
+      child.on("exit", () => child.stdin.end());
+    });
+    await watching;
+  } finally {
+    clearTimeout(timer);
+  }
+  const written = readIfThere(trace);
+  if (isLate || watching === undefined) {
+    throw new Error(
+      `${isLate ? "The child took too long." : "strace did not attach."}\n` +
+        `stdout: ${stdout}\nstderr: ${stderr}\ntrace: ${written.slice(-3000)}`,
+    );
+  }
+  const lines = stdout.split("\n").slice(1).filter((line) => line !== "");
+  return { ...parseTrace(written), lines, stderr };
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * What several tests need: temporary folders, child processes, a look at the process.
+ *
+ * @module
+ */
+
+import { spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { type Libc, libc, provideLibc } from "../../ffi/libc.ts";
+
+/** Where paths in source text for {@linkcode runChild} begin. */
+const TESTS = new URL("../", import.meta.url);
+
+/** Is this Deno? Otherwise it is Bun. */
+export const isDeno: boolean = "deno" in process.versions;
+
+/** What `test`'s `skip` takes: a reason where there is no `/proc`, as on macOS. */
+export const skipWithoutProc: string | false = existsSync("/proc/self/maps")
+  ? false
+  : "this system has no /proc to look at descriptors and mappings";
+
+/** Are the tests to try everything, and not a sample of it? */
+export const isThorough: boolean = Boolean(process.env.MEMMAP_THOROUGH);
+
+/** What random tests begin with; `MEMMAP_FUZZ_SEED` makes them others. */
+export const SEED: number = Number(process.env.MEMMAP_FUZZ_SEED ?? 1);
+
+/** A line that scripts/test prints. */
+export function proof(text: string): void {
+  console.log(`proof: ${text}`);
+}
+
+/** The same, of what cannot be done here; no runner prints why it skips a test. */
+export function unproved(what: string, reason: string | false): string | false {
+  if (reason !== false) proof(`not proved here: ${what}: ${reason}`);
+  return reason;
+}
+
+/** A fresh folder, gone with everything in it at the end of the block. */
+export function temporaryFolder(
+  parent: string = tmpdir(),
+): { path: string } & Disposable {
+  const path = mkdtempSync(join(parent, "memmap-test-"));
+  return {
+    path,
+    [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
+  };
+}
+
+/** The command that runs a script in the runtime that runs the test. */
+export function commandOf(
+  script: URL,
+  args: readonly string[],
+  denoPermissions: readonly string[] = ["-A"],
+): string[] {
+  const flags = isDeno
+    ? [
+      "run",
+      "--quiet",
+      "--no-prompt",
+      "--v8-flags=--expose-gc",
+      "--config",
+      fileURLToPath(new URL("../../deno.json", import.meta.url)),
+      ...denoPermissions,
+    ]
+    : [];
+  return [process.execPath, ...flags, fileURLToPath(script), ...args];
+}
+
+/** How a child process ended, and what it wrote. */
+export interface ChildResult {
+  status: number | null;
+  signal: string | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Options of {@linkcode runChild}. */
+export interface ChildOptions {
+  /** The child's arguments: its `process.argv` from index 2 on. */
+  args?: readonly string[];
+  /** Deno's permission flags; everything is allowed by default. Bun has none. */
+  denoPermissions?: readonly string[];
+  /** Variables beside those of this process. */
+  env?: Readonly<Record<string, string>>;
+  /** A command to run the child under, such as `["strace", "-f"]`. */
+  under?: readonly string[];
+  /** Milliseconds after which the child is killed: it hangs. Five minutes by default. */
+  timeout?: number;
+}
+
+/**
+ * Runs TypeScript in a child process of the runtime that runs the test: a file,
+ * given by its URL, or source text, whose imports are relative to `test/`. The
+ * child may call {@linkcode collectGarbage}.
+ */
+export function runChild(
+  source: string | URL,
+  options: ChildOptions = {},
+): ChildResult {
+  const { args = [], denoPermissions = ["-A"], env = {}, under = [] } = options;
+  using folder = temporaryFolder();
+  let script: string;
+  if (source instanceof URL) script = fileURLToPath(source);
+  else {
+    script = join(folder.path, "child.ts");
+    const absolute = (_: string, path: string) =>
+      JSON.stringify(new URL(path, TESTS).href);
+    writeFileSync(
+      script,
+      source.replace(/(?<=from |import |URL\()"(\.[^"]*)"/g, absolute),
+    );
+  }
+  const [command, ...rest] = [
+    ...under,
+    ...commandOf(pathToFileURL(script), args, denoPermissions),
+  ];
+  const { status, signal, stdout, stderr, error } = spawnSync(command, rest, {
+    encoding: "utf8",
+    env: { ...process.env, NO_COLOR: "1", ...env },
+    timeout: options.timeout ?? 300_000,
+    killSignal: "SIGKILL",
+  });
+  if (error !== undefined && status === null && signal === null) throw error;
+  return { status, signal, stdout, stderr };
+}
+
+/**
+ * How many descriptors this process has open; `null` where there is no `/proc`.
+ * The runtime opens some of its own when it likes: see {@linkcode descriptorsOf}.
+ */
+export function openDescriptors(): number | null {
+  if (skipWithoutProc) return null;
+  return readdirSync("/proc/self/fd").length;
+}
+
+/** What open descriptors lead to whose path contains `path`; `null` as above. */
+export function descriptorsOf(path: string): string[] | null {
+  if (skipWithoutProc) return null;
+  const targets = readdirSync("/proc/self/fd").map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return ""; // the one that listed the folder is closed by now
+    }
+  });
+  return targets.filter((target) => target.includes(path));
+}
+
+/** The lines of `/proc/self/maps` that name `path`; `null` where there is none. */
+export function mappingsOf(path: string): string[] | null {
+  if (skipWithoutProc) return null;
+  return readFileSync("/proc/self/maps", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(path));
+}
+
+/** Runs `use` with a C library that differs from the real one in `changes`. */
+export function withLibc<T>(changes: Partial<Libc>, use: () => T): T {
+  const real = libc();
+  provideLibc(() => ({ ...real, ...changes }));
+  try {
+    return use();
+  } finally {
+    provideLibc(() => real);
+  }
+}
+
+/** Collects garbage now, in a child of {@linkcode runChild} and anywhere in Bun. */
+export function collectGarbage(): void {
+  const { Bun, gc } = globalThis as {
+    Bun?: { gc(synchronous: boolean): void };
+    gc?(): void;
+  };
+  if (Bun !== undefined) Bun.gc(true);
+  else if (gc !== undefined) gc();
+  else throw new Error("Deno needs --v8-flags=--expose-gc for this.");
+}
+
+/** A number from 0 to 1, exclusive. */
+export type Random = () => number;
+
+/** mulberry32: the same numbers for the same seed on every runtime. */
+export function randomFrom(seed: number): Random {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A whole number from 0 to `limit`, exclusive. */
+export function below(random: Random, limit: number): number {
+  return Math.floor(random() * limit);
+}
+
+/**
+ * Runs `work` for each item, as many at once as there are processors. After a
+ * failure nothing new is begun, and it is thrown when the rest has ended.
+ */
+export async function forEach<T>(
+  items: readonly T[],
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    try {
+      while (next < items.length) await work(items[next++]);
+    } catch (error) {
+      next = items.length;
+      throw error;
+    }
+  };
+  const workers = Math.min(availableParallelism(), 8);
+  const ends = await Promise.allSettled(
+    Array.from({ length: workers }, worker),
+  );
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
+}

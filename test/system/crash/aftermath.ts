@@ -1,0 +1,118 @@
+/**
+ * What a flush that did not come to its end leaves, and how the next process finds it.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { type Mode, open } from "../../../mod.ts";
+import {
+  contentOf,
+  placeIn,
+  prepare,
+  same,
+  type Scenario,
+  targetBefore,
+} from "./flush_scenarios.ts";
+
+/**
+ * Looks at the files of `scenario` in `folder`: by a plain read, by opening them in
+ * every mode, and at what lies beside them after the mode that writes. `where`
+ * says in a failure's message what went before.
+ */
+export function whatIsLeft(
+  folder: string,
+  scenario: Scenario,
+  where: string,
+): "old" | "new" {
+  const { path, source, target } = placeIn(folder, scenario);
+  const { before, after } = scenario;
+  const isSaved = target !== source;
+  const plain = contentOf(target);
+
+  const judge = (content: Uint8Array | null, who: string) => {
+    if (same(content, targetBefore(scenario))) return "old";
+    if (same(content, after)) return "new";
+    const found = content === null ? "no file" : `${content.length} bytes`;
+    assert.fail(`${where}: ${who} finds neither old nor new: ${found}`);
+  };
+
+  const isAppend = scenario.strategy === "extend" &&
+    after.length > before.length;
+  if (isAppend) {
+    // Until the next open, a part of what is appended may stand behind the old.
+    assert.ok(plain !== null && plain.length <= after.length, where);
+    assert.ok(same(plain.subarray(0, before.length), before), where);
+  } else judge(plain, "a plain read");
+
+  if (isSaved) {
+    const message = `${where}: the original is not as it was`;
+    assert.ok(same(contentOf(source), before), message);
+    assert.ok(same(mapped(path, "r+"), before), message);
+  }
+  let left: "old" | "new";
+  if (plain === null) {
+    left = "old";
+    // There is no file to open; the one that is made in its place clears up.
+    open(target, "w+", { length: 1 }).close();
+  } else {
+    const opened = isSaved ? target : path;
+    const first = judge(mapped(opened, "r"), "mode r");
+    assert.equal(judge(mapped(opened, "c"), "mode c"), first, where);
+    left = judge(mapped(opened, "r+"), "mode r+");
+    // Only a mode that writes can finish an append.
+    if (!(isAppend && left === "new")) assert.equal(left, first, where);
+    assert.equal(judge(mapped(opened, "r"), "mode r, again"), left, where);
+    assert.equal(judge(contentOf(target), "a plain read after"), left, where);
+  }
+  assert.deepEqual(strays(folder, scenario), [], `${where}: left over`);
+  return left;
+}
+
+function mapped(path: string, mode: Mode): Uint8Array {
+  using map = open(path, mode);
+  return map.slice().slice();
+}
+
+/** The names beside those of the scenario's own files. */
+export function strays(folder: string, scenario: Scenario): string[] {
+  const { source, target } = placeIn(folder, scenario);
+  const data = join(source, "..");
+  return fs.readdirSync(data)
+    .filter((name) => ![source, target].includes(join(data, name)));
+}
+
+/** What the next open for writing makes of {@linkcode leaveKilledAppend}. */
+export const FINISHED = "new";
+
+/**
+ * Makes in `folder` what an append leaves that is killed when it is half written: a
+ * second name of the file outlives a flush that is not killed, and with it a copy
+ * of what the flush notes beside the file.
+ */
+export function leaveKilledAppend(folder: string, scenario: Scenario): void {
+  const { path, source } = prepare(folder, scenario);
+  const { before, after, edit } = scenario;
+  const data = join(source, "..");
+  const kept = join(folder, "kept");
+  const keptFile = join(kept, "file");
+  fs.mkdirSync(kept);
+  const map = open(path);
+  edit(map);
+  map.flush({
+    onProgress(done, total) {
+      if (done < total) return;
+      fs.linkSync(source, keptFile);
+      for (const name of strays(folder, scenario)) {
+        fs.copyFileSync(join(data, name), join(kept, name));
+        fs.chmodSync(join(kept, name), fs.statSync(join(data, name)).mode);
+      }
+    },
+  });
+  map.close();
+  fs.truncateSync(keptFile, Math.ceil((before.length + after.length) / 2));
+  fs.rmSync(data, { recursive: true });
+  fs.renameSync(kept, data);
+}

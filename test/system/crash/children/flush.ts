@@ -1,0 +1,185 @@
+/**
+ * Does one flush between two marks that strace can see, while crash_test.ts
+ * kills it or has its system calls fail; says how it went if it lives.
+ *
+ * Arguments: what to do, the scenario's name, a folder, and the path of a pipe
+ * that learns when all is ready. The flush begins when standard input says so.
+ *
+ * @module
+ */
+
+import * as fs from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { type Memmap, open } from "../../../../mod.ts";
+import { strays } from "../aftermath.ts";
+import {
+  contentOf,
+  contentOfMap,
+  type Place,
+  placeIn,
+  prepare,
+  same,
+  type Scenario,
+  scenarioNamed,
+  targetBefore,
+} from "../flush_scenarios.ts";
+import { mark } from "../../../support/strace.ts";
+
+/** What came of a flush, or of an open, that was not killed. */
+export interface Report {
+  /** What it threw, if anything. */
+  error?: { name: string; code?: string; message: string };
+  /** The strategy of the first flush that came through. */
+  strategy?: string;
+  /** Does the map say that the edits are in the file? */
+  isCommitted: boolean;
+  /** Files beside the map's own right after the flush. */
+  strays: string[];
+  /** What should not have been. */
+  problems: string[];
+}
+
+function openScenario(scenario: Scenario, { path }: Place): Memmap {
+  const { mode, length, reserve } = scenario;
+  const map = open(path, mode, { length, reserve });
+  scenario.edit(map);
+  return map;
+}
+
+function flush(map: Memmap, scenario: Scenario, { target }: Place): string {
+  const { options, saveTo } = scenario;
+  return map.flush(
+    saveTo === undefined ? options : { ...options, path: target },
+  ).strategy;
+}
+
+/** So that what a runtime does but once is not done between the marks. */
+function warmUp(folder: string, scenario: Scenario): void {
+  const place = prepare(folder, scenario);
+  const map = openScenario(scenario, place);
+  flush(map, scenario, place);
+  map.close();
+}
+
+/** Flushes between the marks; what fails is made again. */
+function flushOnce(folder: string, scenario: Scenario): Report {
+  const place = prepare(folder, scenario);
+  const { before, after, length, saveTo } = scenario;
+  const map = openScenario(scenario, place);
+  const report: Report = { isCommitted: false, strays: [], problems: [] };
+  const check = (isRight: boolean, problem: string) => {
+    if (!isRight) report.problems.push(problem);
+  };
+  const succeed = (what: string, act: () => void) => {
+    try {
+      act();
+    } catch (error) {
+      check(false, `${what} failed: ${(error as Error).stack}`);
+    }
+  };
+  const behind = length === undefined ? 0 : before.length - length;
+  const mapped = after.subarray(0, after.length - behind);
+  waitForGo();
+
+  mark("begins");
+  try {
+    report.strategy = flush(map, scenario, place);
+  } catch (error) {
+    report.error = describe(error);
+  }
+  mark("ends");
+
+  report.strays = strays(folder, scenario);
+  const isSaved = saveTo !== undefined;
+  report.isCommitted = isSaved ? map.path === place.target : !map.dirty;
+  const expected = report.isCommitted ? after : targetBefore(scenario);
+  check(same(contentOf(place.target), expected), "the file is not whole");
+  check(
+    report.error !== undefined || report.isCommitted,
+    "nothing was thrown, and nothing flushed",
+  );
+  check(same(contentOfMap(map), mapped), "the map has lost bytes or edits");
+  if (report.error !== undefined) {
+    succeed("the second flush", () => {
+      const strategy = flush(map, scenario, place);
+      report.strategy ??= strategy;
+    });
+    check(same(contentOfMap(map), mapped), "the second flush lost bytes");
+  }
+  succeed("close", () => map.close());
+  check(same(contentOf(place.target), after), "the file has not all edits");
+  check(
+    !isSaved || same(contentOf(place.source), before),
+    "saving elsewhere changed the original",
+  );
+  return report;
+}
+
+/** Opens what a killed append has left, between the marks. */
+function reopen(folder: string, scenario: Scenario): Report {
+  open(prepare(join(folder, "warm"), scenario).path).close();
+  const { path } = placeIn(folder, scenario);
+  const report: Report = { isCommitted: false, strays: [], problems: [] };
+  waitForGo();
+
+  mark("begins");
+  let map: Memmap | undefined;
+  try {
+    map = open(path);
+  } catch (error) {
+    report.error = describe(error);
+  }
+  mark("ends");
+
+  report.strays = strays(folder, scenario);
+  try {
+    map ??= open(path);
+    const content = contentOfMap(map);
+    const { before, after } = scenario;
+    if (!same(content, after) && !same(content, before)) {
+      report.problems.push(`the map has ${content.length} bytes of a mixture`);
+    }
+    map.close();
+  } catch (error) {
+    report.problems.push(`a second open failed: ${(error as Error).stack}`);
+  }
+  return report;
+}
+
+function describe(error: unknown): Report["error"] {
+  const { name, code, message } = error as Error & { code?: string };
+  return { name, code, message };
+}
+
+function die(): never {
+  process.kill(process.pid, "SIGKILL");
+  for (;;);
+}
+
+function waitForGo(): void {
+  if (readyPipe === undefined) say("ready");
+  else fs.writeFileSync(readyPipe, "ready\n");
+  fs.readSync(0, new Uint8Array(1));
+}
+
+function say(what: unknown): void {
+  fs.writeSync(1, JSON.stringify(what) + "\n");
+}
+
+const [, , action, name, folder, readyPipe] = process.argv;
+const scenario = scenarioNamed(name);
+say({ pid: process.pid });
+switch (action) {
+  case "flush":
+    warmUp(join(folder, "warm"), scenario);
+    say(flushOnce(folder, scenario));
+    break;
+  case "reopen":
+    say(reopen(folder, scenario));
+    break;
+  default:
+    throw new Error(`Unknown action '${action}'.`);
+}
+// What a runtime does to end in order takes its time under strace.
+die();

@@ -1,0 +1,226 @@
+/**
+ * Flushes what does not fit, on a small disk of its own, and then what does.
+ *
+ * Run by crash_test.ts with the folder where the disk is mounted.
+ *
+ * @module
+ */
+
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { type FlushOptions, type Memmap, open } from "../../../../mod.ts";
+import { contentOf, noise, same } from "../flush_scenarios.ts";
+
+/** What came of it. */
+export interface FullDiskReport {
+  /** Flushes that failed for want of room, and succeeded with it. */
+  refused: number;
+  /** Flushes that succeeded on a full disk. */
+  fitted: number;
+  problems: string[];
+}
+
+interface Case {
+  readonly name: string;
+  /** The file; what is more than `noise` is a hole. */
+  readonly size?: number;
+  readonly holes?: boolean;
+  readonly edit: (map: Memmap) => void;
+  readonly options?: FlushOptions;
+  /** Bytes that are free when the flush begins. */
+  readonly room: number;
+  /** Does it need no more than that? */
+  readonly fits?: boolean;
+}
+
+const KIB = 1024;
+const SIZE = 1500 * KIB + 11;
+const MIDDLE = 700 * KIB + 3;
+const LARGE = noise(2048 * KIB, 2);
+const SMALL = noise(1000, 3);
+
+const root = process.argv[2];
+const path = join(root, "file");
+const saved = join(root, "saved");
+const filler = join(root, "filler");
+const elsewhere = fs.mkdtempSync(join(tmpdir(), "memmap-test-"));
+
+const CASES: readonly Case[] = [
+  {
+    name: "replace, some room",
+    edit: (map) => void map.insert(MIDDLE, SMALL),
+    room: 500 * KIB,
+  },
+  {
+    name: "replace, no room",
+    edit: (map) => void map.insert(MIDDLE, SMALL),
+    room: 0,
+  },
+  {
+    name: "replace by less, no room",
+    edit: (map) => map.slice(10, MIDDLE).resize(20),
+    room: 0,
+  },
+  {
+    name: "append, some room",
+    edit: (map) => void map.insert(map.mappedLength, LARGE),
+    room: 1000 * KIB,
+  },
+  {
+    name: "append, no room",
+    edit: (map) => void map.insert(map.mappedLength, LARGE),
+    room: 0,
+  },
+  {
+    name: "in-place, some room",
+    edit: (map) => void map.insert(MIDDLE, LARGE),
+    options: { strategy: "in-place" },
+    room: 1000 * KIB,
+  },
+  {
+    name: "in-place, no room",
+    edit: (map) => void map.insert(MIDDLE, LARGE),
+    options: { strategy: "in-place" },
+    room: 0,
+  },
+  {
+    name: "in-place into holes, some room",
+    size: 3 * 1024 * KIB,
+    holes: true,
+    edit: (map) => void map.insert(0, LARGE),
+    options: { strategy: "in-place" },
+    room: 2500 * KIB,
+  },
+  {
+    name: "append to holes, some room",
+    size: 3 * 1024 * KIB,
+    holes: true,
+    edit: (map) => void map.insert(map.mappedLength, LARGE),
+    room: 1000 * KIB,
+  },
+  {
+    name: "save as, some room",
+    edit: (map) => void map.insert(MIDDLE, SMALL),
+    options: { path: saved },
+    room: 500 * KIB,
+  },
+  {
+    name: "cut at the end, no room",
+    edit: (map) => map.slice(MIDDLE).resize(10),
+    room: 0,
+    fits: true,
+  },
+  {
+    name: "delete all, no room",
+    edit: (map) => map.slice().resize(0),
+    room: 0,
+    fits: true,
+  },
+  {
+    name: "cut in-place, no room",
+    edit: (map) => map.slice(10, MIDDLE).resize(20),
+    options: { strategy: "in-place" },
+    room: 0,
+    fits: true,
+  },
+];
+
+const report: FullDiskReport = { refused: 0, fitted: 0, problems: [] };
+
+function fill(room: number): void {
+  const fd = fs.openSync(filler, "w");
+  const zeros = new Uint8Array(16 * KIB);
+  let size = 0;
+  try {
+    for (;;) size += fs.writeSync(fd, zeros);
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ENOSPC") throw error;
+  }
+  fs.fsyncSync(fd);
+  fs.ftruncateSync(fd, Math.max(size - room, 0));
+  fs.fsyncSync(fd);
+  fs.closeSync(fd);
+}
+
+/**
+ * What the map would write. Gaps by a plain read: tmpfs gives blocks to a hole that
+ * is looked at through a mapping, or SIGBUS where it has none.
+ */
+function content(map: Memmap): Uint8Array {
+  const file = fs.readFileSync(map.path);
+  const content = new Uint8Array(map.length);
+  for (const { slice, begin, end, offset } of map.layout()) {
+    content.set(slice?.bytes ?? file.subarray(begin, end), offset);
+  }
+  return content;
+}
+
+function run(given: Case, reserve: boolean): void {
+  const { size = SIZE, edit, options = {}, room } = given;
+  const check = (isRight: boolean, problem: string) => {
+    if (!isRight) {
+      report.problems.push(
+        `${given.name}, reserve: ${reserve}: ${problem}`,
+      );
+    }
+  };
+  for (const name of fs.readdirSync(root)) {
+    if (name !== "lost+found") fs.rmSync(join(root, name));
+  }
+  const source = options.path === undefined ? path : join(elsewhere, "file");
+  if (given.holes) {
+    fs.writeFileSync(source, noise(10 * KIB));
+    fs.truncateSync(source, size);
+  } else fs.writeFileSync(source, noise(size));
+  const before = fs.readFileSync(source);
+  using map = open(source, "r+", { reserve });
+  edit(map);
+  const after = content(map);
+  const target = options.path === undefined ? path : saved;
+  const names = () =>
+    fs.readdirSync(root).filter((name) => name !== "lost+found").join();
+  fill(room);
+  const namesBefore = names();
+
+  let thrown: { name: string; code?: string; message: string } | undefined;
+  try {
+    map.flush(options);
+  } catch (error) {
+    thrown = error as Error;
+  }
+  if (given.fits) {
+    check(thrown === undefined, `threw ${thrown?.message}`);
+    check(same(contentOf(target), after), "the file has not all edits");
+    report.fitted++;
+  } else {
+    const { name, code, message } = thrown ?? { name: "nothing", message: "" };
+    check(
+      name === "SystemError" && code === "ENOSPC",
+      `threw ${name}, ${code}: ${message}`,
+    );
+    check(map.dirty, "edits are no longer pending");
+    check(same(contentOf(source), before), "the file is not whole");
+    check(same(content(map), after), "edits are lost");
+    check(names() === namesBefore, `in the folder: ${names()}`);
+    report.refused++;
+  }
+  fs.unlinkSync(filler);
+  try {
+    map.flush(given.fits ? {} : options);
+    check(same(contentOf(target), after), "the second flush lost edits");
+  } catch (error) {
+    check(false, `the second flush failed: ${(error as Error).message}`);
+    map.close({ discard: true });
+  }
+}
+
+try {
+  for (const reserve of [true, false]) {
+    for (const given of CASES) run(given, reserve);
+  }
+} finally {
+  fs.rmSync(elsewhere, { recursive: true });
+}
+console.log(JSON.stringify(report));

@@ -1,0 +1,273 @@
+/**
+ * Flushes on a small ext4 disk whose image it keeps, stops the flush after every
+ * system call that changes something, and copies the image: what a power cut at
+ * that moment would leave. Then looks at each copy, as after the next start.
+ *
+ * Run by crash_test.ts in a mount namespace of its own, with a folder for its
+ * disks, and "all" or "sample".
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { FINISHED, leaveKilledAppend, whatIsLeft } from "../aftermath.ts";
+import {
+  same,
+  type Scenario,
+  scenarioNamed,
+  SCENARIOS,
+} from "../flush_scenarios.ts";
+import { runTraced } from "../../../support/strace.ts";
+import { forEach } from "../../../support/support.ts";
+
+/** What came of it. */
+export interface PowerCutReport {
+  flushes: number;
+  /** Power cuts, by what was found after them. */
+  old: number;
+  new: number;
+  /** Of them, those whose disk was the same as one that was looked at. */
+  repeated: number;
+}
+
+/** What else goes on while a flush is under way. */
+type Meanwhile = "nothing" | "commits" | "writeback";
+
+/** How a flush is cut. */
+interface Cut {
+  readonly action: "flush" | "reopen";
+  readonly scenario: Scenario;
+  readonly meanwhile: Meanwhile;
+  /** How ext4 orders data and metadata. */
+  readonly data: "ordered" | "writeback";
+}
+
+const [, , root, extent] = process.argv;
+const CHILD = new URL("./flush.ts", import.meta.url);
+const SIZE = 24 * 2 ** 20;
+
+/**
+ * What changes a file, a folder or the disk; strace passes over what it lacks. Not
+ * copy_file_range, which begins again for as long as there is a signal: what it
+ * has done is seen after the call that follows.
+ */
+const CHANGING = [
+  "openat",
+  "write",
+  "pwrite64",
+  "ftruncate",
+  "fallocate",
+  "fsync",
+  "fdatasync",
+  "sync_file_range",
+  "?rename",
+  "renameat",
+  "renameat2",
+  "?unlink",
+  "unlinkat",
+  "?link",
+  "linkat",
+  "fchmod",
+  "fchown",
+  "fsetxattr",
+  "fremovexattr",
+  "msync",
+  "munmap",
+  "close",
+].join();
+
+function command(name: string, ...args: string[]): void {
+  const { status, stderr, error } = spawnSync(name, args, { encoding: "utf8" });
+  if (error !== undefined) throw error;
+  assert.equal(status, 0, `${name} ${args.join(" ")}: ${stderr}`);
+}
+
+/** A mounted image, until the end of the block. */
+function mounted(
+  image: string,
+  options = "",
+): { path: string } & Disposable {
+  const path = `${image}.mounted`;
+  fs.mkdirSync(path);
+  // The kernel writes back nothing by itself before the hour is over.
+  command("mount", "-o", `loop,commit=3600${options}`, image, path);
+  return {
+    path,
+    [Symbol.dispose]: () => {
+      command("umount", path);
+      fs.rmdirSync(path);
+    },
+  };
+}
+
+function makeImage(path: string): void {
+  fs.writeFileSync(path, "");
+  fs.truncateSync(path, SIZE);
+  // Nothing is left for the kernel to do later, by itself.
+  const extended = "lazy_itable_init=0,lazy_journal_init=0,nodiscard";
+  command("mkfs.ext4", "-q", "-F", "-E", extended, path);
+}
+
+/** What has reached the disk; read until twice the same, as nothing may move. */
+function readDisk(image: string, bytes: Uint8Array, again: Uint8Array): void {
+  const fd = fs.openSync(image, "r");
+  try {
+    do {
+      for (const buffer of [bytes, again]) fs.readSync(fd, buffer, 0, SIZE, 0);
+    } while (!same(bytes, again));
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+const report: PowerCutReport = { flushes: 0, old: 0, new: 0, repeated: 0 };
+const problems: string[] = [];
+
+/** A folder to work in, and room for two states of a disk. */
+interface Bench {
+  readonly root: string;
+  readonly now: Uint8Array;
+  readonly last: Uint8Array;
+  readonly scratch: Uint8Array;
+}
+
+/** Runs a flush, and looks at what is on the disk after each of its system calls. */
+async function run(cut: Cut, bench: Bench): Promise<void> {
+  const { action, scenario, meanwhile, data } = cut;
+  const { root, now, last, scratch } = bench;
+  const image = join(root, "image");
+  makeImage(image);
+  {
+    using disk = mounted(image, `,data=${data}`);
+    const folder = join(disk.path, "folder");
+    const other = join(disk.path, "other");
+
+    const disturb = () => {
+      if (meanwhile === "writeback") command("sync", "-f", disk.path);
+      if (meanwhile !== "commits") return;
+      // The journal is one for all: what waits in it is committed as well.
+      const fd = fs.openSync(other, "a");
+      fs.writeSync(fd, "x");
+      fs.fsyncSync(fd);
+      fs.closeSync(fd);
+    };
+
+    let left: "old" | "new" | undefined;
+    const cutPower = (after: string, hasReturned: boolean) => {
+      const where = `power cut, data=${data}, ${meanwhile} meanwhile, ` +
+        `${action} of "${scenario.name}" after ${after}`;
+      readDisk(image, now, scratch);
+      try {
+        if (left !== undefined && same(now, last)) report.repeated++;
+        else {
+          last.set(now);
+          left = undefined;
+          left = lookAt(now, join(root, "copy"), scenario, where);
+        }
+        report[left]++;
+        if (action === "reopen") assert.equal(left, FINISHED, where);
+        else if (hasReturned) assert.equal(left, "new", `${where}, the last`);
+      } catch (error) {
+        problems.push((error as Error).message);
+      }
+    };
+
+    let hasReturned = false;
+    const watch = async (pid: number, trace: string) => {
+      for (let stops = 0; !hasReturned && !isGone(pid);) {
+        const text = fs.readFileSync(trace, "utf8");
+        const times = text.split("--- SIGSTOP {").length - 1;
+        if (times === stops) {
+          await sleep(1);
+          continue;
+        }
+        stops = times;
+        const calls = text.split("\n").filter((line) => /^\w+\(/.test(line));
+        hasReturned = text.includes('"/memmap-test-ends"');
+        disturb();
+        if (text.includes('"/memmap-test-begins"')) {
+          cutPower(calls.at(-1)!, hasReturned);
+        }
+        process.kill(pid, hasReturned ? "SIGKILL" : "SIGCONT");
+      }
+    };
+
+    if (action === "reopen") leaveKilledAppend(folder, scenario);
+    const { stderr } = await runTraced(CHILD, [action, scenario.name, folder], {
+      inject: `${CHANGING}:signal=SIGSTOP`,
+      prepare: () => command("sync", "-f", disk.path),
+      watch,
+      timeout: 120_000,
+    });
+    assert.ok(hasReturned, `${scenario.name}: ${stderr}`);
+  }
+  fs.unlinkSync(image);
+  report.flushes++;
+}
+
+/** Mounts a copy, which plays the journal back, and looks at the file in it. */
+function lookAt(
+  disk: Uint8Array,
+  copy: string,
+  scenario: Scenario,
+  where: string,
+): "old" | "new" {
+  fs.writeFileSync(copy, disk);
+  try {
+    using again = mounted(copy);
+    return whatIsLeft(join(again.path, "folder"), scenario, where);
+  } finally {
+    fs.unlinkSync(copy);
+  }
+}
+
+function isGone(pid: number): boolean {
+  try {
+    return !process.kill(pid, 0);
+  } catch {
+    return true;
+  }
+}
+
+function cuts(): Cut[] {
+  const durable = SCENARIOS.filter(({ options }) => options.durable !== false);
+  const chosen = durable.filter(({ isSample }) => extent === "all" || isSample);
+  const circumstances: Pick<Cut, "meanwhile" | "data">[] = [
+    { meanwhile: "nothing", data: "ordered" },
+    { meanwhile: "commits", data: "ordered" },
+    { meanwhile: "writeback", data: "ordered" },
+    { meanwhile: "commits", data: "writeback" },
+  ];
+  const all: Cut[] = [];
+  for (const circumstance of circumstances) {
+    if (extent !== "all" && circumstance.meanwhile === "writeback") continue;
+    for (const scenario of chosen) {
+      all.push({ action: "flush", scenario, ...circumstance });
+    }
+    if (extent === "all") {
+      const scenario = scenarioNamed("append");
+      all.push({ action: "reopen", scenario, ...circumstance });
+    }
+  }
+  return all;
+}
+
+await forEach(cuts(), async (cut) => {
+  // Mounted beside the first, the copy is on a device of another number, as a disk
+  // can be after the next start.
+  const buffers = [1, 2, 3].map(() => new Uint8Array(SIZE));
+  const [now, last, scratch] = buffers;
+  const folder = fs.mkdtempSync(join(root, "bench-"));
+  await run(cut, { root: folder, now, last, scratch });
+  fs.rmSync(folder, { recursive: true });
+});
+if (problems.length > 0) {
+  console.error(problems.join("\n"));
+  process.exit(1);
+}
+console.log(JSON.stringify(report));

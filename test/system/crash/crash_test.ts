@@ -1,0 +1,450 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { test } from "node:test";
+import { FINISHED, leaveKilledAppend, whatIsLeft } from "./aftermath.ts";
+import type { Report } from "./children/flush.ts";
+import type { FullDiskReport } from "./children/full_disk.ts";
+import type { PowerCutReport } from "./children/power_cut.ts";
+import { mounting, skipUnlessMounting, TMPFS } from "../../support/mounting.ts";
+import { type Scenario, scenarioNamed, SCENARIOS } from "./flush_scenarios.ts";
+import {
+  type Call,
+  runTraced,
+  skipWithoutStrace,
+  type Trace,
+} from "../../support/strace.ts";
+import {
+  below,
+  commandOf,
+  forEach,
+  isDeno,
+  isThorough,
+  proof,
+  randomFrom,
+  runChild,
+  temporaryFolder,
+  unproved,
+} from "../../support/support.ts";
+
+const CHILD = new URL("./children/flush.ts", import.meta.url);
+const TIMEOUT = 600_000;
+/** How often a run is made again whose call did not have the number expected. */
+const MOST_TRIES = 40;
+
+const scenarios = SCENARIOS.filter(({ isSample }) => isThorough || isSample);
+/** Those whose append, when it was killed, the next open finishes. */
+const appends = scenarios.filter(({ name }) =>
+  name === "append" || name.startsWith("append to an empty file")
+);
+const traced = {
+  timeout: TIMEOUT,
+  skip: unproved("kills and failures at every system call", skipWithoutStrace),
+};
+
+/** What the child does between the marks; see children/flush.ts. */
+type Action = "flush" | "reopen";
+
+/** A system call of a scenario, by its place among those between the marks. */
+interface Step {
+  readonly action: Action;
+  readonly scenario: Scenario;
+  readonly calls: readonly Call[];
+  readonly index: number;
+}
+
+function describe({ action, scenario, calls, index }: Step): string {
+  return `${action} of "${scenario.name}", call ${index + 1} of ` +
+    `${calls.length}, ${calls[index].text}`;
+}
+
+/** Runs the child in `folder`. */
+function run(
+  folder: string,
+  action: Action,
+  scenario: Scenario,
+  inject?: string,
+): Promise<Trace> {
+  if (action === "reopen") leaveKilledAppend(folder, scenario);
+  return runTraced(CHILD, [action, scenario.name, folder], { inject });
+}
+
+/** What the child said of itself; `undefined` if it died first. */
+function reportIn({ lines }: Trace): Report | undefined {
+  return lines.length === 1 ? JSON.parse(lines[0]) : undefined;
+}
+
+/** The system calls of each scenario when nothing disturbs it. */
+async function stepsOf(
+  chosen: readonly Scenario[],
+  action: Action,
+): Promise<Step[]> {
+  const steps: Step[] = [];
+  await forEach(chosen, async (scenario) => {
+    using folder = temporaryFolder();
+    const trace = await run(folder.path, action, scenario);
+    const { steps: calls, stderr } = trace;
+    const report = reportIn(trace);
+    const expected = action === "reopen"
+      ? { isCommitted: false, strays: [], problems: [] }
+      : {
+        isCommitted: true,
+        strays: [],
+        problems: [],
+        strategy: scenario.strategy,
+      };
+    assert.deepEqual(report, expected, `"${scenario.name}": ${stderr}`);
+    assert.match(calls.at(-1)?.text ?? stderr, /memmap-test-ends/);
+    calls.forEach((_, index) => steps.push({ action, scenario, calls, index }));
+  });
+  return steps;
+}
+
+/**
+ * Runs a child in whose `step` strace does `inject`, in a folder of its own, until
+ * it has hit just that step; then has `check` look at what is left.
+ */
+async function strike(
+  step: Step,
+  inject: string,
+  check: (folder: string, trace: Trace) => void,
+): Promise<void> {
+  const { action, scenario, calls, index } = step;
+  const namesOf = (calls: readonly Call[]) => calls.map(({ name }) => name);
+  const expected = namesOf(calls.slice(0, index + 1));
+  const isAlike = ({ name }: Call) => name === calls[index].name;
+  const alikeBefore = calls.slice(0, index).filter(isAlike).length;
+  let { count } = calls[index];
+  for (let tries = 1;; tries++) {
+    using folder = temporaryFolder();
+    const trace = await run(
+      folder.path,
+      action,
+      scenario,
+      `${calls[index].name}:${inject}:when=${count}`,
+    );
+    // Of a process that was killed, the last call; else the one that strace marks.
+    const length = inject.startsWith("signal")
+      ? trace.steps.length
+      : trace.steps.findIndex(({ text }) => text.endsWith("(INJECTED)")) + 1;
+    const struck = namesOf(trace.steps.slice(0, length));
+    if (struck.join() === expected.join()) return check(folder.path, trace);
+    assert.ok(
+      tries < MOST_TRIES,
+      `unproved: ${describe(step)}: not hit in ${tries} runs, the last time ` +
+        `after [${struck}] instead of [${expected}]\n${trace.stderr}`,
+    );
+    // The runtime made a call of that name on its own behalf, now or before; or
+    // strace came a little sooner or later.
+    const isEarly = length > 0 ? length <= index : !trace.hasBegun;
+    count = isEarly
+      ? count + 1
+      : trace.steps.filter(isAlike)[alikeBefore]?.count ?? count;
+  }
+}
+
+/** Kills the child at each of `steps`; answers how many ended old and new. */
+async function killAtEach(
+  steps: readonly Step[],
+): Promise<{ old: number; new: number }> {
+  const found = { old: 0, new: 0 };
+  await forEach(steps, async (step) => {
+    await strike(step, "signal=SIGKILL", (folder, { isKilled }) => {
+      const where = `killed in ${describe(step)}`;
+      assert.ok(isKilled, where);
+      const left = whatIsLeft(folder, step.scenario, where);
+      const hasReturned = step.index === step.calls.length - 1;
+      if (step.action === "reopen") assert.equal(left, FINISHED, where);
+      else if (hasReturned) assert.equal(left, "new", where);
+      found[left]++;
+    });
+  });
+  assert.equal(found.old + found.new, steps.length, "kills were missed");
+  return found;
+}
+
+test(
+  "a flush killed at any system call leaves the old content or the new",
+  traced,
+  async () => {
+    const steps = await stepsOf(scenarios, "flush");
+    const found = await killAtEach(steps);
+    proof(
+      `${steps.length} kills, at every system call of ${scenarios.length} ` +
+        `flushes: ${found.old} left the old content, ${found.new} the new`,
+    );
+  },
+);
+
+test(
+  "finishing a killed append can be killed at any system call",
+  traced,
+  async () => {
+    const steps = await stepsOf(appends, "reopen");
+    await killAtEach(steps);
+    proof(
+      `${steps.length} kills, at every system call of opening after a killed ` +
+        "append: all had it finished by the next",
+    );
+  },
+);
+
+test("a flush killed at any moment leaves the old content or the new", {
+  timeout: TIMEOUT,
+}, async () => {
+  const large = ["append several MiB", "grow in the middle"].map(scenarioNamed);
+  const kills = isThorough ? 100 : 16;
+  const found = { old: 0, new: 0 };
+  const random = randomFrom(4);
+  await forEach(Array.from({ length: kills }, (_, i) => i), async (i) => {
+    using folder = temporaryFolder();
+    const scenario = large[i % large.length];
+    const microseconds = below(random, 20_000);
+    await killAfter(folder.path, scenario, microseconds);
+    const where = `"${scenario.name}", killed after ${microseconds} µs`;
+    found[whatIsLeft(folder.path, scenario, where)]++;
+  });
+  proof(
+    `${kills} kills, at random moments: ${found.old} left the old content, ` +
+      `${found.new} the new`,
+  );
+});
+
+/** Runs a flush, and kills it some time after it was told to begin. */
+async function killAfter(
+  folder: string,
+  scenario: Scenario,
+  microseconds: number,
+): Promise<void> {
+  const [command, ...args] = commandOf(CHILD, [
+    "flush",
+    scenario.name,
+    folder,
+  ]);
+  const child = spawn(command, args);
+  let stdout = "";
+  let stderr = "";
+  let isTold = false;
+  child.stderr.setEncoding("utf8").on("data", (text) => stderr += text);
+  child.stdout.setEncoding("utf8").on("data", (text) => {
+    stdout += text;
+    if (isTold || !stdout.includes('"ready"')) return;
+    isTold = true;
+    child.stdin.end("x");
+    const end = performance.now() + microseconds / 1000;
+    setTimeout(() => {
+      while (performance.now() < end);
+      child.kill("SIGKILL");
+    }, Math.floor(microseconds / 1000));
+  });
+  const timer = setTimeout(() => child.kill("SIGKILL"), 30_000);
+  await new Promise((resolve, reject) =>
+    child.on("error", reject).on("close", resolve)
+  );
+  clearTimeout(timer);
+  assert.ok(isTold, stderr);
+}
+
+/** Errors that a system call can fail with, by its name. */
+const ERRORS: Readonly<Record<string, readonly string[]>> = {
+  access: ["EIO"],
+  close: ["EIO"],
+  copy_file_range: ["ENOSPC", "EIO", "EINTR", "EXDEV", "EINVAL"],
+  faccessat: ["EIO"],
+  fallocate: ["ENOSPC", "EIO", "EINTR", "EOPNOTSUPP"],
+  fchmod: ["EIO", "EPERM"],
+  fchown: ["EIO", "EPERM"],
+  fdatasync: ["EIO", "ENOSPC"],
+  fgetxattr: ["EIO", "ENODATA"],
+  flistxattr: ["EIO", "EOPNOTSUPP"],
+  flock: ["EIO", "EINTR", "ENOLCK"],
+  fremovexattr: ["EIO", "EPERM"],
+  fsetxattr: ["ENOSPC", "EIO"],
+  fstat: ["EIO"],
+  fsync: ["EIO", "ENOSPC", "EINTR"],
+  ftruncate: ["EIO", "EINTR"],
+  getdents64: ["EIO"],
+  lseek: ["EIO", "EINVAL"],
+  mmap: ["ENOMEM"],
+  msync: ["EIO", "EINTR"],
+  newfstatat: ["EIO"],
+  openat: ["ENOSPC", "EIO", "EINTR"],
+  pread64: ["EIO", "EINTR"],
+  pwrite64: ["ENOSPC", "EIO", "EINTR"],
+  read: ["EIO", "EINTR"],
+  readlink: ["EIO"],
+  readlinkat: ["EIO"],
+  rename: ["ENOSPC", "EIO"],
+  renameat: ["ENOSPC", "EIO"],
+  renameat2: ["ENOSPC", "EIO"],
+  statx: ["EIO"],
+  unlink: ["EIO"],
+  unlinkat: ["EIO"],
+  write: ["ENOSPC", "EIO", "EINTR"],
+};
+
+/** What may fail when the new content is in place, and has to be waited for. */
+const WAITS = ["fdatasync", "fsync", "msync", "openat"];
+
+/** A step, and how it is to fail. */
+interface Fault {
+  readonly step: Step;
+  readonly error: string;
+}
+
+/**
+ * What can go wrong in `steps`: one error each, another one the next time; in the
+ * thorough run's two main scenarios, all that are known.
+ */
+function faultsIn(steps: readonly Step[]): Fault[] {
+  return steps.flatMap((step) => {
+    const { scenario, calls, index } = step;
+    if (index === calls.length - 1) return []; // the mark
+    const { name } = calls[index];
+    // Deno takes a folder that cannot be read for an empty one, and panics where it
+    // cannot be closed.
+    const isDenos = isDeno &&
+      (name === "getdents64" || calls[index - 1]?.name === "getdents64");
+    const errors = isDenos ? [] : ERRORS[name] ?? [];
+    const some = errors.slice(index % errors.length).slice(0, 1);
+    const tried = isThorough && scenario.isSample ? errors : some;
+    return tried.map((error) => ({ step, error }));
+  });
+}
+
+/** Has each of `faults` happen; fails with all that should not have come of them. */
+async function failEach(
+  faults: readonly Fault[],
+  check: (fault: Fault, report: Report) => string[],
+): Promise<{ old: number; new: number; unhurt: number }> {
+  const counts = { old: 0, new: 0, unhurt: 0 };
+  const problems: string[] = [];
+  await forEach(faults, async (fault) => {
+    const { step, error } = fault;
+    const where = `${error} in ${describe(step)}`;
+    await strike(step, `error=${error}`, (folder, trace) => {
+      const report = reportIn(trace);
+      const wrong: string[] = [];
+      if (report === undefined) wrong.push(`the child died\n${trace.stderr}`);
+      else {
+        const { isCommitted, error: thrown } = report;
+        if (thrown === undefined) counts.unhurt++;
+        else counts[isCommitted ? "new" : "old"]++;
+        wrong.push(...report.problems, ...check(fault, report));
+        if (
+          thrown !== undefined &&
+          (thrown.name !== "SystemError" || thrown.code !== error)
+        ) wrong.push(`threw ${thrown.name}, ${thrown.code}: ${thrown.message}`);
+      }
+      try {
+        assert.equal(whatIsLeft(folder, step.scenario, "then"), "new");
+      } catch (error) {
+        wrong.push((error as Error).message);
+      }
+      problems.push(...wrong.map((problem) => `${where}: ${problem}`));
+    });
+  });
+  assert.deepEqual(problems.sort(), []);
+  return counts;
+}
+
+test(
+  "a flush whose system call fails leaves file and edits whole, and can be made again",
+  traced,
+  async () => {
+    const faults = faultsIn(await stepsOf(scenarios, "flush"));
+    const counts = await failEach(faults, ({ step }, report) => {
+      const { name } = step.calls[step.index];
+      const { error, isCommitted, strays } = report;
+      const wrong = [];
+      if (error !== undefined && isCommitted && !WAITS.includes(name)) {
+        wrong.push(`threw when all was done: ${error.message}`);
+      }
+      // What could not be unlinked stays until the next writable open.
+      if (strays.length > 0 && !name.startsWith("unlink")) {
+        wrong.push(`left over: ${strays}`);
+      }
+      return wrong;
+    });
+    proof(
+      `${faults.length} failed system calls in ${scenarios.length} flushes: ` +
+        `${counts.old} threw with the old content, ${counts.new} with the new ` +
+        `(the last wait), ${counts.unhurt} carried on; none lost an edit`,
+    );
+  },
+);
+
+test(
+  "finishing a killed append can fail at any system call, and is done by the next open",
+  traced,
+  async () => {
+    const faults = faultsIn(await stepsOf(appends, "reopen"));
+    const counts = await failEach(faults, () => []);
+    proof(
+      `${faults.length} failed system calls in opening after a killed append: ` +
+        `${counts.old} threw, ${counts.unhurt} carried on`,
+    );
+  },
+);
+
+const EXT4 = `
+  truncate -s 16M "$0/image" && mkfs.ext4 -q -F "$0/image" &&
+    mount -o loop "$0/image" "$0"`;
+
+for (const [kind, mount] of [["tmpfs", TMPFS], ["ext4", EXT4]]) {
+  const skip = unproved(`a full disk (${kind})`, skipUnlessMounting(mount));
+  test(`a full disk (${kind}) is ENOSPC, with file and edits whole`, {
+    timeout: TIMEOUT,
+    skip,
+  }, () => {
+    using folder = temporaryFolder();
+    const mounted = mounting(mount, folder.path);
+    assert.ok(mounted.skip === false);
+    const child = runChild(
+      new URL("./children/full_disk.ts", import.meta.url),
+      {
+        args: [folder.path],
+        under: mounted.under,
+      },
+    );
+    assert.equal(child.status, 0, child.stderr);
+    const report: FullDiskReport = JSON.parse(child.stdout);
+    assert.deepEqual(report.problems, []);
+    proof(
+      `${report.refused} flushes refused by a full disk (${kind}), and made ` +
+        `when there was room; ${report.fitted} that need no room made at once`,
+    );
+  });
+}
+
+const DISK = 'mount -t tmpfs -o size=256m memmap-test "$0"';
+const LOOP = `
+  ${DISK} && truncate -s 4M "$0/probe" && mkfs.ext4 -q -F "$0/probe" &&
+    mkdir "$0/mounted" && mount -o loop "$0/probe" "$0/mounted" &&
+    umount "$0/mounted" && rm -r "$0/mounted" "$0/probe"`;
+
+test(
+  "a power cut after any system call of a durable flush leaves the old content or the new",
+  {
+    timeout: TIMEOUT,
+    skip: unproved("power cuts", skipWithoutStrace || skipUnlessMounting(LOOP)),
+  },
+  () => {
+    using folder = temporaryFolder();
+    const mounted = mounting(DISK, folder.path);
+    assert.ok(mounted.skip === false);
+    const child = runChild(
+      new URL("./children/power_cut.ts", import.meta.url),
+      {
+        args: [folder.path, isThorough ? "all" : "sample"],
+        under: mounted.under,
+        timeout: TIMEOUT,
+      },
+    );
+    assert.equal(child.status, 0, child.stderr);
+    const report: PowerCutReport = JSON.parse(child.stdout);
+    proof(
+      `${report.old + report.new} power cuts in ${report.flushes} flushes on ` +
+        `ext4: ${report.old} left the old content, ${report.new} the new`,
+    );
+  },
+);

@@ -1,0 +1,300 @@
+/**
+ * The flushes that are broken on purpose by crash_test.ts and its children: what
+ * is in the file before, what is done to it, and what is in it afterwards.
+ *
+ * @module
+ */
+
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { FlushOptions, FlushResult, Memmap } from "../../../mod.ts";
+
+/** One flush. */
+export interface Scenario {
+  readonly name: string;
+  /** Part of the short sample; the others need `MEMMAP_THOROUGH`. */
+  readonly isSample: boolean;
+  /** The file when it is opened, and still when the flush begins. */
+  readonly before: Uint8Array;
+  /** The file to be flushed to afterwards. */
+  readonly after: Uint8Array;
+  readonly mode: "r" | "c" | "r+";
+  /** Bytes to map; all by default. */
+  readonly length?: number;
+  readonly reserve: boolean;
+  readonly edit: (map: Memmap) => void;
+  readonly options: Omit<FlushOptions, "path">;
+  /** Save to another file, which has these bytes before; `null`: does not exist. */
+  readonly saveTo?: Uint8Array | null;
+  /** Open through a symbolic link? */
+  readonly isLinked: boolean;
+  /** What the flush will say it did. */
+  readonly strategy: FlushResult["strategy"];
+}
+
+/** Where a scenario happens. */
+export interface Place {
+  /** The file that is opened, or a link to it. */
+  readonly path: string;
+  /** The file that is opened. */
+  readonly source: string;
+  /** The file that the flush writes: the same one, or another. */
+  readonly target: string;
+}
+
+/** Bytes without a pattern that a shift of a whole number of pages would keep. */
+export function noise(length: number, seed = 1): Uint8Array {
+  const words = new Uint32Array(Math.ceil(length / 4));
+  let state = seed;
+  for (let i = 0; i < words.length; i++) {
+    words[i] = state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + i;
+  }
+  return new Uint8Array(words.buffer, 0, length);
+}
+
+function join_(...parts: Uint8Array[]): Uint8Array {
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+const LENGTH = 700_001;
+const CUT = 350_007;
+const FILE = noise(LENGTH);
+const HEAD = FILE.subarray(0, CUT);
+const TAIL = FILE.subarray(CUT);
+const NEW = noise(1000, 2);
+const LARGE = noise(5 * 2 ** 20 + 3, 3);
+const OTHER = noise(9000, 4);
+const NOTHING = new Uint8Array(0);
+
+type Given =
+  & Pick<Scenario, "name" | "after" | "edit" | "strategy">
+  & Partial<Scenario>;
+
+function scenario(given: Given): Scenario {
+  return {
+    isSample: false,
+    before: FILE,
+    mode: "r+",
+    reserve: true,
+    options: {},
+    isLinked: false,
+    ...given,
+  };
+}
+
+const insertInTheMiddle = (map: Memmap) => void map.insert(CUT, NEW);
+const append = (map: Memmap) => void map.insert(map.mappedLength, NEW);
+const nothing = () => {};
+
+export const SCENARIOS: readonly Scenario[] = [
+  scenario({
+    name: "grow in the middle",
+    isSample: true,
+    after: join_(HEAD, NEW, TAIL),
+    edit: insertInTheMiddle,
+    strategy: "replace",
+  }),
+  scenario({
+    name: "append",
+    isSample: true,
+    after: join_(FILE, NEW),
+    edit: append,
+    strategy: "extend",
+  }),
+  scenario({
+    name: "grow in the middle, not durable",
+    after: join_(HEAD, NEW, TAIL),
+    edit: insertInTheMiddle,
+    options: { durable: false },
+    strategy: "replace",
+  }),
+  scenario({
+    name:
+      "grow many slices in a mapped prefix, through a link, without reserve",
+    length: CUT,
+    after: join_(
+      FILE.subarray(0, 10),
+      NEW,
+      FILE.subarray(10, 20),
+      NEW,
+      FILE.subarray(20, 300_000),
+      NEW,
+      FILE.subarray(300_000),
+    ),
+    edit: (map) => {
+      for (const offset of [10, 20, 300_000]) map.insert(offset, NEW);
+    },
+    reserve: false,
+    isLinked: true,
+    strategy: "replace",
+  }),
+  scenario({
+    name: "shrink",
+    after: join_(FILE.subarray(0, CUT - 1000), TAIL),
+    edit: (map) => map.slice(10, CUT).resize(CUT - 1010),
+    strategy: "replace",
+  }),
+  scenario({
+    name: "insert at 0",
+    after: join_(NEW, FILE),
+    edit: (map) => void map.insert(0, NEW),
+    strategy: "replace",
+  }),
+  scenario({
+    name: "change bytes of a slice that floats",
+    after: join_(FILE.subarray(0, 100), new Uint8Array(10), FILE.subarray(110)),
+    edit: (map) => {
+      const slice = map.slice(100, 200);
+      slice.resize(201);
+      slice.resize(100);
+      slice.bytes.fill(0, 0, 10);
+    },
+    strategy: "replace",
+  }),
+  scenario({
+    name: "delete all",
+    after: NOTHING,
+    edit: (map) => map.slice().resize(0),
+    strategy: "extend",
+  }),
+  scenario({
+    name: "delete all by replacing",
+    after: NOTHING,
+    edit: (map) => map.slice().resize(0),
+    options: { strategy: "replace" },
+    strategy: "replace",
+  }),
+  scenario({
+    name: "cut at the end",
+    after: FILE.subarray(0, LENGTH - 5000),
+    edit: (map) => map.slice(CUT).resize(LENGTH - CUT - 5000),
+    strategy: "extend",
+  }),
+  scenario({
+    name: "append several MiB",
+    after: join_(FILE, NEW, LARGE),
+    edit: (map) => {
+      map.insert(LENGTH, NEW);
+      map.insert(LENGTH, LARGE);
+    },
+    strategy: "extend",
+  }),
+  scenario({
+    name: "append, not durable, without reserve",
+    after: join_(FILE, NEW),
+    edit: append,
+    reserve: false,
+    options: { durable: false },
+    strategy: "extend",
+  }),
+  scenario({
+    name: "append by replacing",
+    after: join_(FILE, NEW),
+    edit: append,
+    options: { strategy: "replace" },
+    strategy: "replace",
+  }),
+  scenario({
+    name: "append to an empty file, through a link",
+    before: NOTHING,
+    after: NEW,
+    edit: append,
+    isLinked: true,
+    strategy: "extend",
+  }),
+  scenario({
+    name: "save as a new file",
+    after: join_(HEAD, NEW, TAIL),
+    edit: insertInTheMiddle,
+    saveTo: null,
+    strategy: "replace",
+  }),
+  scenario({
+    name: "save as a file that exists",
+    after: join_(HEAD, NEW, TAIL),
+    edit: insertInTheMiddle,
+    saveTo: OTHER,
+    strategy: "replace",
+  }),
+  scenario({
+    name: "save a private copy",
+    mode: "c",
+    after: join_(new Uint8Array(20), FILE.subarray(20), NEW),
+    edit: (map) => {
+      map.slice(0, 20).bytes.fill(0);
+      append(map);
+    },
+    saveTo: OTHER,
+    strategy: "replace",
+  }),
+  scenario({
+    name: "save what was opened for reading, not durable",
+    mode: "r",
+    after: FILE,
+    edit: nothing,
+    options: { durable: false },
+    saveTo: null,
+    strategy: "replace",
+  }),
+];
+
+/** The scenario of that name. */
+export function scenarioNamed(name: string): Scenario {
+  const found = SCENARIOS.find((scenario) => scenario.name === name);
+  if (found === undefined) throw new Error(`No scenario is named '${name}'.`);
+  return found;
+}
+
+/** Where `scenario` happens in `folder`. */
+export function placeIn(folder: string, scenario: Scenario): Place {
+  const data = join(folder, "data");
+  const source = join(data, "file");
+  return {
+    path: scenario.isLinked ? join(folder, "link") : source,
+    source,
+    target: scenario.saveTo === undefined ? source : join(data, "saved"),
+  };
+}
+
+/** Makes the files that `scenario` begins with. */
+export function prepare(folder: string, scenario: Scenario): Place {
+  const place = placeIn(folder, scenario);
+  mkdirSync(join(folder, "data"), { recursive: true });
+  writeFileSync(place.source, scenario.before);
+  if (scenario.isLinked) symlinkSync("data/file", place.path);
+  if (scenario.saveTo) writeFileSync(place.target, scenario.saveTo);
+  return place;
+}
+
+/** What the target has before the flush; `null` if it does not exist. */
+export function targetBefore(scenario: Scenario): Uint8Array | null {
+  return scenario.saveTo === undefined ? scenario.before : scenario.saveTo;
+}
+
+/** Are these the same bytes? `null`: no file. */
+export function same(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  if (a === null || b === null) return a === b;
+  return Buffer.compare(a, b) === 0;
+}
+
+/** The bytes at `path`; `null` if there is no file. */
+export function contentOf(path: string): Uint8Array | null {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if ((error as { code?: string }).code === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/** What the map would hold if it were flushed now. */
+export function contentOfMap(map: Memmap): Uint8Array {
+  const content = new Uint8Array(map.length);
+  // Gaps have no view of their own, and a slice cut for the look would stay.
+  for (const { slice, begin, end, offset } of map.layout()) {
+    const part = slice ?? map.slice(begin, end);
+    content.set(part.bytes, offset);
+    if (slice === null) part.delete();
+  }
+  return content;
+}

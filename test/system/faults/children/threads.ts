@@ -1,0 +1,66 @@
+/**
+ * A hundred threads, each with maps whose files are cut while it reads them.
+ *
+ * Run by guard_test.ts with a folder as argument; prints how many maps were cut in
+ * how many threads, how many faults that made, and how many threads have one table.
+ *
+ * @module
+ */
+
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { libc } from "../../../../ffi/libc.ts";
+import { open } from "../../../../mod.ts";
+
+const WORKERS = 100;
+/** What each of them opens. */
+const MAPS = 4;
+/** What each of them adds to a number of the guard's table while it waits. */
+const MARK = 1_000_000;
+/** As many threads at a time as a small machine starts in bearable time. */
+const AT_ONCE = 25;
+const THREAD = new URL("./thread.ts", import.meta.url);
+
+async function main(folder: string): Promise<void> {
+  const path = join(folder, "main.dat");
+  writeFileSync(path, "x");
+  using _ = open(path);
+  let faults = 0;
+  let sharing = 0;
+  for (let first = 0; first < WORKERS; first += AT_ONCE) {
+    const workers = Array.from(
+      { length: AT_ONCE },
+      () => new Worker(THREAD, { type: "module" }),
+    );
+    const answers = () =>
+      Promise.all(
+        workers.map((worker) =>
+          new Promise<unknown>((resolve, reject) => {
+            worker.onmessage = ({ data }) => resolve(data);
+            worker.onerror = (event) => reject(new Error(event.message));
+          })
+        ),
+      );
+    let next = answers();
+    workers.forEach((worker, i) =>
+      worker.postMessage(join(folder, String(first + i)))
+    );
+    await next;
+    sharing += Math.floor(Atomics.load(libc().guard!.waiting!, 0) / MARK);
+    next = answers();
+    for (const worker of workers) worker.postMessage("go");
+    for (const count of await next) faults += Number(count);
+    for (const worker of workers) worker.terminate();
+  }
+  console.log(
+    JSON.stringify({
+      workers: WORKERS,
+      maps: WORKERS * MAPS,
+      faults,
+      sharing,
+    }),
+  );
+}
+
+await main(process.argv[2]);

@@ -1,0 +1,236 @@
+/**
+ * Drops maps without closing them, and looks at what the process still holds.
+ *
+ * Run by memory_safety_test.ts with a folder as argument; prints one line for
+ * each case. Every case is a function of its own, so that nothing of it stays
+ * in a register or on the stack.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout } from "node:timers/promises";
+import { type MemmapSlice, open } from "../../../../mod.ts";
+import {
+  collectGarbage,
+  descriptorsOf,
+  mappingsOf,
+} from "../../../support/support.ts";
+
+const folder = process.argv[2];
+const LENGTH = 64 * 1024;
+const GENEROUS = 30_000;
+
+let count = 0;
+function newFile(): string {
+  const path = join(folder, `unclosed ${count++}.dat`);
+  writeFileSync(path, new Uint8Array(LENGTH).fill(7));
+  return path;
+}
+
+/** Finalizers run between turns of the event loop, and when they like. */
+async function collectThoroughly(): Promise<void> {
+  for (let i = 0; i < 5; i++) {
+    collectGarbage();
+    await setTimeout(5);
+  }
+}
+
+async function assertLetGo(path: string): Promise<void> {
+  const end = Date.now() + GENEROUS;
+  for (;;) {
+    await collectThoroughly();
+    const mapped = mappingsOf(path)!.length;
+    const open = descriptorsOf(path)!.length;
+    if (mapped === 0 && open === 0) return;
+    assert.ok(
+      Date.now() < end,
+      `${mapped} mappings left, ${open} descriptors`,
+    );
+    // JavaScriptCore scans the stack conservatively: write something else there.
+    JSON.parse(JSON.stringify(Array.from({ length: 1000 }, (_, i) => ({ i }))));
+  }
+}
+
+async function assertKept(path: string): Promise<void> {
+  await collectThoroughly();
+  assert.notEqual(mappingsOf(path)!.length, 0);
+}
+
+/** A box that can be emptied: a local variable might live on in its frame. */
+interface Box<T> {
+  content: T | undefined;
+}
+
+type Held = { [index: number]: number } & ArrayBufferView;
+
+const KEEPERS: Record<string, (slice: MemmapSlice) => Held> = {
+  "bytes": (slice) => slice.bytes,
+  "a Uint8Array over the buffer": (slice) => new Uint8Array(slice.buffer),
+  "a subarray": (slice) => slice.bytes.subarray(5, 1000),
+  "an Int8Array far inside": (slice) => new Int8Array(slice.buffer, 5000, 5),
+};
+
+const CASES: Record<string, () => Promise<void>> = {};
+
+for (const mode of ["r", "c", "r+"] as const) {
+  CASES[`${mode}: a map without slices`] = async () => {
+    const path = newFile();
+    (() => void open(path, mode))();
+    await assertLetGo(path);
+  };
+  CASES[`${mode}: a map with slices and views`] = async () => {
+    const path = newFile();
+    (() => {
+      const map = open(path, mode);
+      for (let i = 0; i < 10; i++) {
+        assert.equal(map.slice(i * 100, i * 100 + 100).bytes[0], 7);
+      }
+    })();
+    await assertLetGo(path);
+  };
+  for (const [name, keep] of Object.entries(KEEPERS)) {
+    CASES[`${mode}: ${name}`] = async () => {
+      const path = newFile();
+      const box: Box<Held> = { content: undefined };
+      (() => {
+        box.content = keep(open(path, mode).slice());
+      })();
+      for (let i = 0; i < 5; i++) {
+        await assertKept(path);
+        assert.equal(box.content![0], 7);
+        assert.equal(box.content![4], 7);
+      }
+      (() => {
+        box.content![1] = 9;
+      })();
+      if (mode === "r+") {
+        assert.ok(readFileSync(path).includes(9), "the write reaches the file");
+      } else assert.ok(!readFileSync(path).includes(9));
+      box.content = undefined;
+      await assertLetGo(path);
+    };
+  }
+  CASES[`${mode}: a slice alone keeps everything`] = async () => {
+    const path = newFile();
+    const box: Box<MemmapSlice> = { content: undefined };
+    (() => {
+      box.content = open(path, mode).slice(0, 5000);
+    })();
+    await assertKept(path);
+    assert.equal(box.content!.bytes[4999], 7);
+    assert.equal(box.content!.map.path, path);
+    box.content = undefined;
+    await assertLetGo(path);
+  };
+}
+
+CASES["a DataView"] = async () => {
+  const path = newFile();
+  const box: Box<DataView> = { content: undefined };
+  (() => {
+    box.content = new DataView(open(path).slice().buffer);
+  })();
+  await assertKept(path);
+  assert.equal(box.content!.getUint8(LENGTH - 1), 7);
+  box.content = undefined;
+  await assertLetGo(path);
+};
+
+CASES["views of two slices, dropped one after the other"] = async () => {
+  const path = newFile();
+  const boxes: Box<Uint8Array>[] = [{ content: undefined }, {
+    content: undefined,
+  }];
+  (() => {
+    const map = open(path);
+    boxes[0].content = map.slice(0, 100).bytes;
+    boxes[1].content = map.slice(100, 200).bytes;
+  })();
+  await assertKept(path);
+  boxes[0].content = undefined;
+  await assertKept(path);
+  assert.equal(boxes[1].content![99], 7);
+  boxes[1].content = undefined;
+  await assertLetGo(path);
+};
+
+/** So long that no other mapping can come to lie where all of it was. */
+function newLongFile(): string {
+  const path = newFile();
+  truncateSync(path, 2 ** 28);
+  return path;
+}
+
+/** The file's bytes are out of reach now, and zeros have been laid over them. */
+function assertZeros(bytes: Uint8Array): void {
+  for (let i = 0; i < bytes.length; i += LENGTH) {
+    assert.equal(bytes[i], 0);
+    bytes[i] = 1;
+  }
+}
+
+CASES["a buffer transferred before the map was dropped"] = async () => {
+  const path = newLongFile();
+  const box: Box<Uint8Array> = { content: undefined };
+  (() => {
+    box.content = new Uint8Array(open(path).slice().buffer.transfer());
+  })();
+  await assertLetGo(path);
+  assertZeros(box.content!);
+};
+
+CASES["a buffer transferred after the map was dropped"] = async () => {
+  const path = newLongFile();
+  const box: Box<Uint8Array> = { content: undefined };
+  (() => {
+    box.content = open(path).slice().bytes;
+  })();
+  // With its descriptor gone the map is, too, and only the view keeps the bytes.
+  for (let i = 0; i < 100 && descriptorsOf(path)!.length > 0; i++) {
+    await assertKept(path);
+  }
+  await assertKept(path);
+  (() => {
+    box.content = new Uint8Array(
+      (box.content!.buffer as ArrayBuffer).transfer(),
+    );
+  })();
+  await assertLetGo(path);
+  assertZeros(box.content!);
+};
+
+CASES["a view of a floating slice"] = async () => {
+  const path = newFile();
+  const box: Box<Uint8Array> = { content: undefined };
+  (() => {
+    const slice = open(path).insert(0, 5000);
+    slice.fill(5);
+    box.content = slice.bytes;
+  })();
+  for (let i = 0; i < 5; i++) {
+    await collectThoroughly();
+    assert.ok(box.content!.every((byte) => byte === 5));
+  }
+  box.content = undefined;
+  await assertLetGo(path);
+};
+
+CASES["a closed map's views do not matter"] = async () => {
+  const path = newFile();
+  const map = open(path);
+  const { bytes } = map.slice();
+  map.close();
+  assert.equal(mappingsOf(path)!.length, 0);
+  assert.deepEqual(descriptorsOf(path), []);
+  await collectThoroughly();
+  assert.equal(bytes.length, 0);
+};
+
+for (const [name, run] of Object.entries(CASES)) {
+  await run();
+  console.log(name);
+}

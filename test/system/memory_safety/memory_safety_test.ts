@@ -1,0 +1,475 @@
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { libc } from "../../../ffi/libc.ts";
+import { type FlushOptions, type Memmap, open } from "../../../mod.ts";
+import {
+  descriptorsOf,
+  isDeno,
+  mappingsOf,
+  proof,
+  runChild,
+  skipWithoutProc,
+  temporaryFolder,
+  withLibc,
+} from "../../support/support.ts";
+
+const MINUTE = { timeout: 60_000 };
+
+/** Runs `script` with a fresh folder; it must exit normally. Answers its lines. */
+function linesOf(script: string | URL): string[] {
+  using folder = temporaryFolder();
+  const child = runChild(script, { args: [folder.path] });
+  assert.deepEqual(
+    { status: child.status, signal: child.signal },
+    { status: 0, signal: null },
+    child.stderr + child.stdout,
+  );
+  return child.stdout.split("\n").filter((line) => line !== "");
+}
+
+/** Every mmap fails for want of memory; with `of`, only those of files or of memory. */
+function withoutMemory<T>(use: () => T, of?: "files" | "memory"): T {
+  const real = libc();
+  let failed = false;
+  return withLibc({
+    mmap: (address, length, protection, flags, fd, offset) => {
+      failed = of === undefined || (of === "files") === (fd !== -1);
+      if (failed) return -1;
+      return real.mmap(address, length, protection, flags, fd, offset);
+    },
+    errno: () => failed ? 12 : real.errno(),
+  }, use);
+}
+
+const NO_MEMORY = {
+  name: "SystemError",
+  code: "ENOMEM",
+  errno: -12,
+  syscall: "mmap",
+};
+
+test(
+  "a child that uses every kind of stale view exits normally",
+  MINUTE,
+  () => {
+    const lines = linesOf(
+      new URL("./children/stale_views.ts", import.meta.url),
+    );
+    assert.equal(lines.filter((line) => line.startsWith("r+ ")).length, 24);
+    assert.ok(lines.includes("r closed"));
+    assert.ok(lines.includes("c floating, closed"));
+  },
+);
+
+test(
+  "a child that uses buffers moved out of reach exits normally",
+  MINUTE,
+  () => {
+    const lines = linesOf(
+      new URL("./children/stolen_views.ts", import.meta.url),
+    );
+    assert.equal(lines.length, 7 * 9);
+  },
+);
+
+test(
+  "a worker may go on with a buffer after close() and a cut of the file",
+  MINUTE,
+  () => {
+    const lines = linesOf(`
+    import { truncateSync, writeFileSync } from "node:fs";
+    import process from "node:process";
+    import { open } from "../mod.ts";
+    const path = process.argv[2] + "/worker.dat";
+    writeFileSync(path, new Uint8Array(2 ** 20));
+    const map = open(path);
+    const { buffer } = map.slice();
+    const worker = new Worker(new URL("./system/memory_safety/children/worker.ts"), { type: "module" });
+    worker.postMessage(buffer, [buffer]);
+    await new Promise((resolve) => worker.onmessage = resolve);
+    map.close();
+    truncateSync(path, 0);
+    const { data } = await new Promise((resolve) => worker.onmessage = resolve);
+    console.log(data);
+    worker.terminate();
+  `);
+    assert.deepEqual(lines, [`used ${2 ** 20} bytes`]);
+  },
+);
+
+test(
+  "a map may be closed while an asynchronous operation uses its bytes",
+  MINUTE,
+  () => {
+    const lines = linesOf(`
+    import { promises, truncateSync, writeFileSync } from "node:fs";
+    import process from "node:process";
+    import { open } from "../mod.ts";
+    const folder = process.argv[2];
+    const uses = {
+      writeFile: (bytes, i) => promises.writeFile(folder + "/copy" + i, bytes),
+      digest: (bytes) => crypto.subtle.digest("SHA-256", bytes),
+      appendFile: (bytes, i) => promises.appendFile(folder + "/copy" + i, bytes),
+      compress: (bytes) => new Response(
+        new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip")),
+      ).arrayBuffer(),
+    };
+    for (const [name, use] of Object.entries(uses)) {
+      for (let i = 0; i < 10; i++) {
+        const path = folder + "/" + name + i;
+        writeFileSync(path, new Uint8Array(2 ** 22).fill(7));
+        const map = open(path);
+        const slice = map.slice();
+        const { bytes } = slice;
+        const pending = use(bytes, i).catch(() => {});
+        if (i % 2) await undefined;
+        if (i % 3 === 0) map.close();
+        else if (i % 3 === 1) { slice.resize(0); map.flush({ durable: false }); }
+        else { slice.resize(5); map.flush({ strategy: "replace", durable: false }); }
+        if (i % 3 === 0) truncateSync(path, 0);
+        await pending;
+        for (let at = 0; at < bytes.length; at += 512) bytes[at] ^= 1;
+        map.close();
+      }
+      console.log(name);
+    }
+  `);
+    assert.deepEqual(lines, ["writeFile", "digest", "appendFile", "compress"]);
+  },
+);
+
+test(
+  "bytes may be let go while operations on other threads are at work on them",
+  { timeout: 180_000 },
+  () => {
+    const lines = linesOf(new URL("./children/in_use.ts", import.meta.url));
+    assert.equal(lines.length, 9 * 12);
+    proof(
+      `${lines.length} ways to let bytes go that an operation was using: 0 deaths`,
+    );
+  },
+);
+
+test(
+  "in mode 'r' a write through slice.bytes stays in this process",
+  MINUTE,
+  () => {
+    const lines = linesOf(`
+    import assert from "node:assert/strict";
+    import { readFileSync, writeFileSync } from "node:fs";
+    import process from "node:process";
+    import { open } from "../mod.ts";
+    const path = process.argv[2] + "/readonly.dat";
+    writeFileSync(path, new Uint8Array(100_000).fill(7));
+    const map = open(path, "r");
+    const slice = map.slice(0, 50_000);
+    slice.bytes.fill(1);
+    new DataView(slice.buffer).setFloat64(9, 3);
+    map.slice(50_000, 100_000).bytes[49_999] = 5;
+    assert.ok(readFileSync(path).every((byte) => byte === 7));
+    map.advise("dontneed");
+    map.close();
+    assert.ok(readFileSync(path).every((byte) => byte === 7));
+    console.log("unchanged");
+  `);
+    assert.deepEqual(lines, ["unchanged"]);
+  },
+);
+
+test("a view lives on where a flush neither moves nor resizes its bytes", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "stays.dat");
+  fs.writeFileSync(path, new Uint8Array(10_000).fill(7));
+  using map = open(path);
+  const first = map.slice(0, 100);
+  const { bytes } = first;
+  map.insert(10_000, new Uint8Array(5));
+  assert.equal(map.flush().strategy, "extend");
+  assert.equal(first.bytes, bytes);
+  map.insert(5000, 5);
+  assert.equal(map.flush({ strategy: "in-place" }).strategy, "in-place");
+  assert.equal(first.bytes, bytes);
+  bytes[3] = 8;
+  assert.equal(fs.readFileSync(path)[3], 8);
+});
+
+test("an unclosed map is let go of when nothing can reach it, and not before", {
+  ...MINUTE,
+  skip: skipWithoutProc,
+}, () => {
+  const lines = linesOf(new URL("./children/unclosed.ts", import.meta.url));
+  assert.equal(lines.length, 3 * 7 + 6);
+});
+
+test("open() whose mmap fails leaves no descriptor, and the file as it was", {
+  skip: skipWithoutProc,
+}, () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "kept.dat");
+  fs.writeFileSync(path, "old content");
+  for (const mode of ["r", "c", "r+", "w+"] as const) {
+    const longer = mode === "w+" || mode === "r+" ? { length: 5000 } : {};
+    withoutMemory(() => {
+      assert.throws(() => open(path, mode, longer), { ...NO_MEMORY, path });
+      assert.throws(
+        () => open(path, mode, { ...longer, reserve: false }),
+        NO_MEMORY,
+      );
+    });
+    assert.equal(fs.readFileSync(path, "utf8"), "old content", mode);
+  }
+  assert.deepEqual(descriptorsOf(path), []);
+  assert.deepEqual(mappingsOf(path), []);
+});
+
+test(
+  "what a closed map keeps is given back for want of room, and for nothing else",
+  {
+    skip: isDeno ? false : "of Deno, where buffers in use can be detached",
+  },
+  () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "kept.dat");
+    fs.writeFileSync(path, new Uint8Array(5000));
+    const closed = open(path);
+    assert.equal(closed.slice().bytes.length, 5000);
+    closed.close();
+    const real = libc();
+    let givenBack = 0;
+    const refuse = (errno: number, refusals: number) =>
+      withLibc({
+        mmap: (...values) => refusals-- > 0 ? -1 : real.mmap(...values),
+        munmap: (address, length) => {
+          givenBack++;
+          return real.munmap(address, length);
+        },
+        errno: () => errno,
+      }, () => open(path).close());
+    const [ENOMEM, ENODEV] = [12, 19];
+    assert.throws(() => refuse(ENODEV, 2), { code: "ENODEV" });
+    assert.equal(givenBack, 0);
+    refuse(ENOMEM, 1); // the spare room is not worth it
+    const own = givenBack;
+    refuse(ENOMEM, 2);
+    assert.ok(givenBack > 2 * own);
+  },
+);
+
+test("advice that the system has no room for is left out; other failures are told", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "advised.dat");
+  fs.writeFileSync(path, new Uint8Array(5000));
+  const real = libc();
+  const advise = (name: string) => {
+    const numbers = Array.from({ length: 40 }, (_, errno) => errno);
+    const errno = numbers.find((errno) => real.errnoName(errno) === name)!;
+    withLibc({ madvise: () => -1, errno: () => errno }, () => {
+      using map = open(path);
+      map.advise("random");
+    });
+  };
+  advise("ENOMEM");
+  advise("EAGAIN");
+  assert.throws(() => advise("EINVAL"), {
+    name: "SystemError",
+    code: "EINVAL",
+    syscall: "madvise",
+  });
+});
+
+test("open() in mode 'w+' whose mmap fails leaves no half-made file", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "new.dat");
+  withoutMemory(() =>
+    assert.throws(() => open(path, "w+", { length: 5000 }), NO_MEMORY)
+  );
+  assert.deepEqual(fs.readdirSync(folder.path), []);
+});
+
+test("open() on a full disk leaves no half-made file, and an old one as it was", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "full.dat");
+  const full = { name: "SystemError", code: "ENOSPC", errno: -28, path };
+  const openFull = (mode: "r+" | "w+") =>
+    withLibc({ posix_fallocate: () => 28 }, () => {
+      assert.throws(() => open(path, mode, { length: 5000 }), full);
+    });
+  openFull("w+");
+  assert.deepEqual(fs.readdirSync(folder.path), []);
+  fs.writeFileSync(path, "old content");
+  openFull("w+");
+  openFull("r+");
+  assert.equal(fs.readFileSync(path, "utf8"), "old content");
+  assert.deepEqual(descriptorsOf(path) ?? [], []);
+  assert.deepEqual(mappingsOf(path) ?? [], []);
+});
+
+/** What a flush is to write, and how it is made to fail. */
+const FAILURES: Record<string, {
+  edit?: (map: Memmap) => void;
+  options?: FlushOptions;
+  fail: (flush: () => void) => void;
+}> = {
+  "replace without memory for the new mapping": {
+    options: { strategy: "replace" },
+    fail: (flush) =>
+      withoutMemory(() => assert.throws(flush, NO_MEMORY), "files"),
+  },
+  "replace without any memory": {
+    options: { strategy: "replace" },
+    fail: (flush) => withoutMemory(() => assert.throws(flush, NO_MEMORY)),
+  },
+  "in-place without memory": {
+    options: { strategy: "in-place" },
+    fail: (flush) => withoutMemory(() => assert.throws(flush, NO_MEMORY)),
+  },
+  "in-place that must map anew, without memory": {
+    edit: (map) => void map.insert(map.mappedLength, 2 ** 27),
+    options: { strategy: "in-place" },
+    fail: (flush) =>
+      withoutMemory(() => assert.throws(flush, NO_MEMORY), "files"),
+  },
+  "in-place on a full disk": {
+    options: { strategy: "in-place" },
+    fail: (flush) =>
+      withLibc(
+        { posix_fallocate: () => 28 },
+        () => assert.throws(flush, { name: "SystemError", code: "ENOSPC" }),
+      ),
+  },
+  "replace on a full disk": {
+    fail: (flush) =>
+      withLibc(
+        { posix_fallocate: () => 28 },
+        () => assert.throws(flush, { name: "SystemError", code: "ENOSPC" }),
+      ),
+  },
+  "a folder that is not there": {
+    options: { path: "missing/new.dat" },
+    fail: (flush) =>
+      assert.throws(flush, { name: "SystemError", code: "ENOENT", errno: -2 }),
+  },
+  "a target that is a folder": {
+    options: { path: "." },
+    fail: (flush) =>
+      assert.throws(flush, { name: "SystemError", code: "EISDIR" }),
+  },
+  "a target inside a file": {
+    options: { path: "edited.dat/new.dat" },
+    fail: (flush) =>
+      assert.throws(flush, { name: "SystemError", code: "ENOTDIR" }),
+  },
+};
+
+for (const [name, { edit, options, fail }] of Object.entries(FAILURES)) {
+  test(`a failed flush keeps file and edits, and a second succeeds: ${name}`, () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "edited.dat");
+    fs.writeFileSync(path, "0123456789".repeat(1000));
+    const flushOptions = options?.path === undefined
+      ? { ...options }
+      : { ...options, path: join(folder.path, options.path as string) };
+    const map = open(path);
+    const before = { content: fs.readFileSync(path), stat: fs.statSync(path) };
+    const middle = map.slice(10, 20);
+    middle.splice(5, 0, new TextEncoder().encode("abc"));
+    const { bytes } = map.slice(0, 10);
+    const inserted = map.insert(30, new TextEncoder().encode("xyz"));
+    edit?.(map);
+    const { length } = map;
+    const descriptors = descriptorsOf(folder.path);
+    const mappings = mappingsOf(folder.path)?.length;
+
+    fail(() => map.flush(flushOptions));
+
+    assert.equal(fs.statSync(path).size, before.content.length);
+    assert.ok(fs.readFileSync(path).equals(before.content));
+    assert.equal(fs.statSync(path).ino, before.stat.ino);
+    assert.deepEqual(fs.readdirSync(folder.path), ["edited.dat"]);
+    assert.deepEqual(descriptorsOf(folder.path), descriptors);
+    assert.equal(mappingsOf(folder.path)?.length, mappings);
+    assert.equal(map.dirty, true);
+    assert.equal(map.length, length);
+    assert.equal(inserted.state, "floating");
+    assert.equal(new TextDecoder().decode(inserted.bytes), "xyz");
+    assert.equal(new TextDecoder().decode(middle.bytes), "01234abc56789");
+    if (bytes.length > 0) assert.equal(bytes[9], 57); // where the mapping could stay
+
+    map.flush({ ...options, path: undefined });
+    assert.equal(map.dirty, false);
+    const after = fs.readFileSync(path, "utf8");
+    assert.equal(
+      after.slice(0, 45),
+      "012345678901234abc567890123456789xyz012345678",
+    );
+    assert.equal(after.length, length);
+    map.close();
+    assert.deepEqual(fs.readdirSync(folder.path), ["edited.dat"]);
+    assert.deepEqual(mappingsOf(folder.path) ?? [], []);
+  });
+}
+
+test("close() whose flush finds a conflict leaves the map open", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "conflict.dat");
+  fs.writeFileSync(path, "0123456789");
+  const map = open(path);
+  const slice = map.insert(5, new Uint8Array([65]));
+  fs.appendFileSync(path, "by another");
+  for (let i = 0; i < 2; i++) {
+    assert.throws(() => map.close(), {
+      name: "ConflictError",
+      code: "ERR_MEMMAP_CONFLICT",
+    });
+    assert.equal(map.closed, false);
+    assert.equal(map.dirty, true);
+    assert.equal(slice.bytes[0], 65);
+  }
+  map.close({ discard: true });
+  assert.equal(map.closed, true);
+  assert.equal(slice.state, "closed");
+  assert.equal(fs.readFileSync(path, "utf8"), "0123456789by another");
+  assert.deepEqual(descriptorsOf(path) ?? [], []);
+  assert.deepEqual(mappingsOf(path) ?? [], []);
+});
+
+test("after a conflict the edits can be saved to another file", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "conflict.dat");
+  const other = join(folder.path, "other.dat");
+  fs.writeFileSync(path, "0123456789");
+  const map = open(path);
+  map.insert(5, new TextEncoder().encode("abc"));
+  fs.appendFileSync(path, "by another");
+  assert.throws(() => map.flush(), { name: "ConflictError" });
+  map.flush({ path: other });
+  map.close();
+  assert.equal(fs.readFileSync(other, "utf8"), "01234abc56789");
+  assert.equal(fs.readFileSync(path, "utf8"), "0123456789by another");
+});
+
+test(
+  "large files are mapped where the system can use huge pages, whatever waits",
+  { skip: isDeno && process.platform === "linux" ? false : "of Deno on Linux" },
+  () => {
+    using folder = temporaryFolder();
+    const [large, odd] = ["large", "odd"].map((name) =>
+      join(folder.path, name)
+    );
+    fs.writeFileSync(large, new Uint8Array(2 ** 21 + 1));
+    fs.writeFileSync(odd, new Uint8Array(5000));
+    let aligned = 0;
+    for (let i = 0; i < 10; i++) {
+      using small = open(odd);
+      assert.equal(small.slice().bytes[0], 0);
+      using map = open(large, i % 2 === 0 ? "r" : "r+");
+      const address = libc().addressOf(map.slice().bytes);
+      if (address % 2 ** 21 === 0) aligned++;
+    }
+    // The system may have put something else there.
+    assert.ok(aligned >= 8, `${aligned} of 10`);
+  },
+);

@@ -1,0 +1,363 @@
+/**
+ * Shapes and strides against brute force: a shape and its strides are nothing but
+ * a list of positions, one for each element in row-major order.
+ */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+  type Axes,
+  checkShape,
+  countOf,
+  isContiguous,
+  Lines,
+  printed,
+  reshaped,
+  rowMajor,
+  spanOf,
+} from "../../../src/geometry/shape.ts";
+import { isThorough, SEED } from "../../support/support.ts";
+
+const RUNS = { numRuns: isThorough ? 20_000 : 1000, seed: SEED };
+const TIMEOUT = { timeout: 120_000 };
+
+/** Where each element is, in row-major order: the definition of strides. */
+function positionsOf(shape: Axes, strides: Axes): number[] {
+  let positions = [0];
+  for (let axis = 0; axis < shape.length; axis++) {
+    const along = Array.from(
+      { length: shape[axis] },
+      (_, i) => i * strides[axis],
+    );
+    positions = positions.flatMap((at) => along.map((step) => at + step));
+  }
+  return positions;
+}
+
+/**
+ * The strides of `shape` that give these positions, if there are any: along each
+ * axis, the second element's position can only be its stride.
+ */
+function stridesOf(
+  shape: Axes,
+  positions: readonly number[],
+): number[] | undefined {
+  const strides = shape.map((length, axis) => {
+    const next = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+    return length > 1 ? positions[next] - positions[0] : 1;
+  });
+  const same = positionsOf(shape, strides).join() === positions.join();
+  return same ? strides : undefined;
+}
+
+interface View {
+  shape: number[];
+  strides: number[];
+}
+
+const lengths = (max: number) =>
+  fc.array(
+    fc.oneof({ weight: 1, arbitrary: fc.constantFrom(0, 1) }, {
+      weight: 4,
+      arbitrary: fc.integer({ min: 1, max: 5 }),
+    }),
+    { maxLength: max },
+  );
+
+/**
+ * Any view that subarrays and transposes make: a part of a larger row-major array,
+ * its axes in any order.
+ */
+const views: fc.Arbitrary<View> = lengths(5).chain((shape) =>
+  fc.record({
+    gaps: fc.array(fc.nat(2), {
+      minLength: shape.length,
+      maxLength: shape.length,
+    }),
+    isWhole: fc.boolean(),
+    order: fc.shuffledSubarray([...shape.keys()], {
+      minLength: shape.length,
+    }),
+    isTransposed: fc.boolean(),
+  }).map(({ gaps, isWhole, order, isTransposed }) => {
+    const whole = shape.map((length, axis) =>
+      length + (isWhole ? 0 : gaps[axis])
+    );
+    const strides = rowMajor(whole);
+    const axes = isTransposed ? order : [...shape.keys()];
+    return {
+      shape: axes.map((axis) => shape[axis]),
+      strides: axes.map((axis) => strides[axis]),
+    };
+  })
+);
+
+/** A shape of `count` elements, made by splitting off divisors, with ones between. */
+function shapeOf(count: number, choices: readonly number[]): number[] {
+  const shape: number[] = [];
+  let left = count;
+  for (const choice of choices) {
+    const divisors = Array.from({ length: left }, (_, i) => i + 1)
+      .filter((divisor) => left % divisor === 0);
+    const divisor = divisors[choice % divisors.length];
+    shape.push(divisor);
+    left /= divisor;
+  }
+  if (left !== 1) shape.push(left);
+  return shape;
+}
+
+test("countOf() is the number of index tuples", () => {
+  fc.assert(
+    fc.property(lengths(6), (shape) => {
+      assert.equal(countOf(shape), positionsOf(shape, rowMajor(shape)).length);
+    }),
+    RUNS,
+  );
+  assert.equal(countOf([]), 1);
+  assert.equal(countOf([2 ** 40, 2 ** 40, 2 ** 40, 0, 2 ** 40]), 0);
+});
+
+test("rowMajor() puts the elements side by side, the last axis fastest", () => {
+  fc.assert(
+    fc.property(lengths(6), (shape) => {
+      const strides = rowMajor(shape);
+      const positions = positionsOf(shape, strides);
+      assert.deepEqual(positions, positions.map((_, i) => i));
+      assert.equal(strides.length, shape.length);
+      assert.ok(strides.every((stride) => stride >= 1));
+    }),
+    RUNS,
+  );
+  assert.deepEqual(rowMajor([2, 3, 4]), [12, 4, 1]);
+  assert.deepEqual(rowMajor([]), []);
+});
+
+test("spanOf() reaches from the first to the last position", () => {
+  fc.assert(
+    fc.property(views, ({ shape, strides }) => {
+      const positions = positionsOf(shape, strides);
+      assert.equal(spanOf(shape, strides), Math.max(-1, ...positions) + 1);
+    }),
+    RUNS,
+  );
+});
+
+test("isContiguous() means that the positions count from 0", () => {
+  fc.assert(
+    fc.property(views, ({ shape, strides }) => {
+      const positions = positionsOf(shape, strides);
+      const expected = positions.every((at, i) => at === i);
+      assert.equal(isContiguous(shape, strides), expected);
+    }),
+    RUNS,
+  );
+});
+
+test(
+  "reshaped() keeps the positions, and fails only where no strides do",
+  TIMEOUT,
+  () => {
+    let [possible, impossible] = [0, 0];
+    fc.assert(
+      fc.property(
+        views,
+        fc.array(fc.nat(100), { maxLength: 5 }),
+        ({ shape, strides }, choices) => {
+          const positions = positionsOf(shape, strides);
+          const target = positions.length === 0
+            ? [...choices.map((choice) => choice % 4), 0]
+            : shapeOf(positions.length, choices);
+          const result = reshaped(shape, strides, target);
+          if (result === undefined) {
+            impossible++;
+            assert.equal(
+              stridesOf(target, positions),
+              undefined,
+              String(target),
+            );
+            return;
+          }
+          possible++;
+          assert.equal(result.length, target.length);
+          assert.deepEqual(positionsOf(target, result), positions);
+          assert.ok(result.every((stride) => stride >= 1), String(result));
+        },
+      ),
+      RUNS,
+    );
+    assert.ok(possible > 100 && impossible > 100, `${possible}, ${impossible}`);
+  },
+);
+
+test("reshaped() to the same shape, or with ones put in, is always possible", () => {
+  fc.assert(
+    fc.property(views, fc.nat(5), ({ shape, strides }, at) => {
+      for (const target of [shape, shape.toSpliced(at, 0, 1)]) {
+        const result = reshaped(shape, strides, target);
+        assert.ok(result !== undefined);
+        assert.deepEqual(
+          positionsOf(target, result),
+          positionsOf(shape, strides),
+        );
+      }
+    }),
+    RUNS,
+  );
+});
+
+/** The positions that `Lines` goes over, and how many lines that took. */
+function walk(
+  { shape, strides }: View,
+  begin: number,
+  end: number,
+): [positions: number[], lines: number] {
+  const lines = new Lines(shape, strides, begin, end);
+  const positions: number[] = [];
+  let count = 0;
+  while (lines.next()) {
+    assert.ok(lines.count >= 1, `a line of ${lines.count}`);
+    for (let i = 0; i < lines.count; i++) {
+      positions.push(lines.at + i * lines.stride);
+    }
+    if (++count > 10_000) assert.fail("there is no end to the lines");
+  }
+  assert.equal(lines.next(), false);
+  return [positions, count];
+}
+
+test(
+  "Lines go over every part of every view in row-major order",
+  TIMEOUT,
+  () => {
+    fc.assert(
+      fc.property(views, (view) => {
+        const all = positionsOf(view.shape, view.strides);
+        const step = Math.ceil((all.length + 1) / 40); // of large ones, not every range
+        for (let begin = 0; begin <= all.length; begin += step) {
+          for (let end = begin; end <= all.length; end += step) {
+            const [positions] = walk(view, begin, end);
+            const expected = all.slice(begin, end);
+            if (positions.join() !== expected.join()) {
+              assert.deepEqual(positions, expected, `${begin} to ${end}`);
+            }
+          }
+        }
+        assert.deepEqual(walk(view, 0, all.length)[0], all);
+      }),
+      { numRuns: isThorough ? 3000 : 300, seed: SEED },
+    );
+  },
+);
+
+test("what lies side by side is one line, whatever its shape", () => {
+  fc.assert(
+    fc.property(views, fc.nat(), fc.nat(), (view, a, b) => {
+      const size = countOf(view.shape);
+      fc.pre(size > 0 && isContiguous(view.shape, view.strides));
+      const [begin, end] = [a % (size + 1), b % (size + 1)];
+      const [positions, lines] = walk(view, begin, end);
+      assert.equal(lines, begin < end ? 1 : 0);
+      assert.equal(positions.length, Math.max(end - begin, 0));
+    }),
+    RUNS,
+  );
+  // One line a row: two transposed axes of three.
+  assert.equal(walk({ shape: [2, 3, 4], strides: [4, 8, 1] }, 0, 24)[1], 6);
+  // All axes but the first in one.
+  assert.equal(walk({ shape: [2, 3, 4], strides: [99, 4, 1] }, 0, 24)[1], 2);
+});
+
+test("checkShape() answers a copy of the lengths, and never a negative zero", () => {
+  fc.assert(
+    fc.property(lengths(6), fc.nat(10_000), (shape, available) => {
+      for (const answer of [checkShape(shape), checkShape(shape, available)]) {
+        assert.deepEqual(answer, shape);
+        assert.notEqual(answer, shape);
+      }
+    }),
+    RUNS,
+  );
+  assert.deepEqual(checkShape(5), [5]);
+  assert.deepEqual(checkShape(0), [0]);
+  assert.deepEqual(checkShape([]), []);
+  assert.ok(Object.is(checkShape(-0)[0], 0));
+  assert.ok(Object.is(checkShape([3, -0], 5)[1], 0));
+  assert.deepEqual(checkShape(new Uint8Array([2, 3]) as unknown as Axes), [
+    2,
+    3,
+  ]);
+});
+
+test("checkShape() makes of one -1 the most that are enough", () => {
+  fc.assert(
+    fc.property(
+      lengths(4),
+      fc.nat(4),
+      fc.nat(2000),
+      (others, at, available) => {
+        const shape = others.toSpliced(at, 0, -1);
+        if (others.includes(0)) {
+          assert.throws(() => checkShape(shape, available), {
+            name: "RangeError",
+            message: /could be anything/,
+          });
+          return;
+        }
+        const count = countOf(others);
+        let most = 0;
+        while ((most + 1) * count <= available) most++;
+        const axis = Math.min(at, others.length);
+        assert.deepEqual(
+          checkShape(shape, available),
+          shape.with(axis, most),
+        );
+      },
+    ),
+    RUNS,
+  );
+  assert.deepEqual(checkShape(-1, 7), [7]);
+  assert.deepEqual(checkShape(-1, 0), [0]);
+});
+
+test("checkShape() refuses what is no shape, and says it", () => {
+  for (
+    const wrong of [
+      -1,
+      -2,
+      0.5,
+      NaN,
+      Infinity,
+      2 ** 53,
+      [2, -1],
+      [-1, -1],
+      [1, -5],
+      [1.5],
+      [2 ** 27, 2 ** 27],
+      [2 ** 53 - 1, 2],
+      ["2"],
+      [2n],
+      [[2, 3]],
+      [undefined],
+      [null],
+      // deno-lint-ignore no-sparse-arrays
+      [2, , 2],
+    ]
+  ) {
+    assert.throws(() => checkShape(wrong as number | Axes), {
+      name: "RangeError",
+      message: /hape \[.*\]/,
+    });
+  }
+  for (const wrong of [[-1, -1], [-1, 0], [0, -1, 5], [-1, 2.5], [-2]]) {
+    assert.throws(() => checkShape(wrong, 100), { name: "RangeError" });
+  }
+  assert.deepEqual(checkShape([2 ** 27, 2 ** 27, 0]), [2 ** 27, 2 ** 27, 0]);
+});
+
+test("printed() is a shape as its source text", () => {
+  assert.equal(printed([512, 512]), "[512, 512]");
+  assert.equal(printed([]), "[]");
+  assert.equal(printed([3]), "[3]");
+});

@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Limits, Quarantine } from "../../../src/memory/quarantine.ts";
+
+/** A quarantine over memory that is only written down. */
+function fake(limits: Partial<Limits> = {}) {
+  const unmapped: string[] = [];
+  let room = 1000;
+  let rows = 0;
+  const quarantine = new Quarantine({
+    unmap: (begin, end) => void unmapped.push(`${begin}-${end}`),
+    findRoom: () => room += 1_000_000,
+    count: (change) => rows += change,
+  }, { rows: 100, own: 1, bytes: 1e6, row: 1e4, ...limits });
+  return { quarantine, unmapped };
+}
+
+test("what waits one after the other is one row, and the next has its end", () => {
+  const { quarantine, unmapped } = fake();
+  const row = quarantine.take();
+  assert.equal(row.end, 1_001_000);
+  quarantine.add(row.end, row.end + 10, row);
+  const again = quarantine.take();
+  assert.equal(again, row);
+  assert.equal(again.end, 1_001_010);
+  quarantine.add(again.end, again.end + 5, again);
+  assert.deepEqual(quarantine.take(), { begin: 1_001_000, end: 1_001_015 });
+  quarantine.clear();
+  assert.deepEqual(unmapped, ["1001000-1001015"]);
+});
+
+test("a row is one mapping's at a time, and free again when that leaves nothing", () => {
+  const { quarantine, unmapped } = fake();
+  const [first, second] = [quarantine.take(), quarantine.take()];
+  assert.notEqual(first.end, second.end);
+  quarantine.leave(first);
+  assert.equal(quarantine.take(), first);
+  assert.deepEqual(unmapped, []);
+});
+
+test("what the system placed elsewhere waits there, and the row grows no more", () => {
+  const { quarantine, unmapped } = fake();
+  const row = quarantine.take();
+  quarantine.add(50, 60, row);
+  assert.notEqual(quarantine.take(), row);
+  quarantine.clear();
+  assert.deepEqual(unmapped, ["50-60"]);
+});
+
+test("the oldest goes when there are too many rows, or bytes", () => {
+  const rows = fake({ rows: 2 });
+  for (const at of [10, 20, 30, 40]) {
+    rows.quarantine.add(at, at + 1, rows.quarantine.take());
+  }
+  assert.deepEqual(rows.unmapped, ["10-11", "20-21"]);
+  const bytes = fake({ bytes: 25 });
+  for (const at of [100, 200, 300]) {
+    bytes.quarantine.add(at, at + 10, bytes.quarantine.take());
+  }
+  assert.deepEqual(bytes.unmapped, ["100-110"]);
+});
+
+test("a row that has just grown is not the oldest", () => {
+  const { quarantine, unmapped } = fake({ rows: 2 });
+  const row = quarantine.take();
+  const { begin } = row;
+  quarantine.add(begin, begin + 10, row);
+  assert.equal(quarantine.take(), row);
+  quarantine.add(10, 20, quarantine.take()); // elsewhere
+  quarantine.add(begin + 10, begin + 20, row);
+  quarantine.add(30, 40, quarantine.take());
+  assert.deepEqual(unmapped, ["10-20"]);
+});
+
+test("behind what stays for good a row goes on, and what waits before it still does", () => {
+  const { quarantine, unmapped } = fake();
+  const row = quarantine.take();
+  const { begin } = row;
+  quarantine.add(begin, begin + 10, row);
+  quarantine.take();
+  quarantine.skip(begin + 50);
+  assert.equal(quarantine.take().end, begin + 50);
+  assert.equal(quarantine.clear(), true);
+  assert.deepEqual(unmapped, [`${begin}-${begin + 10}`]);
+  assert.equal(quarantine.clear(), false);
+});
+
+test("what other threads left counts, but a thread keeps some of its own", () => {
+  let rows = 0;
+  const unmapped: number[] = [];
+  const quarantineOf = () =>
+    new Quarantine({
+      unmap: (begin) => void unmapped.push(begin),
+      findRoom: () => 0,
+      count: (change) => rows += change,
+    }, { rows: 3, own: 2, bytes: 1e6, row: 1e4 });
+  const [first, second] = [quarantineOf(), quarantineOf()];
+  for (const at of [1, 2, 3, 4]) first.add(at * 10, at * 10 + 1, first.take());
+  assert.deepEqual(unmapped, [10]);
+  second.add(70, 71, second.take());
+  assert.deepEqual(unmapped, [10]);
+  second.add(80, 81, second.take());
+  assert.deepEqual(unmapped, [10]);
+  second.add(90, 91, second.take());
+  assert.deepEqual(unmapped, [10, 70]);
+});
+
+test("a row grows only so far, and one that was given back goes on from its end", () => {
+  const { quarantine, unmapped } = fake({ row: 20, rows: 1 });
+  const row = quarantine.take();
+  const { begin } = row;
+  quarantine.add(begin, begin + 25, row);
+  const next = quarantine.take();
+  assert.notEqual(next, row);
+  quarantine.add(next.end, next.end + 5, next);
+  assert.deepEqual(unmapped, [`${begin}-${begin + 25}`]);
+  const { end } = next;
+  quarantine.clear();
+  assert.equal(quarantine.take(), next);
+  assert.deepEqual(next, { begin: end, end });
+  quarantine.clear();
+  assert.equal(unmapped.length, 2);
+});

@@ -1,0 +1,478 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import { createServer } from "node:net";
+import { basename, join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { libc } from "../../../ffi/libc.ts";
+import { open } from "../../../mod.ts";
+import { MappedFile } from "../../../src/storage/mapped_file.ts";
+import { Journal, temporaryName } from "../../../src/storage/journal.ts";
+import { temporaryFolder, withLibc } from "../../support/support.ts";
+
+const OLD = "the old content";
+const ADDED = "all of what is appended";
+
+/** A file, its content, and the names of what is beside it. */
+function fileIn(folder: string, name = "some file.dat") {
+  const path = join(folder, name);
+  fs.writeFileSync(path, OLD);
+  return {
+    path,
+    content: () => fs.readFileSync(path, "latin1"),
+    beside: () => fs.readdirSync(folder).filter((other) => other !== name),
+    append: (text: string) => fs.appendFileSync(path, text),
+  };
+}
+
+/** Leaves the journal that a process leaves when it is killed within an append. */
+function killWithinAppend(path: string, added = ADDED): string {
+  const { file } = MappedFile.open(path, path, "r+", true);
+  const journal = Journal.begin(fs.realpathSync(path), 0o600)!;
+  const bytes = new TextEncoder().encode(added);
+  const write = (own: MappedFile, offset: number) => own.write(bytes, offset);
+  assert.ok(journal.noteAppend(file, bytes.length, true, write));
+  const [name] = fs.readdirSync(journal.folder)
+    .filter((name) => name.endsWith(".journal"));
+  const place = join(journal.folder, name);
+  journal.leave(); // a kill closes descriptors, and with them goes the lock
+  file.close();
+  return place;
+}
+
+test("an append that was killed is finished by the next open that writes, and unseen until then", () => {
+  for (let begun = 1; begun <= ADDED.length; begun++) {
+    using folder = temporaryFolder();
+    const { path, content, beside, append } = fileIn(folder.path);
+    killWithinAppend(path);
+    append(ADDED.slice(0, begun));
+    for (const mode of ["r", "c", "r"] as const) {
+      using map = open(path, mode);
+      assert.equal(map.length, OLD.length, mode);
+      assert.equal(map.find("all of"), -1);
+    }
+    assert.equal(content(), OLD + ADDED.slice(0, begun));
+    {
+      using map = open(path);
+      assert.equal(map.length, OLD.length + ADDED.length);
+    }
+    assert.equal(content(), OLD + ADDED);
+    assert.deepEqual(beside(), []);
+  }
+});
+
+test("an append that was killed before its first byte has not happened", () => {
+  using folder = temporaryFolder();
+  const { path, content, beside } = fileIn(folder.path);
+  killWithinAppend(path);
+  open(path, "r").close();
+  open(path).close();
+  assert.equal(content(), OLD);
+  assert.deepEqual(beside(), []);
+});
+
+test("zeros where the power was cut before the bytes were on disk are filled in", () => {
+  using folder = temporaryFolder();
+  const { path, content } = fileIn(folder.path);
+  const added = "x".repeat(10_000);
+  killWithinAppend(path, added);
+  // From one block of the disk to the next; the size was there first.
+  fs.appendFileSync(path, added.slice(0, 1024 - OLD.length));
+  fs.truncateSync(path, 1024 + 512);
+  open(path).close();
+  assert.equal(content(), OLD + added);
+});
+
+test("a file that another process is appending to is not opened for writing", () => {
+  using folder = temporaryFolder();
+  const { path, append } = fileIn(folder.path);
+  const place = killWithinAppend(path);
+  append(ADDED[0]);
+  const fd = fs.openSync(place, "r+");
+  const c = libc();
+  assert.equal(c.flock(fd, c.constants.LOCK_EX), 0);
+  assert.throws(() => open(path), { name: "SystemError", code: "EBUSY" });
+  open(path, "r").close();
+  fs.closeSync(fd);
+  using map = open(path);
+  assert.equal(map.length, OLD.length + ADDED.length);
+});
+
+test("who looks at the journal for a moment is waited for", () => {
+  using folder = temporaryFolder();
+  const { path, beside } = fileIn(folder.path);
+  const real = libc();
+  const EAGAIN = process.platform === "darwin" ? 35 : 11;
+  using map = open(path);
+  map.insert(map.length, new Uint8Array([66]));
+  let refusals = 4;
+  let journals: string[] = [];
+  withLibc({
+    flock: (...values) => refusals-- > 0 ? -1 : real.flock(...values),
+    errno: () => EAGAIN,
+  }, () => map.flush({ onProgress: () => journals = beside() }));
+  assert.ok(refusals < 0);
+  assert.equal(journals.length, 1);
+  assert.deepEqual(beside(), []);
+});
+
+test("while another has the journal, a flush is EBUSY, and can be made later", () => {
+  using folder = temporaryFolder();
+  const { path, content, beside } = fileIn(folder.path);
+  for (const offset of [OLD.length, 0]) {
+    fs.writeFileSync(path, OLD);
+    const other = Journal.begin(fs.realpathSync(path), 0o600)!;
+    using map = open(path);
+    const slice = map.insert(offset, new Uint8Array([66]));
+    assert.throws(() => map.flush(), { name: "SystemError", code: "EBUSY" });
+    assert.equal(content(), OLD);
+    assert.deepEqual([map.dirty, slice.state], [true, "floating"]);
+    other.end();
+    map.flush();
+    assert.equal(map.find("B"), offset);
+    assert.deepEqual(beside(), []);
+  }
+});
+
+test("where there are no locks, nothing is left beside the file", () => {
+  using folder = temporaryFolder();
+  const { path, content, beside } = fileIn(folder.path);
+  const real = libc();
+  const ENOLCK = process.platform === "darwin" ? 77 : 37;
+  let isLocking = false;
+  withLibc({
+    flock: () => (isLocking = true, -1),
+    errno: () => isLocking ? (isLocking = false, ENOLCK) : real.errno(),
+  }, () => {
+    using map = open(path);
+    map.insert(0, new Uint8Array([65]));
+    map.flush({ strategy: "replace" });
+    map.insert(map.length, new Uint8Array([66]));
+    map.flush();
+    assert.deepEqual(beside(), []);
+  });
+  assert.equal(content(), `A${OLD}B`);
+});
+
+test("bytes of somebody else are never touched, whatever a journal says", () => {
+  const others = [
+    "a line",
+    `${ADDED.slice(0, 5)}?`,
+    `${ADDED} and more`,
+    `${ADDED.slice(0, -1)}!`,
+    "\0",
+  ];
+  for (const other of others) {
+    using folder = temporaryFolder();
+    const { path, content, beside, append } = fileIn(folder.path);
+    killWithinAppend(path);
+    append(other);
+    {
+      using map = open(path, "r");
+      assert.equal(map.length, OLD.length + other.length);
+    }
+    open(path).close();
+    assert.equal(content(), OLD + other);
+    assert.deepEqual(beside(), []);
+  }
+});
+
+test("a journal says nothing about another file of that name", () => {
+  using folder = temporaryFolder();
+  const { path, content } = fileIn(folder.path);
+  killWithinAppend(path);
+  fs.renameSync(path, `${path} before`);
+  fs.writeFileSync(path, OLD + ADDED.slice(0, 5));
+  open(path).close();
+  assert.equal(content(), OLD + ADDED.slice(0, 5));
+});
+
+test("a flush ends the journal of a dead one first", () => {
+  for (const strategy of ["auto", "replace", "in-place"] as const) {
+    using folder = temporaryFolder();
+    const { path, content, beside } = fileIn(folder.path);
+    using map = open(path);
+    killWithinAppend(path);
+    map.insert(OLD.length, new TextEncoder().encode("all"));
+    map.flush({ strategy });
+    assert.deepEqual(beside(), [], strategy);
+    open(path).close();
+    assert.equal(content(), `${OLD}all`, strategy);
+  }
+});
+
+test("a journal that was killed before it said anything is removed, with what was created", () => {
+  for (const text of ["", '{"size":', "null", " ".repeat(4096)]) {
+    using folder = temporaryFolder();
+    const { path, content, beside } = fileIn(folder.path);
+    const place = killWithinAppend(path);
+    fs.writeFileSync(place, text);
+    fs.writeFileSync(join(folder.path, temporaryName(path)), "unfinished");
+    open(path, "r").close();
+    assert.equal(beside().length, 2);
+    open(path).close();
+    assert.equal(content(), OLD);
+    assert.deepEqual(beside(), [], text);
+  }
+});
+
+test("an unfinished new file is removed by the next open that writes, and only by that", () => {
+  using folder = temporaryFolder();
+  const { path, beside } = fileIn(folder.path);
+  const name = temporaryName(path);
+  const journal = Journal.begin(path, 0o600)!;
+  journal.noteCreated(name, true);
+  fs.writeFileSync(join(folder.path, name), "unfinished");
+  // As long as the flush is alive, all is left alone.
+  open(path).close();
+  assert.equal(beside().length, 2);
+  journal.leave();
+  open(path, "r").close();
+  open(path, "c").close();
+  assert.equal(beside().length, 2);
+  open(path).close();
+  assert.deepEqual(beside(), []);
+});
+
+test("a journal cannot name a file that no flush created", () => {
+  using folder = temporaryFolder();
+  const { path } = fileIn(folder.path);
+  const victim = join(folder.path, "victim");
+  fs.writeFileSync(victim, OLD);
+  for (const name of ["victim", "../victim", victim, ".memmap-victim"]) {
+    const journal = Journal.begin(path, 0o600)!;
+    journal.noteCreated(name, false);
+    journal.leave();
+    open(path).close();
+    assert.equal(fs.readFileSync(victim, "latin1"), OLD);
+  }
+});
+
+test("what no flush can have noted is never done, and bars nobody from the file", () => {
+  using folder = temporaryFolder();
+  using outside = temporaryFolder();
+  const { path, content, beside } = fileIn(folder.path);
+  const prefix = temporaryName(path).replace(/[0-9a-f]{24}$/, "");
+  const random = "0123456789abcdef01234567";
+  const secret = join(outside.path, `${prefix}${random}`);
+  const victims = [
+    secret,
+    join(folder.path, "victim"),
+    join(folder.path, `${prefix}notes`),
+    join(folder.path, `${prefix}${random}0`),
+    join(folder.path, `${prefix}${random.toUpperCase()}`),
+    join(folder.path, temporaryName(join(folder.path, "victim"))),
+  ];
+  const { ino, birthtimeMs } = fs.statSync(path, { bigint: true });
+  const identity = { inode: `${ino}`, born: `${birthtimeMs}` };
+  const notes: unknown[] = [
+    ...victims.map((victim) => ({ created: basename(victim) })),
+    ...victims.map((victim) => ({ created: victim })),
+    { created: join("..", basename(outside.path), basename(secret)) },
+    { created: "" },
+    { created: "." },
+    { created: ".." },
+    { created: "/" },
+    { created: `${prefix}${random}/..` },
+    { created: `${prefix}${random}\0` },
+    { created: `${prefix}\0${random}` },
+    { created: `${prefix}${"0".repeat(300)}` },
+    { created: `${prefix}${random}\n` },
+    { created: 1 },
+    { created: [basename(victims[1])] },
+    ...[-1, -(2 ** 52), 0, 1e300, null, "0", 2 ** 53]
+      .flatMap((number) => [
+        { ...identity, size: number, added: 8 },
+        { ...identity, size: number, added: 2 ** 40 },
+        { ...identity, size: OLD.length - 1, added: number },
+        { ...identity, size: number, added: number },
+      ]),
+    [],
+    0,
+    "text",
+    { __proto__: null, constructor: 1 },
+  ];
+  const place = killWithinAppend(path);
+  for (const note of notes) {
+    for (const victim of victims) fs.writeFileSync(victim, OLD);
+    const text = JSON.stringify(note);
+    fs.writeFileSync(place, text.padEnd(4096) + "\0".repeat(8));
+    // As long as one says, at no cost.
+    const { added } = Object(note) as { added: number };
+    if (added === 2 ** 40) fs.truncateSync(place, 4096 + added);
+    open(path, "r").close();
+    {
+      using map = open(path);
+      assert.equal(map.length, OLD.length, text);
+    }
+    assert.equal(content(), OLD, text);
+    for (const victim of victims) {
+      assert.equal(fs.readFileSync(victim, "latin1"), OLD, text);
+    }
+    assert.equal(beside().length, victims.length - 1, text);
+  }
+  // One that says nothing: what looks like a flush's is, and nothing else.
+  fs.writeFileSync(place, "");
+  open(path).close();
+  assert.deepEqual(victims.filter((victim) => !fs.existsSync(victim)), []);
+});
+
+test("what lies beside the file that a link leads to is finished", () => {
+  using folder = temporaryFolder();
+  using links = temporaryFolder();
+  const { path, content, beside, append } = fileIn(folder.path);
+  const link = join(links.path, "link");
+  fs.symlinkSync(path, link);
+  killWithinAppend(link);
+  append(ADDED[0]);
+  open(link).close();
+  assert.equal(content(), OLD + ADDED);
+  assert.deepEqual(beside(), []);
+});
+
+test("links and folders in a journal's place are neither followed nor removed", () => {
+  using folder = temporaryFolder();
+  const { path, content, append } = fileIn(folder.path);
+  const place = killWithinAppend(path);
+  append(ADDED[0]);
+  const elsewhere = join(folder.path, "elsewhere");
+  fs.renameSync(place, elsewhere);
+  for (
+    const plant of [
+      () => fs.symlinkSync(elsewhere, place),
+      () => fs.linkSync(elsewhere, place),
+      () => fs.mkdirSync(place),
+    ]
+  ) {
+    plant();
+    open(path).close();
+    {
+      using map = open(path);
+      map.insert(0, new Uint8Array(1));
+      map.flush();
+      map.insert(map.length, new Uint8Array(1));
+    }
+    assert.ok(fs.existsSync(place));
+    assert.ok(fs.existsSync(elsewhere));
+    fs.rmSync(place, { recursive: true });
+  }
+  assert.equal(content(), `\0\0\0${OLD}${ADDED[0]}\0\0\0`);
+});
+
+test("what is planted under a journal's name or a new file's is not opened, followed or removed", async () => {
+  using folder = temporaryFolder();
+  using outside = temporaryFolder();
+  const { path, content } = fileIn(folder.path);
+  const journal = killWithinAppend(path);
+  fs.rmSync(journal);
+  const created = join(folder.path, temporaryName(path));
+  const target = join(outside.path, "target");
+  const server = createServer();
+  const plants: Record<string, (place: string) => void | Promise<void>> = {
+    dangling: (place) => fs.symlinkSync(target, place),
+    loop: (place) => fs.symlinkSync(basename(place), place),
+    "to the file": (place) => fs.symlinkSync(path, place),
+    "to a folder": (place) => fs.symlinkSync(outside.path, place),
+    folder: (place) => fs.mkdirSync(place),
+    "hard link": (place) => fs.linkSync(join(outside.path, "other"), place),
+    pipe: (place) => {
+      assert.equal(spawnSync("mkfifo", [place]).status, 0);
+    },
+    socket: (place) =>
+      new Promise((resolve) => server.listen(place, () => resolve())),
+  };
+  fs.writeFileSync(join(outside.path, "other"), OLD);
+  for (const [what, plant] of Object.entries(plants)) {
+    for (const place of [journal, created]) {
+      fs.writeFileSync(path, OLD);
+      await plant(place);
+      const { ino } = fs.lstatSync(place);
+      if (place === created) fs.writeFileSync(journal, ""); // "I made something"
+      for (const mode of ["r", "c", "r+"] as const) open(path, mode).close();
+      {
+        using map = open(path);
+        map.insert(map.length, new Uint8Array([65]));
+        map.flush();
+        map.insert(0, new Uint8Array([66]));
+        assert.equal(map.flush().strategy, "replace", what);
+        map.insert(0, new Uint8Array([67]));
+        map.flush({ strategy: "in-place" });
+      }
+      assert.equal(content(), `CB${OLD}A`, what);
+      assert.equal(fs.lstatSync(place).ino, ino, what);
+      assert.deepEqual(
+        fs.readdirSync(folder.path).sort(),
+        [basename(place), basename(path)].sort(),
+      );
+      assert.deepEqual(fs.readdirSync(outside.path), ["other"], what);
+      const other = fs.readFileSync(join(outside.path, "other"), "latin1");
+      assert.equal(other, OLD, what);
+      if (what === "socket") {
+        await new Promise((resolve) => server.close(resolve));
+      }
+      fs.rmSync(place, { recursive: true, force: true });
+    }
+  }
+});
+
+test(
+  "a pipe under a journal's name is not even opened",
+  {
+    skip: fs.existsSync("/proc/self/fd") ? false : "there is no /proc here",
+  },
+  async () => {
+    using folder = temporaryFolder();
+    const { path } = fileIn(folder.path);
+    const place = killWithinAppend(path);
+    fs.rmSync(place);
+    assert.equal(spawnSync("mkfifo", [place]).status, 0);
+    // Whoever waits for a reader would go on if it were opened.
+    const writer = spawn("sh", ["-c", ': > "$1"', "sh", place]);
+    const ended = new Promise((resolve) => writer.on("exit", resolve));
+    const isWaiting = () =>
+      /fifo|pipe|wait_for_partner/.test(
+        fs.readFileSync(`/proc/${writer.pid}/wchan`, "latin1"),
+      );
+    for (let tries = 0; tries < 200 && !isWaiting(); tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    open(path, "r").close();
+    open(path).close();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(writer.exitCode, null);
+    writer.kill("SIGKILL");
+    await ended;
+  },
+);
+
+test(
+  "a file without a name any more can be opened where the system has one for it",
+  {
+    skip: fs.existsSync("/proc/self/fd") ? false : "there is no /proc here",
+  },
+  () => {
+    using folder = temporaryFolder();
+    const { path } = fileIn(folder.path);
+    const fd = fs.openSync(path, "r+");
+    fs.unlinkSync(path);
+    using map = open(`/proc/self/fd/${fd}`, "r");
+    assert.equal(map.length, OLD.length);
+    fs.closeSync(fd);
+  },
+);
+
+test(
+  "a journal of another user is not believed",
+  { skip: process.geteuid?.() !== 0 && "only root can give files away" },
+  () => {
+    using folder = temporaryFolder();
+    const { path, content, append } = fileIn(folder.path);
+    const place = killWithinAppend(path);
+    append(ADDED[0]);
+    fs.chownSync(place, 12345, 12345);
+    open(path).close();
+    assert.equal(content(), OLD + ADDED[0]);
+    assert.ok(fs.existsSync(place));
+  },
+);
