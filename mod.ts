@@ -38,18 +38,19 @@
  * @module
  */
 
-export { type ArrayOptions, MemmapArray } from "./src/arrays/mod.ts";
-export type {
-  ByteOrder,
-  DType,
-  DTypeOf,
-  Element,
-  ElementTypes,
-  NumarrayNames,
-  NumpyCodes,
-  OrderSign,
-  TypedArrayOf,
-  TypeName,
+export {
+  type ArrayOptions,
+  type ByteOrder,
+  type DType,
+  type DTypeOf,
+  type Element,
+  type ElementTypes,
+  MemmapArray,
+  type NumarrayNames,
+  type NumpyCodes,
+  type OrderSign,
+  type TypedArrayOf,
+  type TypeName,
 } from "./src/arrays/mod.ts";
 export {
   BusyError,
@@ -57,20 +58,26 @@ export {
   ConflictError,
   DeletedSliceError,
   FaultError,
+  isMemmapError,
+  type MemmapError,
+  type Mode,
   OverlapError,
   ReadonlyError,
+  type ShortMode,
   SystemError,
   UnsupportedError,
 } from "./src/base/mod.ts";
-export type { FlushOptions, FlushResult, Strategy } from "./src/map/mod.ts";
 export {
   type Advice,
   close,
+  type FlushOptions,
+  type FlushResult,
   type LayoutEntry,
   Memmap,
+  MemmapSlice,
   open,
   type OpenOptions,
+  type Progress,
+  type SliceState,
+  type Strategy,
 } from "./src/map/mod.ts";
-export type { Progress } from "./src/storage/mod.ts";
-export type { Mode, ShortMode } from "./src/base/mod.ts";
-export { MemmapSlice, type SliceState } from "./src/map/mod.ts";

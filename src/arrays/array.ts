@@ -28,7 +28,6 @@ import type { SliceExtent } from "../map/mod.ts";
 import { printAsString } from "../base/mod.ts";
 import type { Mapping } from "../memory/mod.ts";
 import { checkOffset, clampRange } from "../base/mod.ts";
-import type { OpenMap } from "../map/mod.ts";
 import { printArray } from "./print.ts";
 import {
   type Axes,
@@ -62,7 +61,6 @@ export interface ArrayOptions {
 /** What an array is a view of: a place in a slice, and how its bytes are read. */
 interface Place {
   readonly slice: MemmapSlice;
-  readonly open: OpenMap;
   readonly extent: SliceExtent;
   readonly type: ElementType;
   readonly byteOrder: ByteOrder;
@@ -91,7 +89,6 @@ const PIECE = 4096;
 /** Creates an array over a slice; {@linkcode MemmapArray}'s constructor is private. */
 export function makeArray<N extends TypeName>(
   slice: MemmapSlice,
-  open: OpenMap,
   extent: SliceExtent,
   name: N,
   options: ArrayOptions,
@@ -106,7 +103,7 @@ export function makeArray<N extends TypeName>(
   const room = extent.length - byteOffset;
   const available = Math.floor(room / type.size);
   const shape = checkShape(options.shape ?? available, available);
-  const place = { slice, open, extent, type, byteOrder, byteOffset };
+  const place = { slice, extent, type, byteOrder, byteOffset };
   checkFits(shape, countOf(shape), place);
   return construct<DTypeOf<N>>(place, shape, rowMajor(shape));
 }
@@ -175,7 +172,7 @@ export class MemmapArray<T extends DType = DType>
     this.#shape = shape;
     this.#strides = strides;
     this.#size = countOf(shape);
-    this.#memory = place.open.mapping;
+    this.#memory = place.extent.mapping;
     this.#faults = this.#memory.faultCount;
     this.#values = this.#lookAgain();
   }
@@ -405,7 +402,7 @@ export class MemmapArray<T extends DType = DType>
     if (ArrayBuffer.isView(source)) checkAttached(source);
     const isOwn = ArrayBuffer.isView(source) &&
       source.buffer === this.#place.slice.buffer;
-    this.#place.open.copyChecked(() => {
+    this.#place.extent.copyChecked(() => {
       const values = isOwn ? copyOf(source) : source;
       if (isValuesOf(values, type)) this.#store(values, offset);
       else this.#copyElements((i) => values[i] as Element<T>, count, offset);
@@ -540,12 +537,12 @@ export class MemmapArray<T extends DType = DType>
    * it out. Of more than 1000 elements, those in the middle are left out.
    */
   toString(): string {
-    const { type, slice, open, extent } = this.#place;
+    const { type, slice, extent } = this.#place;
     const { state } = slice;
     if (state === "deleted" || state === "closed") {
       return `<MemmapArray of a ${state} slice>`;
     }
-    if (!extent.isFloating && open.mapping.faults > 0) {
+    if (extent.hasLostBytes) {
       return "<MemmapArray of lost bytes>";
     }
     const span = spanOf(this.#shape, this.#strides);
@@ -592,11 +589,11 @@ export class MemmapArray<T extends DType = DType>
   }
 
   #lookAgain(): DataView<ArrayBuffer> {
-    const { slice, open, extent, type, byteOffset } = this.#place;
+    const { slice, extent, type, byteOffset } = this.#place;
     const { writable } = slice; // what is wrong with the slice, it says itself
     const span = spanOf(this.#shape, this.#strides);
     checkFits(this.#shape, span, this.#place);
-    const { mapping, buffer } = extent.ownView(open.mapping);
+    const { mapping, buffer } = extent.ownView();
     // An array of no elements may have been left behind by a slice cut short.
     const at = Math.min(byteOffset, buffer.byteLength);
     const values = new DataView(buffer, at, span * type.size);
@@ -651,7 +648,7 @@ export class MemmapArray<T extends DType = DType>
   /** The array's bytes, to be written. */
   #edit(): DataView<ArrayBuffer> {
     const values = this.#look();
-    this.#place.open.checkEditable();
+    this.#place.extent.checkEditable();
     return values;
   }
 

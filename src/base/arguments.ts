@@ -10,7 +10,11 @@ import { types } from "node:util";
  * Answers `options`, or throws unless it is an object of them: a path or a shape in
  * its place would be taken for no options at all, and the wrong file be written.
  */
-export function checkOptions<T extends object>(options: T, example: string): T {
+export function checkOptions<T extends object>(
+  options: T | undefined,
+  example: string,
+): Partial<T> {
+  if (options === undefined) return {};
   if (
     typeof options === "object" && options !== null && !Array.isArray(options)
   ) {

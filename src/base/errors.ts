@@ -1,16 +1,16 @@
 /**
  * The errors of the library, and how a failed system call becomes one.
  *
- * Each class has its own `name` and a stable `code`. Nothing here knows what a
- * map or a slice is: messages are written where the numbers are.
+ * Each class has its own `name` and a stable `code`. Nothing here knows what a map
+ * or a slice is: messages are written where the numbers are.
  *
  * @module
  */
 
 import { constants } from "node:os";
-import { libc } from "../../ffi/mod.ts";
+import { libc, UnsupportedError } from "../../ffi/mod.ts";
 
-export { UnsupportedError } from "../../ffi/mod.ts";
+export { UnsupportedError };
 
 /** A slice or an insert overlaps a registered slice. */
 export class OverlapError extends RangeError {
@@ -52,7 +52,10 @@ export class ConflictError extends Error {
   readonly code = "ERR_MEMMAP_CONFLICT";
 }
 
-/** Bytes of the file were lost under the map: it was cut short, or its disk is full or fails. */
+/**
+ * Bytes of the file were lost under the map: it was cut short, or its disk is full
+ * or failing.
+ */
 export class FaultError extends Error {
   /** `"FaultError"`. */
   override name = "FaultError";
@@ -76,12 +79,12 @@ export class SystemError extends Error {
   readonly code: string;
   /** The errno, negative as in Node: `-2`. */
   readonly errno: number;
-  /** The call that failed, `"open"`. */
+  /** The call that failed: `"open"`. */
   readonly syscall: string;
-  /** The file that it was called for. */
+  /** The file that the call was for. */
   readonly path: string;
 
-  /** Made by the library; `reason` is prose for the message. */
+  /** The library makes these; `reason` is prose for the message. */
   constructor(
     code: string,
     errno: number,
@@ -98,6 +101,51 @@ export class SystemError extends Error {
   }
 }
 
+/** Every class of error that the library itself throws. */
+export type MemmapError =
+  | BusyError
+  | ClosedError
+  | ConflictError
+  | DeletedSliceError
+  | FaultError
+  | OverlapError
+  | ReadonlyError
+  | SystemError
+  | UnsupportedError;
+
+const CLASSES = [
+  BusyError,
+  ClosedError,
+  ConflictError,
+  DeletedSliceError,
+  FaultError,
+  OverlapError,
+  ReadonlyError,
+  SystemError,
+  UnsupportedError,
+];
+
+/**
+ * Is this one of the library's own errors, which have a stable `code`? Wrong
+ * arguments are plain `TypeError`s and `RangeError`s, and are not.
+ *
+ * @example
+ * ```ts
+ * import { isMemmapError, open } from "@memmap/memmap";
+ * import assert from "node:assert/strict";
+ *
+ * try {
+ *   open("there is no such file");
+ * } catch (error) {
+ *   assert(isMemmapError(error));
+ *   assert.equal(error.code, "ENOENT");
+ * }
+ * ```
+ */
+export function isMemmapError(error: unknown): error is MemmapError {
+  return CLASSES.some((Class) => error instanceof Class);
+}
+
 const REASONS: Readonly<Record<string, string>> = {
   E2BIG: "there are more attributes than the system can list",
   EACCES: "permission denied",
@@ -111,6 +159,25 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: "operation not permitted",
 };
 
+/**
+ * The error for a system call that was not made, because its outcome is known:
+ * `code` is what the system would have said.
+ */
+export function systemError(
+  code: keyof typeof constants.errno,
+  syscall: string,
+  path: string,
+  reason: string,
+): SystemError {
+  return new SystemError(
+    code,
+    -constants.errno[code],
+    syscall,
+    path,
+    reason,
+  );
+}
+
 /** The error for an errno that a libc call left behind. */
 export function errnoError(
   errno: number,
@@ -119,19 +186,21 @@ export function errnoError(
 ): SystemError {
   let code = libc().errnoName(errno);
   if (code === undefined) {
-    // The runtime has spoilt errno meanwhile; what mmap lacks is mostly memory.
-    [code, errno] = syscall === "mmap" ? ["ENOMEM", 12] : [`E${errno}`, errno];
+    // The runtime has overwritten errno meanwhile. What mmap lacks is mostly memory.
+    [code, errno] = syscall === "mmap"
+      ? ["ENOMEM", constants.errno.ENOMEM]
+      : [`E${errno}`, errno];
   }
   const reason = REASONS[code] ?? `system error ${errno}`;
   return new SystemError(code, -errno, syscall, path, reason);
 }
 
-/** What a failed `node:fs` call says of its errno, negative; `undefined` if nothing. */
+/** The errno of a failed `node:fs` call, negative; `undefined` if the error has none. */
 function errnoIn(
   error: Error & { errno?: unknown; code?: unknown },
 ): number | undefined {
   if (typeof error.errno === "number") return -Math.abs(error.errno);
-  // Deno leaves out the number of some errors, and of others the name.
+  // In Deno some errors lack the number, others the name.
   const named = constants.errno[error.code as keyof typeof constants.errno];
   const number = named ?? /\(os error (\d+)\)/.exec(error.message)?.[1];
   return number === undefined ? undefined : -Number(number);
@@ -140,8 +209,8 @@ function errnoIn(
 /**
  * Runs a `node:fs` call and turns its failure into a {@linkcode SystemError}.
  *
- * A call that a signal interrupted is made again, as POSIX leaves to the
- * caller. Anything that is no system error (Deno's `NotCapable`) passes as it is.
+ * A call that a signal interrupted is repeated: POSIX leaves that to the caller.
+ * An error that is no system error, such as Deno's `NotCapable`, is thrown as it is.
  */
 export function system<T>(syscall: string, path: string, call: () => T): T {
   for (;;) {

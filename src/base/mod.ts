@@ -18,10 +18,13 @@ export {
   DeletedSliceError,
   errnoError,
   FaultError,
+  isMemmapError,
+  type MemmapError,
   OverlapError,
   ReadonlyError,
   system,
   SystemError,
+  systemError,
   UnsupportedError,
 } from "./errors.ts";
 export { printAsString } from "./inspect.ts";
@@ -33,3 +36,4 @@ export {
   shortMode,
 } from "./mode.ts";
 export { checkLength, checkOffset, checkRange, clampRange } from "./offsets.ts";
+export { checkPath } from "./paths.ts";

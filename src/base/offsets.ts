@@ -45,15 +45,17 @@ function shown(value: unknown): string {
   return typeof value === "string" ? JSON.stringify(value) : String(value);
 }
 
-/** Checks a half-open range; see {@linkcode checkOffset}. */
+/**
+ * Checks a half-open range, by default the whole; see {@linkcode checkOffset}.
+ */
 export function checkRange(
-  begin: number,
-  end: number,
+  begin: number = 0,
+  end: number | undefined,
   length: number,
   what: "memmap" | "slice",
 ): [begin: number, end: number] {
   const from = checkOffset(begin, length, what);
-  const to = checkOffset(end, length, what);
+  const to = checkOffset(end === undefined ? length : end, length, what);
   if (from <= to) return [from, to];
   throw new RangeError(
     `Invalid ${what} range: ${begin} to ${end} ends before it begins.`,

@@ -1,17 +1,28 @@
 /**
- * What a map knows of one slice: its range in the file, where its bytes are now,
- * and the view of them that was handed out.
+ * What a map knows of one slice: its range in the file, and where its bytes are now.
+ *
+ * An extent knows its map, so that "where are this slice's bytes" is answered here
+ * alone: in the map's own mapping, or in the arena once the slice floats.
  *
  * @module
  */
 
-import type { Piece } from "../memory/mod.ts";
 import type { Sized } from "../geometry/mod.ts";
-import type { Mapping } from "../memory/mod.ts";
+import type { Mapping, Piece } from "../memory/mod.ts";
 import type { MemmapSlice } from "./slice.ts";
 
-/** A view that was handed out, and of what. */
-interface View {
+/** What an extent asks of its map. */
+export interface ExtentOwner {
+  /** The file's bytes. */
+  readonly mapping: Mapping;
+  /** Throws unless bytes may be written. */
+  checkEditable(): void;
+  /** Runs `copy`, and throws if it met lost pages of the file. */
+  copyChecked<T>(copy: () => T): T;
+}
+
+/** A view of an extent's bytes that was handed out. */
+export interface View {
   readonly mapping: Mapping;
   readonly buffer: ArrayBuffer;
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -19,18 +30,20 @@ interface View {
 
 /** One slice, as the registry and the layout see it. */
 export class SliceExtent implements Sized {
+  readonly #map: ExtentOwner;
   begin: number;
   end: number;
   order = 0;
   /** The bytes in memory, once resized or inserted. */
   floating: Piece | null = null;
   isDeleted = false;
-  /** The public object; set by who creates both. */
+  /** The public object. Whoever creates both sets it. */
   slice!: MemmapSlice;
   #view: View | null = null;
   #ownView: View | null = null;
 
-  constructor(begin: number, end: number) {
+  constructor(map: ExtentOwner, begin: number, end: number) {
+    this.#map = map;
     this.begin = begin;
     this.end = end;
   }
@@ -45,39 +58,66 @@ export class SliceExtent implements Sized {
     return this.floating !== null;
   }
 
-  /** The slice's bytes, wherever they are; `file` is the map's own mapping. */
-  view(file: Mapping): View {
-    return this.#view = this.#current(this.#view, file, false);
+  /** The memory that holds the bytes, from {@linkcode offset} on. */
+  get mapping(): Mapping {
+    return this.floating === null ? this.#map.mapping : this.floating.mapping;
+  }
+
+  /** Where in {@linkcode mapping} the bytes begin. */
+  get offset(): number {
+    return this.floating === null ? this.begin : this.floating.offset;
+  }
+
+  /** Are the bytes the file's, and were pages of the file lost? */
+  get hasLostBytes(): boolean {
+    return !this.isFloating && this.mapping.faults > 0;
+  }
+
+  /** Throws unless the bytes may be written. */
+  checkEditable(): void {
+    this.#map.checkEditable();
   }
 
   /**
-   * The same bytes in a buffer that no user ever sees. Nobody can move it or pin
-   * it, so it is detached when, and only when, the bytes are elsewhere: who keeps
-   * it need not ask whether it is still right.
+   * Runs `copy`, which may read a view of the mapped file. Throws if it met lost
+   * pages, since it has copied zeros then.
    */
-  ownView(file: Mapping): View {
-    return this.#ownView = this.#current(this.#ownView, file, true);
+  copyChecked<T>(copy: () => T): T {
+    return this.#map.copyChecked(copy);
   }
 
-  /** Detaches what was handed out; the bytes are about to be elsewhere. */
-  dropView(): void {
+  /** The slice's bytes, for users. */
+  view(): View {
+    return this.#view = this.#current(this.#view, false);
+  }
+
+  /**
+   * The same bytes in a buffer that no user ever sees. Nobody can move or pin it, so
+   * it is detached exactly when the bytes are elsewhere: whoever keeps it need not
+   * ask whether it is still right.
+   */
+  ownView(): View {
+    return this.#ownView = this.#current(this.#ownView, true);
+  }
+
+  /** Detaches what was handed out: the bytes are about to be elsewhere. */
+  dropViews(): void {
     drop(this.#view);
     drop(this.#ownView);
     this.#view = null;
     this.#ownView = null;
   }
 
-  #current(view: View | null, file: Mapping, isOwn: boolean): View {
-    const mapping = this.floating?.mapping ?? file;
+  #current(view: View | null, isOwn: boolean): View {
+    const { mapping, offset } = this;
     mapping.checkFaults();
-    // Detached by others: moved with transfer(); what is left is of no use.
+    // Detached by the user, with transfer(): what is left is of no use.
     if (view !== null && view.mapping === mapping && !view.buffer.detached) {
       return view;
     }
-    // An empty one was not detached with its mapping, and who kept it should know.
+    // An empty view is not detached with its mapping; whoever kept it must notice.
     if (view?.mapping !== mapping) drop(view);
-    const begin = this.floating?.offset ?? this.begin;
-    const buffer = mapping.view(begin, begin + this.length, isOwn);
+    const buffer = mapping.view(offset, offset + this.length, isOwn);
     return { mapping, buffer, bytes: new Uint8Array(buffer) };
   }
 }

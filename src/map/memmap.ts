@@ -6,33 +6,29 @@
  * @module
  */
 
-import * as fs from "node:fs";
-import { isAbsolute, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { libc } from "../../ffi/mod.ts";
-import { SliceExtent } from "./extent.ts";
-import { MappedFile } from "../storage/mod.ts";
 import {
-  flushEdits,
-  type FlushOptions,
-  type FlushRequest,
-  type FlushResult,
-  saveAs,
-  type Strategy,
-} from "./flush/flush.ts";
-import { printAsString } from "../base/mod.ts";
-import { recover } from "../storage/mod.ts";
-import { layoutOf } from "../geometry/mod.ts";
-import {
-  isWritable,
+  checkLength,
+  checkOffset,
+  checkOptions,
+  checkPath,
+  checkRange,
   type Mode,
+  printAsString,
   type ShortMode,
   shortMode,
 } from "../base/mod.ts";
-import { checkLength, checkOffset, checkRange } from "../base/mod.ts";
-import { mapFile, OpenMap } from "./open_map.ts";
+import { layoutOf } from "../geometry/mod.ts";
 import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
-import { checkOptions } from "../base/mod.ts";
+import type { SliceExtent } from "./extent.ts";
+import {
+  checkRequest,
+  flush,
+  type FlushOptions,
+  type FlushResult,
+} from "./flush/mod.ts";
+import { openMap } from "./open.ts";
+import type { OpenMap } from "./open_map.ts";
 import { checkContent, makeSlice, MemmapSlice } from "./slice.ts";
 
 /** Options of {@linkcode open}. */
@@ -113,8 +109,8 @@ export interface LayoutEntry {
  */
 export function open(
   path: string | URL,
-  mode: Mode = "r+",
-  options: OpenOptions = {},
+  mode?: Mode,
+  options?: OpenOptions,
 ): Memmap {
   return new Memmap(path, mode, options);
 }
@@ -159,12 +155,8 @@ export class Memmap implements Disposable {
   }
 
   /** Maps a file; the same as {@linkcode open}. */
-  constructor(
-    path: string | URL,
-    mode: Mode = "r+",
-    options: OpenOptions = {},
-  ) {
-    const short = shortMode(mode);
+  constructor(path: string | URL, mode?: Mode, options?: OpenOptions) {
+    const short = shortMode(mode === undefined ? "r+" : mode);
     const { length, reserve = true, guard = true } = checkOptions(
       options,
       "{ length: 4096 }",
@@ -174,9 +166,16 @@ export class Memmap implements Disposable {
         throw new TypeError("Mode 'w+' makes a file, so it needs { length }.");
       }
     } else checkLength(length, "memmap length");
-    const [absolute, label] = checkPath(path);
+    const checked = checkPath(path);
     libc(); // an unsupported system says so before the file is touched
-    this.#open = openMap(absolute, label, short, length, reserve, guard);
+    this.#open = openMap(
+      checked.path,
+      checked.label,
+      short,
+      length,
+      Boolean(reserve),
+      Boolean(guard),
+    );
   }
 
   /** The file's absolute path. */
@@ -191,8 +190,7 @@ export class Memmap implements Disposable {
 
   /** Bytes of the map once pending edits are flushed. O(1). */
   get length(): number {
-    const open = this.#use();
-    return open.mappedLength + open.growth;
+    return this.#use().length;
   }
 
   /** Bytes mapped now; file offsets run from 0 to this. */
@@ -207,7 +205,7 @@ export class Memmap implements Disposable {
 
   /** Are resizes or inserts pending? */
   get dirty(): boolean {
-    return this.#use().floating > 0;
+    return this.#use().isDirty;
   }
 
   /**
@@ -238,7 +236,7 @@ export class Memmap implements Disposable {
 
   /** Was the map closed? */
   get closed(): boolean {
-    return this.#open.isClosed;
+    return this.#open.state.isClosed;
   }
 
   /** The registered slices, in file order. */
@@ -267,12 +265,10 @@ export class Memmap implements Disposable {
    * or if one of them is empty and lies strictly inside the other.
    * @throws {RangeError} if an offset lies outside the map.
    */
-  slice(begin = 0, end: number = this.mappedLength): MemmapSlice {
+  slice(begin?: number, end?: number): MemmapSlice {
     const open = this.#use();
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
-    const extent = new SliceExtent(from, to);
-    open.register(extent);
-    return this.#face(extent);
+    return this.#face(open.register(from, to));
   }
 
   /**
@@ -319,12 +315,9 @@ export class Memmap implements Disposable {
       }
       return sliceOrBegin.delete();
     }
-    const [from, to] = checkRange(
-      sliceOrBegin,
-      end!,
-      open.mappedLength,
-      "memmap",
-    );
+    const from = checkOffset(sliceOrBegin, open.mappedLength, "memmap");
+    const to = checkOffset(end!, open.mappedLength, "memmap");
+    checkRange(from, to, open.mappedLength, "memmap");
     const extent = open.registry.find(from, to);
     if (extent === undefined) {
       throw new RangeError(
@@ -344,8 +337,8 @@ export class Memmap implements Disposable {
    */
   find(
     pattern: string | Uint8Array,
-    begin = 0,
-    end: number = this.mappedLength,
+    begin?: number,
+    end?: number,
   ): number {
     return this.#search(findFirst, pattern, begin, end);
   }
@@ -353,8 +346,8 @@ export class Memmap implements Disposable {
   /** As {@linkcode Memmap.find}, but the last occurrence; an empty pattern is found at `end`. */
   rfind(
     pattern: string | Uint8Array,
-    begin = 0,
-    end: number = this.mappedLength,
+    begin?: number,
+    end?: number,
   ): number {
     return this.#search(findLast, pattern, begin, end);
   }
@@ -404,7 +397,7 @@ export class Memmap implements Disposable {
    * @throws {TypeError} if the advice is unknown.
    * @throws {SystemError} if the system refuses it.
    */
-  advise(advice: Advice, begin = 0, end: number = this.mappedLength): void {
+  advise(advice: Advice, begin?: number, end?: number): void {
     const open = this.#use();
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
     if (!Object.hasOwn(ADVICE, advice)) {
@@ -451,29 +444,9 @@ export class Memmap implements Disposable {
    * than one hard link and would have to be replaced; `EBUSY` while another process
    * or thread appends to it by a flush, or replaces it.
    */
-  flush(options: FlushOptions = {}): FlushResult {
-    const { request, target } = checkRequest(options);
-    const open = this.#use();
-    open.mapping.checkFaults();
-    if (target === undefined) {
-      open.checkWritable("flush");
-      if (open.floating === 0) {
-        if (request.durable) open.sync(0, open.mappedLength);
-        return { strategy: "none", bytesWritten: 0 };
-      }
-    }
-    open.checkIntact();
-    open.isFlushing = true;
-    try {
-      open.isUnsettled = true; // also where only the last wait fails
-      const result = target === undefined
-        ? flushEdits(open, request)
-        : saveAs(open, ...target, request);
-      open.isUnsettled = !request.durable;
-      return result;
-    } finally {
-      open.isFlushing = false;
-    }
+  flush(options?: FlushOptions): FlushResult {
+    const request = checkRequest(options);
+    return flush(this.#open, request);
   }
 
   /**
@@ -484,7 +457,7 @@ export class Memmap implements Disposable {
    * @throws {ReadonlyError} in modes `r` and `c`.
    * @throws {SystemError} if the disk fails.
    */
-  sync(begin = 0, end: number = this.mappedLength): void {
+  sync(begin?: number, end?: number): void {
     const open = this.#use();
     open.checkWritable("sync");
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
@@ -497,10 +470,10 @@ export class Memmap implements Disposable {
    * map stays open with nothing lost: flush elsewhere, or
    * `close({ discard: true })`, which drops pending edits instead.
    */
-  close(options: { discard?: boolean } = {}): void {
+  close(options?: { discard?: boolean }): void {
     const { discard = false } = checkOptions(options, "{ discard: true }");
     const open = this.#open;
-    if (open.isClosed) return;
+    if (open.state.isClosed) return;
     open.checkUsable();
     if (open.isWritable && !discard) this.flush();
     open.close();
@@ -516,24 +489,24 @@ export class Memmap implements Disposable {
    * edits are pending.
    */
   [Symbol.dispose](): void {
-    const { mapping, floating } = this.#open;
-    this.close({ discard: mapping.hasToldOfFaults && floating === 0 });
+    const { mapping, isDirty } = this.#open;
+    this.close({ discard: mapping.hasToldOfFaults && !isDirty });
   }
 
   /** `<Memmap on file 'memmap.tst' with mode='w+', length=48, 0 slices>`, numarray's form. */
   toString(): string {
-    const { file, mode, mappedLength, growth, registry, isClosed } = this.#open;
-    const about = isClosed
+    const { file, mode, length, registry, state } = this.#open;
+    const about = state.isClosed
       ? "closed"
-      : `length=${mappedLength + growth}, ${registry.size} slices`;
+      : `length=${length}, ${registry.size} slices`;
     return `<Memmap on file '${file.label}' with mode='${mode}', ${about}>`;
   }
 
   #search(
     search: typeof findFirst,
     pattern: string | Uint8Array,
-    begin: number,
-    end: number,
+    begin: number | undefined,
+    end: number | undefined,
   ): number {
     const open = this.#use();
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
@@ -562,102 +535,3 @@ const ADVICE = {
   willneed: "MADV_WILLNEED",
   dontneed: "MADV_DONTNEED",
 } as const;
-
-const STRATEGIES: readonly Strategy[] = ["auto", "replace", "in-place"];
-
-/** Each option is read once, before anything is looked at: it may be a getter. */
-function checkRequest(
-  options: FlushOptions,
-): {
-  request: FlushRequest;
-  target: [absolute: string, label: string] | undefined;
-} {
-  const { path, strategy = "auto", durable = true, onProgress } = checkOptions(
-    options,
-    '{ path: "other.dat" }',
-  );
-  if (!STRATEGIES.includes(strategy)) {
-    throw new TypeError(
-      `Unknown strategy '${strategy}'; there are: ${STRATEGIES.join(", ")}.`,
-    );
-  }
-  if (onProgress !== undefined && typeof onProgress !== "function") {
-    throw new TypeError("onProgress must be a function.");
-  }
-  return {
-    request: { strategy, durable, onProgress },
-    target: path === undefined ? undefined : checkPath(path),
-  };
-}
-
-/** The absolute path, and the path as the user gave it. */
-function checkPath(path: string | URL): [absolute: string, label: string] {
-  const label = path instanceof URL ? fileURLToPath(path) : path;
-  if (typeof label !== "string") {
-    throw new TypeError("A path must be a string or a file: URL.");
-  }
-  if (label.includes("\0")) {
-    throw new TypeError(
-      `A path cannot contain a NUL byte: ${JSON.stringify(label)}.`,
-    );
-  }
-  if (label === "") throw new TypeError("A path cannot be empty.");
-  return [absolutePath(label), label];
-}
-
-/** Leaves ".." to the system, which knows the links that it leads through. */
-function absolutePath(path: string): string {
-  if (!path.split("/").includes("..")) return resolve(path);
-  return isAbsolute(path) ? path : `${resolve()}/${path}`;
-}
-
-function openMap(
-  path: string,
-  label: string,
-  mode: ShortMode,
-  length: number | undefined,
-  reserve: boolean,
-  guarded: boolean,
-): OpenMap {
-  const { file, created } = MappedFile.open(path, label, mode, reserve);
-  try {
-    recover(file, isWritable(mode));
-    const mappedLength = length ?? file.size;
-    if (!isWritable(mode) && mappedLength > file.size) {
-      throw new RangeError(
-        `'${path}' has ${file.size} bytes, fewer than the length ${mappedLength} ` +
-          `to map; only modes 'r+' and 'w+' extend a file.`,
-      );
-    }
-    // Mapped before it is resized: if that fails, the file is as it was.
-    const mapping = mapFile(file, mode, mappedLength, guarded);
-    try {
-      if (prepare(file, mode, mappedLength)) mapping.touch();
-    } catch (error) {
-      mapping.release();
-      throw error;
-    }
-    return new OpenMap(file, mapping, mode, mappedLength, guarded);
-  } catch (error) {
-    file.close();
-    if (created !== undefined) fs.unlinkSync(created);
-    throw error;
-  }
-}
-
-/** Gives the file the length that the mode asks for; answers if it changed. */
-function prepare(file: MappedFile, mode: ShortMode, length: number): boolean {
-  if (mode === "w+") {
-    // Where there is no room, that shows before the old content is gone.
-    const before = file.size;
-    file.grow(length);
-    if (before > 0) {
-      file.truncate(0);
-      file.grow(length);
-    }
-    return true;
-  }
-  if (mode === "r" || mode === "c" || length <= file.size) return false;
-  file.grow(length);
-  return true;
-}

@@ -5,12 +5,13 @@
  * @module
  */
 
-export { type SliceExtent } from "./extent.ts";
-export {
-  type FlushOptions,
-  type FlushResult,
-  type Strategy,
-} from "./flush/flush.ts";
+export type { SliceExtent } from "./extent.ts";
+export type {
+  FlushOptions,
+  FlushResult,
+  Progress,
+  Strategy,
+} from "./flush/mod.ts";
 export {
   type Advice,
   close,
@@ -19,5 +20,4 @@ export {
   open,
   type OpenOptions,
 } from "./memmap.ts";
-export { type OpenMap } from "./open_map.ts";
 export { MemmapSlice, type SliceState } from "./slice.ts";

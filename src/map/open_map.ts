@@ -2,51 +2,45 @@
  * The open map behind a `Memmap` and its slices: the file, its mapping, the
  * registered slices, the floating bytes, and the few numbers that change.
  *
- * Both public classes are faces of one of these. It keeps the books; checks of
- * what users give are theirs, writing the file is `flush/`'s.
+ * Keeps the books, which nothing outside of it changes. The public classes check what
+ * users give; `flush/` writes the file and then says what became of it.
  *
  * @module
  */
 
 import {
-  BusyError,
-  ClosedError,
-  ConflictError,
+  isEditable,
+  isWritable,
   OverlapError,
   ReadonlyError,
+  type ShortMode,
 } from "../base/mod.ts";
-import { SliceExtent } from "./extent.ts";
-import type { MappedFile } from "../storage/mod.ts";
-import { Arena, type Piece } from "../memory/mod.ts";
-import { syncFolder } from "../storage/mod.ts";
-import { Mapping } from "../memory/mod.ts";
-import { isEditable, isWritable, type ShortMode } from "../base/mod.ts";
-import { Registry } from "../geometry/mod.ts";
-import type { Segment } from "../geometry/mod.ts";
-import type { MemmapSlice } from "./slice.ts";
+import { Registry, type Segment } from "../geometry/mod.ts";
+import { Arena, Mapping, type Piece } from "../memory/mod.ts";
+import { type MappedFile, syncFolder } from "../storage/mod.ts";
+import { type ExtentOwner, SliceExtent } from "./extent.ts";
+import { MapState } from "./state.ts";
 
 /** Bytes to insert: how many zeros, or which. */
 export type Content = number | Uint8Array;
 
-// Address space kept behind a writable map, for the file to grow into without
-// moving any view. It costs nothing until used; see Mapping.ofFile.
-const LEAST_SPARE = 2 ** 26;
-const MOST_SPARE = 2 ** 36;
+// Address space kept behind a writable map, for the file to grow into without moving
+// any view. It costs nothing until it is used; see Mapping.ofFile.
+const MIN_SPARE = 2 ** 26;
+const MAX_SPARE = 2 ** 36;
 
 /** Maps `length` bytes of `file` as `mode` asks. */
 export function mapFile(
   file: MappedFile,
   mode: ShortMode,
   length: number,
-  guarded: boolean,
+  isGuarded: boolean,
 ): Mapping {
   const shared = isWritable(mode);
-  const spare = shared
-    ? Math.min(Math.max(length, LEAST_SPARE), MOST_SPARE)
-    : 0;
+  const spare = shared ? Math.min(Math.max(length, MIN_SPARE), MAX_SPARE) : 0;
   return Mapping.ofFile(
     // Shared pages need no swap. Those of "r" are never meant to be written.
-    { fd: file.fd, shared, charged: mode === "c", guarded },
+    { fd: file.fd, shared, charged: mode === "c", guarded: isGuarded },
     length,
     spare,
     file.path,
@@ -54,82 +48,82 @@ export function mapFile(
 }
 
 /** Everything that changes about one open map. */
-export class OpenMap {
-  file: MappedFile;
-  mapping: Mapping;
-  mode: ShortMode;
-  /** Is the mapping to be under the fault guard, as far as there is one? */
-  readonly guarded: boolean;
-  /** Bytes mapped, from the start of the file. */
-  mappedLength: number;
-  /** Bytes that the pending edits add, or take. */
-  growth = 0;
-  /** How many slices float. */
-  floating = 0;
-  isClosed = false;
-  isFlushing = false;
-  /** Did an in-place flush fail half-way? The file is a mixture then. */
-  isTorn = false;
-  /** Has the last flush written to the file and not waited for the disk? */
-  isUnsettled = false;
-  /** A folder whose names may not be on disk yet, after a flush that did not wait. */
-  unsettledFolder: string | undefined;
+export class OpenMap implements ExtentOwner {
+  readonly state: MapState = new MapState();
   readonly registry: Registry<SliceExtent> = new Registry();
-  readonly arena: Arena;
-  #slices: readonly MemmapSlice[] | null = null;
+  /** Shall the mapping be under the fault guard, as far as there is one? */
+  readonly isGuarded: boolean;
+  readonly #arena: Arena;
+  #file: MappedFile;
+  #mapping: Mapping;
+  #mode: ShortMode;
+  #mappedLength: number;
+  #growth = 0;
+  #floatingCount = 0;
+  #slices: readonly SliceExtent["slice"][] | null = null;
+  /** A folder whose names may not be on disk yet, after a flush that did not wait. */
+  #unsyncedFolder: string | undefined;
 
   constructor(
     file: MappedFile,
     mapping: Mapping,
     mode: ShortMode,
     mappedLength: number,
-    guarded: boolean,
+    isGuarded: boolean,
   ) {
-    this.file = file;
-    this.mapping = mapping;
-    this.mode = mode;
-    this.guarded = guarded;
-    this.mappedLength = mappedLength;
-    this.arena = new Arena(file.path);
+    this.#file = file;
+    this.#mapping = mapping;
+    this.#mode = mode;
+    this.#mappedLength = mappedLength;
+    this.isGuarded = isGuarded;
+    this.#arena = new Arena(file.path);
+  }
+
+  get file(): MappedFile {
+    return this.#file;
+  }
+
+  get mapping(): Mapping {
+    return this.#mapping;
+  }
+
+  get mode(): ShortMode {
+    return this.#mode;
+  }
+
+  /** Bytes mapped, from the start of the file. */
+  get mappedLength(): number {
+    return this.#mappedLength;
+  }
+
+  /** Bytes that are mapped once pending edits are flushed. */
+  get length(): number {
+    return this.#mappedLength + this.#growth;
+  }
+
+  /** Are edits pending: does a slice float? */
+  get isDirty(): boolean {
+    return this.#floatingCount > 0;
   }
 
   get isEditable(): boolean {
-    return isEditable(this.mode);
+    return isEditable(this.#mode);
   }
 
   get isWritable(): boolean {
-    return isWritable(this.mode);
+    return isWritable(this.#mode);
   }
 
   /** Throws unless the map can be used now. */
   checkUsable(): void {
-    if (this.isClosed) {
-      throw new ClosedError(
-        `The map of '${this.file.path}' is closed; open the file again to use it.`,
-      );
-    }
-    if (this.isFlushing) {
-      throw new BusyError(
-        `The map of '${this.file.path}' is being flushed; onProgress must not use it.`,
-      );
-    }
-  }
-
-  /** Throws unless the file holds what the registry says. */
-  checkIntact(): void {
-    if (!this.isTorn) return;
-    throw new ConflictError(
-      `'${this.file.path}' was left half-way by an in-place flush that failed, so ` +
-        "it cannot be flushed again. Floating slices can still be read; " +
-        "close({ discard: true }) lets go of the map.",
-    );
+    this.state.checkUsable(this.#file.path);
   }
 
   checkEditable(): void {
     this.checkUsable();
     if (this.isEditable) return;
     throw new ReadonlyError(
-      `'${this.file.path}' is open in mode 'r'; open it in mode 'c' for a private ` +
+      `'${this.#file.path}' is open in mode 'r'; open it in mode 'c' for a private ` +
         "copy, or in mode 'r+' to write the file.",
     );
   }
@@ -138,58 +132,49 @@ export class OpenMap {
     this.checkUsable();
     if (this.isWritable) return;
     throw new ReadonlyError(
-      `'${this.file.path}' is open in mode '${this.mode}', which never writes the ` +
+      `'${this.#file.path}' is open in mode '${this.#mode}', which never writes the ` +
         `file, so there is nothing to ${what}; flush({ path }) saves to another.`,
     );
   }
 
+  copyChecked<T>(copy: () => T): T {
+    const before = this.#mapping.faults;
+    const result = copy();
+    if (this.#mapping.faults !== before) this.#mapping.checkFaults();
+    return result;
+  }
+
+  // Slices
+
   /** The public slices, in file order. */
-  get slices(): readonly MemmapSlice[] {
+  get slices(): readonly SliceExtent["slice"][] {
     return this.#slices ??= Object.freeze(
       this.registry.toArray().map(({ slice }) => slice),
     );
   }
 
-  /** Registers a range, or throws an `OverlapError`. */
-  register(extent: SliceExtent): void {
-    const other = this.registry.add(extent);
-    this.#slices = null;
-    if (other === undefined) return;
-    throw new OverlapError(
-      `Slice overlaps prior slice of same file. ('${this.file.path}': ` +
-        `${extent.begin} to ${extent.end} overlaps ${other.begin} to ${other.end}) ` +
-        (extent.isFloating
-          ? "To add bytes within a slice, use its splice()."
-          : "Use that one, which is in slices, or delete() it first."),
-    );
-  }
-
-  /**
-   * Runs `copy`, which may read a view of this very file: throws if it was the one
-   * that met lost pages, since it has copied zeros then.
-   */
-  copyChecked<T>(copy: () => T): T {
-    const before = this.mapping.faults;
-    const result = copy();
-    if (this.mapping.faults !== before) this.mapping.checkFaults();
-    return result;
+  /** Registers the bytes `begin` to `end`, or throws an `OverlapError`. */
+  register(begin: number, end: number): SliceExtent {
+    const extent = new SliceExtent(this, begin, end);
+    this.#add(extent);
+    return extent;
   }
 
   /** Registers a floating slice of `content` at `offset`. */
   insert(offset: number, content: Content): SliceExtent {
-    const piece = this.arena.allocate(contentLength(content));
-    const extent = new SliceExtent(offset, offset);
+    const piece = this.#arena.allocate(contentLength(content));
+    const extent = new SliceExtent(this, offset, offset);
     extent.floating = piece;
     try {
       if (typeof content !== "number") writeContent(piece, 0, content);
-      this.mapping.checkFaults(); // the content may have been a view of it
-      this.register(extent);
+      this.#mapping.checkFaults(); // the content may have been a view of it
+      this.#add(extent);
     } catch (error) {
       piece.free();
       throw error;
     }
-    this.floating++;
-    this.growth += piece.length;
+    this.#floatingCount++;
+    this.#growth += piece.length;
     return extent;
   }
 
@@ -197,11 +182,11 @@ export class OpenMap {
   delete(extent: SliceExtent): void {
     this.registry.remove(extent);
     this.#slices = null;
-    extent.dropView();
+    extent.dropViews();
     extent.isDeleted = true;
     if (extent.floating === null) return;
-    this.growth -= extent.length - (extent.end - extent.begin);
-    this.floating--;
+    this.#growth -= extent.length - (extent.end - extent.begin);
+    this.#floatingCount--;
     extent.floating.free();
     extent.floating = null;
   }
@@ -211,22 +196,27 @@ export class OpenMap {
     const before = extent.length;
     const { floating } = extent;
     if (floating !== null) {
-      extent.dropView();
+      extent.dropViews();
       extent.floating = floating.resized(length);
     } else {
-      const piece = this.arena.allocate(length);
+      const piece = this.#arena.allocate(length);
       const kept = Math.min(before, length);
       try {
-        piece.mapping.copyFrom(this.mapping, extent.begin, piece.offset, kept);
+        piece.mapping.copyFrom(
+          extent.mapping,
+          extent.offset,
+          piece.offset,
+          kept,
+        );
       } catch (error) {
         piece.free();
         throw error;
       }
-      extent.dropView();
+      extent.dropViews();
       extent.floating = piece;
-      this.floating++;
+      this.#floatingCount++;
     }
-    this.growth += length - before;
+    this.#growth += length - before;
     return extent.floating;
   }
 
@@ -244,49 +234,93 @@ export class OpenMap {
     const kept = typeof content === "number"
       ? content
       : this.copyChecked(() => content.slice());
-    const { mapping, offset: base } = this.resize(
-      extent,
-      Math.max(before, after),
-    );
-    mapping.copyFrom(
-      mapping,
-      base + offset + deleteCount,
-      base + offset + added,
+    const piece = this.resize(extent, Math.max(before, after));
+    piece.mapping.copyFrom(
+      piece.mapping,
+      piece.offset + offset + deleteCount,
+      piece.offset + offset + added,
       before - offset - deleteCount,
     );
-    writeContent(extent.floating!, offset, kept);
+    writeContent(piece, offset, kept);
     this.resize(extent, after);
   }
 
+  #add(extent: SliceExtent): void {
+    const other = this.registry.add(extent);
+    this.#slices = null;
+    if (other === undefined) return;
+    throw new OverlapError(
+      `Slice overlaps prior slice of same file. ('${this.#file.path}': ` +
+        `${extent.begin} to ${extent.end} overlaps ${other.begin} to ${other.end}) ` +
+        (extent.isFloating
+          ? "To add bytes within a slice, use its splice()."
+          : "Use that one, which is in slices, or delete() it first."),
+    );
+  }
+
+  // The disk
+
   /** Waits until mapped bytes are on disk; nothing to wait for if none were written. */
   sync(begin: number, end: number): void {
-    this.mapping.checkFaults();
-    if (this.isUnsettled) this.file.sync(); // also of what is not mapped
-    this.isUnsettled = false;
+    this.#mapping.checkFaults();
+    if (this.state.needsFsync) this.#file.sync(); // also of what is not mapped
+    this.state.settle();
     this.settleFolder();
-    if (!this.mapping.touched) return;
-    this.mapping.sync(begin, end);
-    if (begin === 0 && end === this.mappedLength) this.mapping.markSynced();
+    if (!this.#mapping.touched) return;
+    this.#mapping.sync(begin, end);
+    if (begin === 0 && end === this.#mappedLength) this.#mapping.markSynced();
+  }
+
+  /** The names in `folder` may not be on disk yet. */
+  unsettleFolder(folder: string): void {
+    this.#unsyncedFolder = folder;
   }
 
   /** Waits until the names of the last flush are on disk, if that is still to be done. */
   settleFolder(): void {
-    if (this.unsettledFolder === undefined) return;
-    syncFolder(this.unsettledFolder);
-    this.unsettledFolder = undefined;
+    if (this.#unsyncedFolder === undefined) return;
+    syncFolder(this.#unsyncedFolder);
+    this.#unsyncedFolder = undefined;
   }
 
-  /** Goes on with another mapping of the same bytes; the views of the old are detached. */
-  remap(mapping: Mapping): void {
-    const old = this.mapping;
-    this.mapping = mapping;
+  // What a flush changes
+
+  /**
+   * Maps the first `length` bytes of the file anew; the views of the old mapping are
+   * detached. Throws, with nothing changed, where the system refuses.
+   */
+  remap(length: number): void {
+    const old = this.#mapping;
+    const mapping = mapFile(this.#file, this.#mode, length, this.isGuarded);
     if (old.touched) mapping.touch();
+    this.#mapping = mapping;
     old.release();
   }
 
   /**
-   * The file has been written as `segments` say: every slice is mapped again.
-   * Must not fail, since nobody could undo it any more.
+   * Goes on with another file, whose content is what `segments` say. Returns the old
+   * one, which nobody uses any more.
+   */
+  moveTo(
+    file: MappedFile,
+    mapping: Mapping,
+    mode: ShortMode,
+    segments: readonly Segment<SliceExtent>[],
+    length: number,
+    isOnDisk: boolean,
+  ): MappedFile {
+    const [oldFile, oldMapping] = [this.#file, this.#mapping];
+    this.#file = file;
+    this.#mapping = mapping;
+    this.#mode = mode;
+    this.rebase(segments, length, isOnDisk);
+    oldMapping.release();
+    return oldFile;
+  }
+
+  /**
+   * The file has been written as `segments` say: every slice is mapped again, and
+   * nothing is pending. Must not fail, since nobody could undo it any more.
    */
   rebase(
     segments: readonly Segment<SliceExtent>[],
@@ -296,28 +330,28 @@ export class OpenMap {
     const extents: SliceExtent[] = [];
     for (const { extent, offset, length } of segments) {
       if (extent === null) continue;
-      if (extent.isFloating || extent.begin !== offset) extent.dropView();
+      if (extent.isFloating || extent.begin !== offset) extent.dropViews();
       extent.begin = offset;
       extent.end = offset + length;
       extent.floating = null;
       extents.push(extent);
     }
     this.registry.rebuild(extents);
-    this.arena.release();
-    this.mappedLength = length;
-    this.growth = 0;
-    this.floating = 0;
-    if (isOnDisk) this.mapping.markSynced();
-    else this.mapping.touch();
+    this.#arena.release();
+    this.#mappedLength = length;
+    this.#growth = 0;
+    this.#floatingCount = 0;
+    if (isOnDisk) this.#mapping.markSynced();
+    else this.#mapping.touch();
   }
 
   /** Lets go of everything. */
   close(): void {
-    this.isClosed = true;
-    for (const extent of this.registry) extent.dropView();
-    this.arena.release();
-    this.mapping.release();
-    this.file.close();
+    this.state.close();
+    for (const extent of this.registry) extent.dropViews();
+    this.#arena.release();
+    this.#mapping.release();
+    this.#file.close();
   }
 }
 

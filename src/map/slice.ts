@@ -8,26 +8,28 @@
  */
 
 import { libc } from "../../ffi/mod.ts";
-import { bytesIn, checkOptions, checkSource } from "../base/mod.ts";
 import {
   type ArrayOptions,
+  type DTypeOf,
   makeArray,
   type MemmapArray,
+  type TypeName,
 } from "../arrays/mod.ts";
-import type { DTypeOf, TypeName } from "../arrays/mod.ts";
-import { DeletedSliceError } from "../base/mod.ts";
-import type { SliceExtent } from "./extent.ts";
-import { printAsString } from "../base/mod.ts";
-import type { Mapping } from "../memory/mod.ts";
-import type { Memmap } from "./memmap.ts";
 import {
+  bytesIn,
   checkLength,
   checkOffset,
+  checkOptions,
   checkRange,
+  checkSource,
   clampRange,
+  DeletedSliceError,
+  printAsString,
 } from "../base/mod.ts";
-import type { Content, OpenMap } from "./open_map.ts";
 import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
+import type { SliceExtent } from "./extent.ts";
+import type { Memmap } from "./memmap.ts";
+import type { Content, OpenMap } from "./open_map.ts";
 
 /** Where a slice's bytes are. */
 export type SliceState = "mapped" | "floating" | "deleted" | "closed";
@@ -107,7 +109,7 @@ export class MemmapSlice implements Disposable {
   /** Where the slice's bytes are; answers always. */
   get state(): SliceState {
     if (this.#extent.isDeleted) return "deleted";
-    if (this.#open.isClosed) return "closed";
+    if (this.#open.state.isClosed) return "closed";
     return this.#extent.isFloating ? "floating" : "mapped";
   }
 
@@ -133,12 +135,12 @@ export class MemmapSlice implements Disposable {
    * ArrayBuffer (4 GiB in Bun).
    */
   get buffer(): ArrayBuffer {
-    return this.#use().view(this.#open.mapping).buffer;
+    return this.#use().view().buffer;
   }
 
   /** The bytes of {@linkcode MemmapSlice.buffer}. */
   get bytes(): Uint8Array<ArrayBuffer> {
-    return this.#use().view(this.#open.mapping).bytes;
+    return this.#use().view().bytes;
   }
 
   /**
@@ -151,13 +153,17 @@ export class MemmapSlice implements Disposable {
    */
   set(
     source: ArrayLike<number> | ArrayBufferLike | ArrayBufferView,
-    offset = 0,
+    offset?: number,
   ): void {
     const values = checkSource(source);
     // First: it may run the caller's code.
     const length = checkLength(values.length, "length of the source");
     const extent = this.#edit();
-    const at = checkOffset(offset, extent.length, "slice");
+    const at = checkOffset(
+      offset === undefined ? 0 : offset,
+      extent.length,
+      "slice",
+    );
     if (length > extent.length - at) {
       throw new RangeError(
         `${length} bytes do not fit at ${at} into a slice of ` +
@@ -167,16 +173,16 @@ export class MemmapSlice implements Disposable {
     // The view bounds what is written, whatever an array-like's getters say or do.
     const limit = libc().maxBufferLength;
     if (extent.length <= limit) {
-      const { mapping, bytes } = extent.view(this.#open.mapping);
-      this.#open.copyChecked(() => bytes.set(values, at));
+      const { mapping, bytes } = extent.view();
+      extent.copyChecked(() => bytes.set(values, at));
       mapping.checkFaults();
     } else {
-      const [memory, base] = this.#memory(extent);
+      const { mapping, offset: base } = extent;
       const end = Math.min(at + limit, extent.length);
-      memory.borrow(
+      mapping.borrow(
         base + at,
         base + end,
-        (bytes) => this.#open.copyChecked(() => bytes.set(values)),
+        (bytes) => extent.copyChecked(() => bytes.set(values)),
       );
     }
   }
@@ -187,24 +193,24 @@ export class MemmapSlice implements Disposable {
    * @throws {ReadonlyError} in mode `r`.
    * @throws {RangeError} if the range lies outside the slice.
    */
-  fill(value: number, begin = 0, end: number = this.length): void {
+  fill(value: number, begin?: number, end?: number): void {
     const byte = value & 0xff; // first: it may run the caller's code
     const extent = this.#edit();
     const [from, to] = checkRange(begin, end, extent.length, "slice");
-    const [memory, base] = this.#memory(extent);
-    memory.fill(byte, base + from, to - from);
+    extent.mapping.fill(byte, extent.offset + from, to - from);
   }
 
   /** A copy of the bytes from `begin` to `end`, by the rules of `TypedArray.prototype.slice`. */
-  slice(begin = 0, end: number = this.length): Uint8Array<ArrayBuffer> {
-    const [first, last] = [Number(begin), Number(end)]; // may run the caller's code
+  slice(begin?: number, end?: number): Uint8Array<ArrayBuffer> {
+    // May run the caller's code, so it comes before any look at the slice.
+    const first = begin === undefined ? 0 : Number(begin);
+    const last = end === undefined ? undefined : Number(end);
     const extent = this.#use();
-    const [from, to] = clampRange(first, last, extent.length);
+    const [from, to] = clampRange(first, last ?? extent.length, extent.length);
     if (from === to) return new Uint8Array(0);
-    const [memory, base] = this.#memory(extent);
-    return memory.borrow(
-      base + from,
-      base + to,
+    return extent.mapping.borrow(
+      extent.offset + from,
+      extent.offset + to,
       (bytes) => new Uint8Array(bytes),
     );
   }
@@ -218,8 +224,8 @@ export class MemmapSlice implements Disposable {
    */
   find(
     pattern: string | Uint8Array,
-    begin = 0,
-    end: number = this.length,
+    begin?: number,
+    end?: number,
   ): number {
     return this.#search(findFirst, pattern, begin, end);
   }
@@ -227,8 +233,8 @@ export class MemmapSlice implements Disposable {
   /** As {@linkcode MemmapSlice.find}, but the last occurrence; an empty pattern is found at `end`. */
   rfind(
     pattern: string | Uint8Array,
-    begin = 0,
-    end: number = this.length,
+    begin?: number,
+    end?: number,
   ): number {
     return this.#search(findLast, pattern, begin, end);
   }
@@ -259,11 +265,11 @@ export class MemmapSlice implements Disposable {
    */
   array<N extends TypeName>(
     type: N,
-    options: ArrayOptions = {},
+    options?: ArrayOptions,
   ): MemmapArray<DTypeOf<N>> {
     this.#use();
     const checked = checkOptions(options, "{ shape: [2, 3] }");
-    return makeArray(this, this.#open, this.#extent, type, checked);
+    return makeArray(this, this.#extent, type, checked);
   }
 
   /**
@@ -304,13 +310,13 @@ export class MemmapSlice implements Disposable {
   splice(
     offset: number,
     deleteCount: number,
-    content: number | ArrayBuffer | ArrayBufferView = 0,
+    content?: number | ArrayBuffer | ArrayBufferView,
   ): void {
     const extent = this.#edit();
     const at = checkOffset(offset, extent.length, "slice");
     checkLength(deleteCount, "delete count");
     checkRange(at, at + deleteCount, extent.length, "slice");
-    const checked = checkContent(content);
+    const checked = checkContent(content === undefined ? 0 : content);
     if (deleteCount === 0 && isEmpty(checked)) return;
     this.#open.splice(extent, at, deleteCount, checked);
   }
@@ -365,24 +371,18 @@ export class MemmapSlice implements Disposable {
     return extent;
   }
 
-  #memory(extent: SliceExtent): [memory: Mapping, base: number] {
-    const { floating } = extent;
-    return floating === null
-      ? [this.#open.mapping, extent.begin]
-      : [floating.mapping, floating.offset];
-  }
-
   #search(
     search: typeof findFirst,
     pattern: string | Uint8Array,
-    begin: number,
-    end: number,
+    begin: number | undefined,
+    end: number | undefined,
   ): number {
     const extent = this.#use();
     const [from, to] = checkRange(begin, end, extent.length, "slice");
-    const [memory, base] = this.#memory(extent);
-    const found = search(memory, patternBytes(pattern), base + from, base + to);
-    return found === -1 ? -1 : found - base;
+    const { mapping, offset } = extent;
+    const bytes = patternBytes(pattern);
+    const found = search(mapping, bytes, offset + from, offset + to);
+    return found === -1 ? -1 : found - offset;
   }
 }
 

@@ -1,8 +1,8 @@
 /**
  * Extended attributes, carried from a file to the one that replaces it.
  *
- * Only what a write into the old file would have kept is carried over. Knows
- * open descriptors; knows nothing of maps, owners or permission bits.
+ * Carries over only what a write into the old file would have kept. Knows open
+ * descriptors, and nothing of maps, owners or permission bits.
  *
  * @module
  */
@@ -13,18 +13,18 @@ import { errnoError } from "../base/mod.ts";
 /** POSIX access control lists, as Linux keeps them. */
 const ACCESS_LIST = "system.posix_acl_access";
 
-// True of the old content only: hashes and signatures of it, and the rights it
-// ran with, which Linux itself takes from a file at the first write.
+// These belong to the old content: its hashes and signatures, and the rights it ran
+// with, which Linux itself takes from a file at the first write.
 const OF_THE_CONTENT: readonly string[] = [
   "security.capability",
   "security.evm",
   "security.ima",
 ];
 
-// The process may not, the file system cannot (EINVAL: an attribute that only it
-// makes, or an access list of users that this namespace lacks), or the attribute
-// went away since it was listed.
-const NOT_TO_BE_HAD: readonly (string | undefined)[] = [
+// The process may not, or the file system cannot, or the attribute is gone since it
+// was listed. EINVAL: only the file system makes the attribute, or an access list
+// names users that this namespace lacks.
+const UNAVAILABLE: readonly (string | undefined)[] = [
   "EACCES",
   "EINVAL",
   "ENOATTR",
@@ -36,18 +36,18 @@ const NOT_TO_BE_HAD: readonly (string | undefined)[] = [
 ];
 
 /**
- * Copies all extended attributes from one open file to another that was just
- * made: `user.*`, access control lists, and of the rest what the process may.
+ * Copies all extended attributes from one open file to another that was just made:
+ * `user.*`, access control lists, and whatever else the process may copy.
  *
- * Attributes that may not be read or set, or that the target's file system does
- * not know, are left out. An access list that the target has from its folder goes
- * if the old file has none. Call it before `fchmod`: Linux asks for write
+ * Attributes that may not be read or set, or that the target's file system does not
+ * know, are left out. An access list that the target inherited from its folder is
+ * removed if the old file has none. Call this before `fchmod`: Linux wants write
  * permission for `user.*`, and an access list sets permission bits.
  *
- * @returns whether the old file's permission bits may be given to the new one. If
- * not, its access list could not be carried over, or an inherited one not removed:
- * group bits are then the most that anyone on the list has, and granting them
- * would let in others than before.
+ * @returns whether the old file's group bits may be given to the new one. They may
+ * not if its access list could not be carried over, or an inherited one not removed:
+ * the group bits are then the most that anyone on the list has, and granting them
+ * would let others in than before.
  * @throws {SystemError} if the disk is full or fails; its path is `path`.
  */
 export function copyAttributes(
@@ -64,7 +64,7 @@ export function copyAttributes(
     }))
     .filter(({ text }) => !OF_THE_CONTENT.includes(text));
   const isAccess = (text: string) => text.startsWith("system.");
-  // Lists last: one that denies its owner writing would bar the rest.
+  // Access lists last: one that denies its owner writing would bar the rest.
   const ordered = [
     ...names.filter(({ text }) => !isAccess(text)),
     ...names.filter(({ text }) => isAccess(text)),
@@ -99,7 +99,7 @@ function listNames(
   return names;
 }
 
-/** Answers whether the attribute was there to read and could be set. */
+/** Returns whether the attribute could be read and set. */
 function copyAttribute(
   attributes: AttributeCalls,
   from: number,
@@ -124,7 +124,7 @@ function copyAttribute(
   return result !== undefined;
 }
 
-/** Answers whether there is no access list any more. */
+/** Returns whether there is no access list any more. */
 function removeAccessList(
   attributes: AttributeCalls,
   fd: number,
@@ -147,7 +147,7 @@ function removeAccessList(
   return result !== undefined;
 }
 
-/** What `call` has to say, all of it, however its size changes meanwhile. */
+/** All that `call` reads, however its size changes meanwhile; `undefined` if unavailable. */
 function readAll(
   syscall: string,
   path: string,
@@ -156,10 +156,10 @@ function readAll(
   for (let room = 0;;) {
     const size = attempt(syscall, path, () => call(null));
     if (size === undefined) return undefined;
-    // More than last time in any case, for a file system that misjudges it.
+    // Larger than last time in any case: a file system may misjudge the size.
     room = Math.max(size, 2 * room);
     const bytes = new Uint8Array(room);
-    // Nothing to read; and macOS takes no room at all for too little.
+    // Nothing to read. And macOS takes a size of 0 for a question about the size.
     if (room === 0) return bytes;
     const length = attempt(syscall, path, () => call(bytes), "ERANGE");
     if (length === undefined) return undefined;
@@ -168,8 +168,8 @@ function readAll(
 }
 
 /**
- * What `call` answers; `undefined` if the attribute is not to be had, and -1 if
- * it failed with the error named `expected`.
+ * What `call` returns; `undefined` if the attribute is unavailable, and -1 if the call
+ * failed with the error named `expected`.
  */
 function attempt(
   syscall: string,
@@ -185,7 +185,7 @@ function attempt(
     const name = c.errnoName(errno);
     if (name === "EINTR") continue;
     if (name !== undefined && name === expected) return -1;
-    if (NOT_TO_BE_HAD.includes(name)) return undefined;
+    if (UNAVAILABLE.includes(name)) return undefined;
     throw errnoError(errno, syscall, path);
   }
 }

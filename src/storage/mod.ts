@@ -1,24 +1,23 @@
 /**
  * The only room that uses `node:fs`: open files, paths and permissions, locks,
- * journals and their recovery, copying, ownership. Knows nothing of slices.
+ * journals and their recovery, copying, ownership. Knows nothing of slices, and of
+ * memory only what it copies from.
  *
  * @module
  */
 
-export { copyAttributes } from "./attributes.ts";
-export { Mover, type Progress } from "./copying.ts";
+export { Copier } from "./copying.ts";
+export { syncFolder } from "./entries.ts";
+export { Journal } from "./journal/journal.ts";
+export { clearJournal, recover } from "./journal/recovery.ts";
+export { MappedFile } from "./mapped_file.ts";
+export { checkReplaceable, destinationAt, NewFile } from "./new_file.ts";
+export type { OpenFile } from "./open_file.ts";
+export { realPathOf } from "./paths.ts";
 export {
-  clearJournal,
-  Journal,
-  realPathOf,
-  recover,
-  syncFolder,
-  temporaryName,
-} from "./journal.ts";
-export {
-  checkRegular,
-  followLinks,
-  MappedFile,
-  openFile,
-  statIfThere,
-} from "./mapped_file.ts";
+  fsyncStep,
+  type Step,
+  type Steps,
+  uncounted,
+  type Work,
+} from "./steps.ts";

@@ -6,7 +6,8 @@ import { test } from "node:test";
 import { type FlushOptions, type Memmap, open } from "../../mod.ts";
 import { libc } from "../../ffi/libc.ts";
 import { MappedFile } from "../../src/storage/mapped_file.ts";
-import { Journal } from "../../src/storage/journal.ts";
+import { OpenFile } from "../../src/storage/open_file.ts";
+import { Journal } from "../../src/storage/journal/journal.ts";
 import {
   below,
   randomFrom,
@@ -447,9 +448,9 @@ test("what others do to the file while an append is noted or written is a Confli
     const map = open(path);
     map.insert(10, new Uint8Array([1, 2, 3]));
     const { noteAppend } = Journal.prototype;
-    Journal.prototype.noteAppend = function (...values) {
+    Journal.prototype.noteAppend = function* (file, added, isDurable, write) {
       fs.appendFileSync(path, "other");
-      return noteAppend.apply(this, values);
+      return yield* noteAppend.call(this, file, added, isDurable, write);
     };
     try {
       assert.throws(() => map.flush(), isConflict);
@@ -667,23 +668,30 @@ test("an unknown strategy is a TypeError", () => {
   });
 });
 
-/** Calls `act` before the next call of a file's method, until disposed. */
-function beforeFirst(method: "sync", act: () => void): Disposable {
-  const original = MappedFile.prototype[method];
-  const restore = () =>
-    Object.defineProperty(MappedFile.prototype, method, {
-      value: original,
-      configurable: true,
-    });
+/** Replaces an inherited method of mapped files, until disposed. */
+function replacing(
+  method: "write" | "sync" | "truncate",
+  value: (this: MappedFile, ...args: never[]) => void,
+): Disposable {
   Object.defineProperty(MappedFile.prototype, method, {
-    value: function (this: MappedFile): void {
-      restore();
-      act();
-      original.call(this);
-    },
+    value,
     configurable: true,
   });
-  return { [Symbol.dispose]: restore };
+  return {
+    [Symbol.dispose]: () => {
+      delete (MappedFile.prototype as Partial<MappedFile>)[method];
+    },
+  };
+}
+
+/** Calls `act` before the next call of a file's method, until disposed. */
+function beforeFirst(method: "sync", act: () => void): Disposable {
+  const replaced = replacing(method, function () {
+    replaced[Symbol.dispose]();
+    act();
+    this[method]();
+  });
+  return replaced;
 }
 
 /** Makes the `nth` call of a file's method from now on fail, until disposed. */
@@ -691,24 +699,12 @@ function failing(
   method: "write" | "sync" | "truncate",
   nth = 1,
 ): Disposable {
-  const original = MappedFile.prototype[method] as (...args: never[]) => void;
+  const original = OpenFile.prototype[method] as (...args: never[]) => void;
   let calls = 0;
-  const failOnce = function (this: MappedFile, ...args: never[]): void {
+  return replacing(method, function (...args) {
     if (++calls === nth) throw new Error("The disk failed.");
     original.apply(this, args);
-  };
-  Object.defineProperty(MappedFile.prototype, method, {
-    value: failOnce,
-    configurable: true,
   });
-  return {
-    [Symbol.dispose]: () => {
-      Object.defineProperty(MappedFile.prototype, method, {
-        value: original,
-        configurable: true,
-      });
-    },
-  };
 }
 
 test("an append or a replace that fails leaves file and edits, and can be made again", () => {

@@ -8,7 +8,10 @@ import { test } from "node:test";
 import { libc } from "../../../ffi/libc.ts";
 import { open } from "../../../mod.ts";
 import { MappedFile } from "../../../src/storage/mapped_file.ts";
-import { Journal, temporaryName } from "../../../src/storage/journal.ts";
+import { temporaryName } from "../../../src/storage/journal/format.ts";
+import { Journal } from "../../../src/storage/journal/journal.ts";
+import type { OpenFile } from "../../../src/storage/open_file.ts";
+import type { Steps } from "../../../src/storage/steps.ts";
 import { temporaryFolder, withLibc } from "../../support/support.ts";
 
 const OLD = "the old content";
@@ -26,13 +29,28 @@ function fileIn(folder: string, name = "some file.dat") {
   };
 }
 
+/** Takes all steps. */
+function run<T>(steps: Steps<T>): T {
+  let next = steps.next();
+  while (!next.done) next = steps.next(next.value.run());
+  return next.value;
+}
+
 /** Leaves the journal that a process leaves when it is killed within an append. */
 function killWithinAppend(path: string, added = ADDED): string {
   const { file } = MappedFile.open(path, path, "r+", true);
   const journal = Journal.begin(fs.realpathSync(path), 0o600)!;
   const bytes = new TextEncoder().encode(added);
-  const write = (own: MappedFile, offset: number) => own.write(bytes, offset);
-  assert.ok(journal.noteAppend(file, bytes.length, true, write));
+  const write = function* (own: OpenFile, offset: number): Steps {
+    yield {
+      what: "write",
+      run() {
+        own.write(bytes, offset);
+        return bytes.length;
+      },
+    };
+  };
+  assert.ok(run(journal.noteAppend(file, bytes.length, true, write)));
   const [name] = fs.readdirSync(journal.folder)
     .filter((name) => name.endsWith(".journal"));
   const place = join(journal.folder, name);
@@ -222,7 +240,7 @@ test("an unfinished new file is removed by the next open that writes, and only b
   const { path, beside } = fileIn(folder.path);
   const name = temporaryName(path);
   const journal = Journal.begin(path, 0o600)!;
-  journal.noteCreated(name, true);
+  run(journal.noteCreated(name, true));
   fs.writeFileSync(join(folder.path, name), "unfinished");
   // As long as the flush is alive, all is left alone.
   open(path).close();
@@ -242,7 +260,7 @@ test("a journal cannot name a file that no flush created", () => {
   fs.writeFileSync(victim, OLD);
   for (const name of ["victim", "../victim", victim, ".memmap-victim"]) {
     const journal = Journal.begin(path, 0o600)!;
-    journal.noteCreated(name, false);
+    run(journal.noteCreated(name, false));
     journal.leave();
     open(path).close();
     assert.equal(fs.readFileSync(victim, "latin1"), OLD);

@@ -1,0 +1,37 @@
+/**
+ * Checks on the paths that users give.
+ *
+ * @module
+ */
+
+import { isAbsolute, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** A path that was checked. */
+export interface CheckedPath {
+  /** Absolute. */
+  readonly path: string;
+  /** As the user gave it. */
+  readonly label: string;
+}
+
+/** Reads a path, which may be a `file:` URL; a `TypeError` says what is wrong with it. */
+export function checkPath(given: string | URL): CheckedPath {
+  const label = given instanceof URL ? fileURLToPath(given) : given;
+  if (typeof label !== "string") {
+    throw new TypeError("A path must be a string or a file: URL.");
+  }
+  if (label.includes("\0")) {
+    throw new TypeError(
+      `A path cannot contain a NUL byte: ${JSON.stringify(label)}.`,
+    );
+  }
+  if (label === "") throw new TypeError("A path cannot be empty.");
+  return { path: absolute(label), label };
+}
+
+/** Leaves ".." to the system, which knows the links that it leads through. */
+function absolute(path: string): string {
+  if (!path.split("/").includes("..")) return resolve(path);
+  return isAbsolute(path) ? path : `${resolve()}/${path}`;
+}

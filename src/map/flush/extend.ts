@@ -1,0 +1,145 @@
+/**
+ * Strategy "extend": the file is cut, or new bytes are written behind the old.
+ *
+ * To append:
+ *
+ * 1. Map anew if the file will not fit into the address space at hand, or if
+ *    bytes about to be cut off are within reach of a buffer that cannot be
+ *    detached (it would touch a page without a file: SIGBUS). Nothing is written yet.
+ * 2. Write the new bytes into a journal beside the file, on disk before the first of
+ *    them gets into the file: whatever becomes of that, the next open knows what was
+ *    meant.
+ * 3. Write behind the old end, which touches no old byte, and fsync. On failure,
+ *    or if somebody else wrote meanwhile, the file gets its old length back, and the
+ *    journal ends. Neither happens where that would cut off what is another's.
+ * 4. End the journal. Killed before that, the next open finishes the append; a mode
+ *    that does not write sees the old content until then.
+ * 5. Re-base the slices in memory; fsync the folder, so that the journal does not
+ *    come back.
+ *
+ * To cut, steps 2 to 4 are one truncate, which is all or nothing and cannot be taken
+ * back. Then the slices are re-based, and fsync comes last.
+ *
+ * @module
+ */
+
+import {
+  Copier,
+  fsyncStep,
+  Journal,
+  type MappedFile,
+  type OpenFile,
+  realPathOf,
+  type Steps,
+  uncounted,
+  type Work,
+} from "../../storage/mod.ts";
+import type { OpenMap } from "../open_map.ts";
+import type { FlushResult } from "./options.ts";
+import type { Plan } from "./plan.ts";
+import { commit, cut, makeRoom, settleFolder, writeFloats } from "./shared.ts";
+
+/** For a plan that `canExtend`. */
+export function extend(
+  map: OpenMap,
+  plan: Plan,
+  isDurable: boolean,
+): Work<FlushResult> {
+  const total = Math.max(plan.fileLength - map.file.size, 0);
+  const steps = total > 0
+    ? append(map, plan, isDurable)
+    : cutEnd(map, plan, isDurable);
+  return { steps, total, isStoppable: true };
+}
+
+function* append(
+  map: OpenMap,
+  plan: Plan,
+  isDurable: boolean,
+): Steps<FlushResult> {
+  const { file } = map;
+  const before = file.size;
+  const added = plan.fileLength - before;
+  makeRoom(map, plan, before);
+  file.checkUnchanged(); // comparing what stays took its time
+  const journal = yield* noteAppend(file, plan, isDurable);
+  try {
+    yield* writeTail(file, file, plan, isDurable, 0);
+    if (isDurable) yield fsyncStep(() => file.sync());
+    file.checkUnchanged(true);
+    journal?.end();
+  } catch (error) {
+    // Otherwise the journal says which bytes are ours, to the next open.
+    if (file.takeBack(before, plan.fileLength)) journal?.abandon();
+    else journal?.leave();
+    throw error;
+  }
+  map.rebase(plan.segments, plan.mappedLength, isDurable);
+  if (journal !== undefined) {
+    yield* settleFolder(map, journal.folder, isDurable);
+  }
+  return { strategy: "extend", bytesWritten: added };
+}
+
+function* cutEnd(
+  map: OpenMap,
+  plan: Plan,
+  isDurable: boolean,
+): Steps<FlushResult> {
+  const { file } = map;
+  const before = file.size;
+  makeRoom(map, plan, plan.fileLength);
+  file.checkUnchanged(); // comparing what stays took its time
+  if (plan.fileLength < before) cut(map, plan.fileLength);
+  yield* commit(map, plan, isDurable);
+  return { strategy: "extend", bytesWritten: 0 };
+}
+
+/** Notes what is to be appended; `undefined` where no journal can be made. */
+function* noteAppend(
+  file: MappedFile,
+  plan: Plan,
+  isDurable: boolean,
+): Steps<Journal | undefined> {
+  const path = realPathOf(file.path, true);
+  if (path === undefined) return undefined;
+  // Readable by all if the file is. Not by its group: here that may be another one.
+  const journal = Journal.begin(path, file.permissions & 0o004 | 0o600);
+  if (journal === undefined) return undefined;
+  try {
+    file.checkUnchanged(); // a dead flush may have been finished just now
+    const added = plan.fileLength - file.size;
+    const isNoted = yield* journal.noteAppend(
+      file,
+      added,
+      isDurable,
+      (target, offset) =>
+        uncounted(
+          writeTail(file, target, plan, isDurable, offset - file.size),
+        ),
+    );
+    if (!isNoted) journal.abandon();
+    file.checkUnchanged(); // noting took its time
+    return isNoted ? journal : undefined;
+  } catch (error) {
+    journal.abandon();
+    throw error;
+  }
+}
+
+/** Writes what is behind the file's old end to `target`, `shift` bytes further on. */
+function* writeTail(
+  file: MappedFile,
+  target: OpenFile,
+  plan: Plan,
+  isDurable: boolean,
+  shift: number,
+): Steps {
+  const copier = new Copier(file, target, isDurable);
+  try {
+    yield* writeFloats(copier, plan.floats, file.size, shift);
+    yield* copier.flush();
+  } finally {
+    copier.release();
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Strategy "in-place": bytes move inside the file. Not safe against a kill half-way.
+ *
+ * 1. Map anew where needed, as in extend. End a dead flush's journal: it speaks of
+ *    the bytes as they are now.
+ * 2. Lengthen the file, with blocks reserved for all that will be written, holes
+ *    among it, so that a full disk shows itself while every byte is where it was.
+ *    A failure cuts it back.
+ * 3. Move what moves: towards the end from the last to the first, then towards
+ *    the start from the first to the last. So nothing is overwritten unread: runs
+ *    keep their order and never overlap in the old file or in the new.
+ * 4. Write the floating slices, whose places nothing needs any more; cut.
+ * 5. Re-base the slices in memory; fsync.
+ *
+ * If a write fails after another succeeded, the file is a mixture: the map is torn,
+ * and only reading it and closing it are left.
+ *
+ * @module
+ */
+
+import type { Run } from "../../geometry/mod.ts";
+import {
+  clearJournal,
+  Copier,
+  type Steps,
+  type Work,
+} from "../../storage/mod.ts";
+import type { OpenMap } from "../open_map.ts";
+import type { FlushResult } from "./options.ts";
+import type { Plan } from "./plan.ts";
+import { commit, cut, makeRoom, sum, writeFloats } from "./shared.ts";
+
+export function moveInPlace(
+  map: OpenMap,
+  plan: Plan,
+  isDurable: boolean,
+): Work<FlushResult> {
+  const moves = plan.runs.filter(({ from, to }) => from !== to);
+  return {
+    steps: move(map, plan, moves, isDurable),
+    total: sum(moves) + sum(plan.floats),
+    isStoppable: false, // half-way, the file is a mixture
+  };
+}
+
+function* move(
+  map: OpenMap,
+  plan: Plan,
+  moves: readonly Run[],
+  isDurable: boolean,
+): Steps<FlushResult> {
+  const { file } = map;
+  const before = file.size;
+  const changed = Math.min(
+    moves[0]?.to ?? Infinity,
+    moves[0]?.from ?? Infinity,
+    plan.floats[0]?.offset ?? Infinity,
+    plan.fileLength,
+  );
+  makeRoom(map, plan, changed);
+  clearJournal(file);
+  file.checkUnchanged(); // a dead flush may have been finished just now
+  const copier = new Copier(file, file, isDurable);
+  try {
+    file.reserveRange(changed, plan.fileLength);
+    for (const run of moves.toReversed()) {
+      if (run.to > run.from) yield* copier.moveUp(run);
+    }
+    for (const run of moves) {
+      if (run.to < run.from) yield* copier.moveDown(run);
+    }
+    yield* writeFloats(copier, plan.floats);
+    yield* copier.flush();
+    file.checkUnchanged(copier.hasWritten);
+    if (plan.fileLength < before) cut(map, plan.fileLength);
+  } catch (error) {
+    if (copier.hasWritten) map.state.tear();
+    else if (file.size > before) file.takeBack(before, plan.fileLength);
+    throw error;
+  } finally {
+    copier.release();
+  }
+  yield* commit(map, plan, isDurable);
+  return {
+    strategy: "in-place",
+    bytesWritten: sum(moves) + sum(plan.floats),
+  };
+}

@@ -1,0 +1,65 @@
+/**
+ * flush: writes pending edits into the file.
+ *
+ * A strategy is a file here, and a generator of steps whose order stands above its
+ * code. All keep to one rule: whatever can fail comes before the first change that
+ * cannot be undone, and the map's own books change last, in `OpenMap.rebase`, which
+ * cannot fail.
+ *
+ * @module
+ */
+
+import type { Work } from "../../storage/mod.ts";
+import type { OpenMap } from "../open_map.ts";
+import { runToEnd } from "./drive.ts";
+import { extend } from "./extend.ts";
+import { moveInPlace } from "./in_place.ts";
+import type { FlushRequest, FlushResult } from "./options.ts";
+import { canExtend, planOf } from "./plan.ts";
+import { replace } from "./replace.ts";
+
+export {
+  checkRequest,
+  type FlushOptions,
+  type FlushResult,
+  type Progress,
+  type Strategy,
+} from "./options.ts";
+
+/** Flushes the map: as `request` says, or just to the disk if nothing is pending. */
+export function flush(map: OpenMap, request: FlushRequest): FlushResult {
+  map.checkUsable();
+  map.mapping.checkFaults();
+  if (request.target === undefined) {
+    map.checkWritable("flush");
+    if (!map.isDirty) {
+      if (request.isDurable) map.sync(0, map.mappedLength);
+      return { strategy: "none", bytesWritten: 0 };
+    }
+  }
+  map.state.beginFlush(map.file.path);
+  let isOnDisk = false; // where only the last wait fails, too
+  try {
+    const result = runToEnd(workOf(map, request), request.onProgress);
+    isOnDisk = request.isDurable;
+    return result;
+  } finally {
+    map.state.endFlush(isOnDisk);
+  }
+}
+
+/** Chooses the strategy. */
+function workOf(map: OpenMap, request: FlushRequest): Work<FlushResult> {
+  const { strategy, isDurable, target } = request;
+  const plan = planOf(map);
+  if (target !== undefined) {
+    return replace(map, plan, isDurable, { ...target, mode: "r+" });
+  }
+  map.file.checkUnchanged();
+  if (strategy === "in-place") return moveInPlace(map, plan, isDurable);
+  if (strategy === "auto" && canExtend(map, plan)) {
+    return extend(map, plan, isDurable);
+  }
+  const { path, label } = map.file;
+  return replace(map, plan, isDurable, { path, label, mode: map.mode });
+}

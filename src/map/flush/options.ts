@@ -1,0 +1,73 @@
+/**
+ * What users ask of a flush, and what it reports.
+ *
+ * @module
+ */
+
+import { checkOptions, checkPath } from "../../base/mod.ts";
+
+/** How `flush()` changes the file. */
+export type Strategy = "auto" | "replace" | "in-place";
+
+/** Called with the bytes done and to do. */
+export type Progress = (done: number, total: number) => void;
+
+/** Options of `Memmap.flush()`. */
+export interface FlushOptions {
+  /** Write to this file instead, and go on with it; works in modes `r` and `c` too. */
+  path?: string | URL;
+  /** How to change the file; `"auto"` by default. */
+  strategy?: Strategy;
+  /** Wait until everything is on disk; `true` by default. */
+  durable?: boolean;
+  /**
+   * Called with the bytes done and to do, at least once when there are any. It
+   * must not use the map, whose calls throw a {@linkcode BusyError}; what it
+   * writes through a view, or by an array's `set`, may be lost.
+   */
+  onProgress?: Progress;
+}
+
+/** What a flush did. */
+export interface FlushResult {
+  /** `"none"` if nothing was pending. */
+  strategy: "none" | "extend" | "in-place" | "replace";
+  /** Bytes written to the file; those copied from the old one count, holes too. */
+  bytesWritten: number;
+}
+
+/** The options of a flush once checked. */
+export interface FlushRequest {
+  readonly strategy: Strategy;
+  readonly isDurable: boolean;
+  readonly onProgress: Progress | undefined;
+  /** The file to write to, if not the mapped one. */
+  readonly target:
+    | { readonly path: string; readonly label: string }
+    | undefined;
+}
+
+const STRATEGIES: readonly Strategy[] = ["auto", "replace", "in-place"];
+
+/** Reads each option once, before anything is looked at: it may be a getter. */
+export function checkRequest(options?: FlushOptions): FlushRequest {
+  const { path, strategy = "auto", durable = true, onProgress } = checkOptions(
+    options,
+    '{ path: "other.dat" }',
+  );
+  if (!STRATEGIES.includes(strategy)) {
+    throw new TypeError(
+      `Unknown strategy '${strategy}'; there are: ${STRATEGIES.join(", ")}.`,
+    );
+  }
+  if (onProgress !== undefined && typeof onProgress !== "function") {
+    throw new TypeError("onProgress must be a function.");
+  }
+  const target = path === undefined ? undefined : checkPath(path);
+  if (target !== undefined && strategy === "in-place") {
+    throw new TypeError(
+      "flush({ path }) writes a new file; strategy 'in-place' does not go with it.",
+    );
+  }
+  return { strategy, isDurable: Boolean(durable), onProgress, target };
+}

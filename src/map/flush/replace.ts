@@ -1,0 +1,138 @@
+/**
+ * Strategy "replace": a new file takes the old one's place.
+ *
+ * 1. Note in a journal beside the target, and then create, a file of unguessable
+ *    name in the same folder, exclusively. It gets the target's permissions and,
+ *    where permitted, its owner and extended attributes.
+ * 2. Give it its length, with blocks reserved: a full disk shows itself here.
+ * 3. Fill it from the old file and from memory; fsync it, so that the name never
+ *    leads to bytes that are not on disk.
+ * 4. Map it, while failing to is still harmless. On any failure so far it is
+ *    unmapped, closed and unlinked, and nothing has happened.
+ * 5. Rename it over the target: the one step that counts, atomic by POSIX.
+ * 6. Re-base the slices in memory onto the new mapping; let go of the old file.
+ * 7. fsync the folder, so that the rename outlives a power cut.
+ *
+ * @module
+ */
+
+import type { ShortMode } from "../../base/mod.ts";
+import type { Mapping } from "../../memory/mod.ts";
+import {
+  checkReplaceable,
+  Copier,
+  destinationAt,
+  fsyncStep,
+  NewFile,
+  type OpenFile,
+  type Steps,
+  type Work,
+} from "../../storage/mod.ts";
+import { mapFile, type OpenMap } from "../open_map.ts";
+import type { FlushResult } from "./options.ts";
+import type { Plan } from "./plan.ts";
+import { settleFolder, writeFloats } from "./shared.ts";
+
+/** The file that a replace makes. */
+export interface Target {
+  readonly path: string;
+  readonly label: string;
+  /** The mode in which the map goes on. */
+  readonly mode: ShortMode;
+}
+
+export function replace(
+  map: OpenMap,
+  plan: Plan,
+  isDurable: boolean,
+  target: Target,
+): Work<FlushResult> {
+  return {
+    steps: makeAnew(map, plan, isDurable, target),
+    total: plan.fileLength,
+    isStoppable: true,
+  };
+}
+
+function* makeAnew(
+  map: OpenMap,
+  plan: Plan,
+  isDurable: boolean,
+  target: Target,
+): Steps<FlushResult> {
+  const destination = destinationAt(target.path, target.label, map.file);
+  // Its own path must still lead to our file; elsewhere our descriptor is enough.
+  const isHome = destination.isOwn ||
+    (destination.old !== undefined && target.path === map.file.path);
+  const checkSource = () =>
+    isHome ? map.file.checkUnchanged() : map.file.checkWhole();
+  checkSource();
+  checkReplaceable(destination);
+  const made = yield* NewFile.create(destination, map.file, isDurable);
+  const { file } = made;
+  let mapping: Mapping | undefined;
+  try {
+    file.grow(plan.fileLength);
+    yield* fill(map, plan, file, isDurable);
+    if (isDurable) yield fsyncStep(() => file.sync());
+    mapping = mapFile(file, target.mode, plan.mappedLength, map.isGuarded);
+    checkSource(); // filling took its time; what was cut off reads as a hole
+    made.takePlace();
+  } catch (error) {
+    mapping?.release();
+    made.discard();
+    throw error;
+  }
+  const old = map.moveTo(
+    file,
+    mapping,
+    target.mode,
+    plan.segments,
+    plan.mappedLength,
+    isDurable,
+  );
+  yield {
+    what: "close",
+    run() {
+      old.close();
+      return 0;
+    },
+  };
+  made.settle();
+  yield* settleFolder(map, made.folder, isDurable);
+  return { strategy: "replace", bytesWritten: plan.fileLength };
+}
+
+/** In the order of the target, so that small pieces gather into large writes. */
+function* fill(
+  map: OpenMap,
+  plan: Plan,
+  target: OpenFile,
+  isDurable: boolean,
+): Steps {
+  const copier = new Copier(map.file, target, isDurable);
+  // In mode "c" the bytes to save are the private ones, which only memory has.
+  const inMemory = map.mode === "c" ? map.mappedLength : 0;
+  const { floats } = plan;
+  try {
+    let first = 0;
+    for (const { from, to, length } of plan.runs) {
+      let next = first;
+      while (next < floats.length && floats[next]!.offset < to) next++;
+      if (next > first) yield* writeFloats(copier, floats.slice(first, next));
+      first = next;
+      const ours = Math.min(Math.max(inMemory - from, 0), length);
+      if (!copier.gatherMemory(map.mapping, from, to, ours)) {
+        yield* copier.writeMemory(map.mapping, from, to, ours);
+      }
+      const [source, position] = [from + ours, to + ours];
+      if (!copier.gatherSource(source, position, length - ours)) {
+        yield* copier.copy(source, position, length - ours);
+      }
+    }
+    yield* writeFloats(copier, floats.slice(first));
+    yield* copier.flush();
+  } finally {
+    copier.release();
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Steps that several strategies of flush take.
+ *
+ * @module
+ */
+
+import type { Copier, Steps } from "../../storage/mod.ts";
+import { fsyncStep } from "../../storage/mod.ts";
+import type { OpenMap } from "../open_map.ts";
+import type { Float, Plan } from "./plan.ts";
+
+/**
+ * Where bytes of the mapped file from `changed` on will change: detaches the views of
+ * what moves, and maps anew if the new bytes will not fit into the address space at
+ * hand, or if a view that cannot be detached reaches what changes.
+ */
+export function makeRoom(map: OpenMap, plan: Plan, changed: number): void {
+  for (const { extent, begin, offset } of plan.segments) {
+    if (extent !== null && begin !== offset && !extent.isFloating) {
+      extent.dropViews();
+    }
+  }
+  const { mapping } = map;
+  const fits = plan.mappedLength <= mapping.capacity;
+  if (fits && !mapping.isStuckAfter(changed)) return;
+  map.remap(Math.max(map.mappedLength, plan.mappedLength));
+}
+
+/**
+ * Cuts the file, and before it what is mapped of it: an operation that Deno lets go
+ * on with a detached buffer would find its pages lost.
+ */
+export function cut(map: OpenMap, length: number): void {
+  map.mapping.cut(length);
+  try {
+    map.file.truncate(length);
+  } catch (error) {
+    try {
+      map.remap(map.mappedLength); // the bytes are still in the file
+    } catch {
+      map.state.tear(); // the error that led here says more
+    }
+    throw error;
+  }
+}
+
+/** Writes what floating slices have for the file from `from` on, `shift` bytes further. */
+export function* writeFloats(
+  copier: Copier,
+  floats: readonly Float[],
+  from = 0,
+  shift = 0,
+): Steps {
+  for (const { extent, offset, length } of floats) {
+    const skipped = Math.min(Math.max(from - offset, 0), length);
+    const { mapping } = extent;
+    const source = extent.offset + skipped;
+    const target = offset + skipped + shift;
+    const count = length - skipped;
+    if (!copier.gatherMemory(mapping, source, target, count)) {
+      yield* copier.writeMemory(mapping, source, target, count);
+    }
+  }
+}
+
+/** Re-bases what has been written and cannot be taken back, then waits for the disk. */
+export function* commit(map: OpenMap, plan: Plan, isDurable: boolean): Steps {
+  map.rebase(plan.segments, plan.mappedLength, false);
+  if (!isDurable) return;
+  yield fsyncStep(() => map.file.sync());
+  map.mapping.markSynced();
+  yield fsyncStep(() => map.settleFolder());
+}
+
+/** Waits until the names in `folder` are on disk, or leaves that to sync(). */
+export function* settleFolder(
+  map: OpenMap,
+  folder: string,
+  isDurable: boolean,
+): Steps {
+  map.unsettleFolder(folder);
+  if (isDurable) yield fsyncStep(() => map.settleFolder());
+}
+
+/** Bytes of several pieces together. */
+export function sum(pieces: readonly { length: number }[]): number {
+  return pieces.reduce((total, { length }) => total + length, 0);
+}

@@ -1,0 +1,67 @@
+/**
+ * Opening: from a path to an {@linkcode OpenMap}, or to an error that leaves nothing
+ * behind.
+ *
+ * Order: open the file, finish what a killed flush left, map, and only then resize:
+ * if mapping fails, the file is as it was.
+ *
+ * @module
+ */
+
+import { isWritable, type ShortMode } from "../base/mod.ts";
+import { MappedFile, recover } from "../storage/mod.ts";
+import { mapFile, OpenMap } from "./open_map.ts";
+
+/** Opens and maps the file at `path`, which is absolute; `label` is as the user gave it. */
+export function openMap(
+  path: string,
+  label: string,
+  mode: ShortMode,
+  length: number | undefined,
+  reserve: boolean,
+  isGuarded: boolean,
+): OpenMap {
+  const { file, created } = MappedFile.open(path, label, mode, reserve);
+  try {
+    recover(file, isWritable(mode));
+    const mappedLength = length ?? file.size;
+    if (!isWritable(mode) && mappedLength > file.size) {
+      throw new RangeError(
+        `'${path}' has ${file.size} bytes, fewer than the length ${mappedLength} ` +
+          `to map; only modes 'r+' and 'w+' extend a file.`,
+      );
+    }
+    const mapping = mapFile(file, mode, mappedLength, isGuarded);
+    try {
+      if (giveLength(file, mode, mappedLength)) mapping.touch();
+    } catch (error) {
+      mapping.release();
+      throw error;
+    }
+    return new OpenMap(file, mapping, mode, mappedLength, isGuarded);
+  } catch (error) {
+    file.undoOpen(created);
+    throw error;
+  }
+}
+
+/** Gives the file the length that the mode asks for; returns whether it changed. */
+function giveLength(
+  file: MappedFile,
+  mode: ShortMode,
+  length: number,
+): boolean {
+  if (mode === "w+") {
+    // Where there is no room, that shows before the old content is gone.
+    const before = file.size;
+    file.grow(length);
+    if (before > 0) {
+      file.truncate(0);
+      file.grow(length);
+    }
+    return true;
+  }
+  if (mode !== "r+" || length <= file.size) return false;
+  file.grow(length);
+  return true;
+}

@@ -1,0 +1,77 @@
+/**
+ * Files that lie beside a mapped one and may be ours: opening them with suspicion,
+ * and removing them.
+ *
+ * In a folder that others write to as well, anybody can make a file of any name. So
+ * only regular files with one name are believed, and only those of this user, of
+ * the mapped file's owner, or of root.
+ *
+ * @module
+ */
+
+import * as fs from "node:fs";
+import { libc } from "../../../ffi/mod.ts";
+import { system, type SystemError } from "../../base/mod.ts";
+import {
+  closeEntry,
+  isRefusal,
+  lstatIfThere,
+  openEntry,
+  unlink,
+} from "../entries.ts";
+
+const { O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+
+/** Gone, a link, a folder, a socket, or not for us to open. */
+const NOT_OURS = ["ENOENT", "ELOOP", "EISDIR", "ENXIO", "EACCES", "EPERM"];
+
+/** Opens what lies beside a file; `undefined` if it is not there, or somebody else's. */
+export function openBeside(
+  path: string,
+  access: number,
+  owner: number | undefined,
+): number | undefined {
+  let fd: number;
+  try {
+    // Most files have none, and an exception costs more than all else here. And
+    // opening a pipe or a device can set going what waits for that.
+    if (!lstatIfThere(path)?.isFile()) return undefined;
+    fd = openEntry(path, access | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    const { code } = error as SystemError;
+    if (NOT_OURS.includes(code) || isRefusal(error)) return undefined;
+    throw error;
+  }
+  try {
+    const stat = system("fstat", path, () => fs.fstatSync(fd));
+    const owners = [0, libc().geteuid(), owner];
+    if (stat.isFile() && stat.nlink === 1 && owners.includes(stat.uid)) {
+      return fd;
+    }
+  } catch (error) {
+    closeEntry(fd);
+    throw error;
+  }
+  closeEntry(fd);
+  return undefined;
+}
+
+/** Removes a journal and empties it: each of the two alone ends it. Throws if both fail. */
+export function removeJournal(fd: number, path: string): void {
+  let isEmpty = true;
+  try {
+    system("ftruncate", path, () => fs.ftruncateSync(fd, 0));
+  } catch {
+    isEmpty = false;
+  }
+  try {
+    unlink(path);
+  } catch {
+    // Once more: a failure that passes must not leave it behind.
+    try {
+      unlink(path);
+    } catch (error) {
+      if (!isEmpty) throw error;
+    }
+  }
+}

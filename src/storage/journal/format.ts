@@ -1,0 +1,83 @@
+/**
+ * What a journal says, and how that is written down.
+ *
+ * A journal is a header of 4 KiB, JSON padded with blanks, and behind it the bytes
+ * of an append. It is whole once the header is: until then it says nothing.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import { createHash, randomBytes } from "node:crypto";
+import { basename, dirname, join } from "node:path";
+import type { Identity } from "../mapped_file.ts";
+
+/** Bytes of the header; those of an append follow. */
+export const HEADER_SIZE = 4096;
+
+/** A new file is being filled that will take the old one's place. */
+export interface Creation {
+  /** Its name, in the same folder. */
+  readonly created: string;
+}
+
+/** Bytes are being appended; they follow in the journal. */
+export interface Append extends Identity {
+  /** Bytes of the file before the append. */
+  readonly size: number;
+  /** Bytes of the append. */
+  readonly added: number;
+}
+
+export type Note = Creation | Append;
+
+/** The header that says `note`. */
+export function headerOf(note: Note): Uint8Array {
+  const header = Buffer.alloc(HEADER_SIZE, " ");
+  Buffer.from(JSON.stringify(note)).copy(header);
+  return header;
+}
+
+/**
+ * What the header of a journal of `size` bytes says; `undefined` if nothing, or if
+ * the journal is not whole.
+ */
+export function noteIn(header: Uint8Array, size: number): Note | undefined {
+  let note: Partial<Creation & Append>;
+  try {
+    note = JSON.parse(new TextDecoder().decode(header)) ?? {};
+  } catch {
+    return undefined;
+  }
+  if (typeof note.created === "string") return note as Creation;
+  const isWhole = isSize(note.size) && isSize(note.added) &&
+    size === HEADER_SIZE + note.added;
+  return isWhole ? note as Append : undefined;
+}
+
+function isSize(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** Where the journal of the file at `path` is, which is no link. */
+export function journalPath(path: string): string {
+  return join(dirname(path), `${prefixOf(path)}.journal`);
+}
+
+/** A hidden, unguessable name, whose beginning tells which file it belongs to. */
+export function temporaryName(path: string): string {
+  return `${prefixOf(path)}-${randomBytes(12).toString("hex")}`;
+}
+
+/** Is this a name that {@linkcode temporaryName} can have made for the file at `path`? */
+export function isTemporaryName(name: string, path: string): boolean {
+  const prefix = `${prefixOf(path)}-`;
+  return name.startsWith(prefix) &&
+    /^[0-9a-f]{24}$/.test(name.slice(prefix.length));
+}
+
+/** How the names of all that is made beside the file at `path` begin. */
+function prefixOf(path: string): string {
+  const hash = createHash("sha256").update(basename(path)).digest("hex");
+  return `.memmap-${hash.slice(0, 16)}`;
+}

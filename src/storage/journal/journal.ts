@@ -1,0 +1,157 @@
+/**
+ * The journal of a flush that is under way: what it notes beside the file.
+ *
+ * A hidden file in the same folder. It names the new file that is about to take the
+ * old one's place, or holds the bytes that are being appended. Its writer holds its
+ * lock, which ends with the process: a journal that can be locked is a dead flush's,
+ * and `recovery.ts` says what becomes of it.
+ *
+ * @module
+ */
+
+import * as fs from "node:fs";
+import { dirname } from "node:path";
+import type { SystemError } from "../../base/mod.ts";
+import { systemError } from "../../base/mod.ts";
+import {
+  closeEntry,
+  isLinked,
+  isRefusal,
+  openEntry,
+  syncFolder,
+} from "../entries.ts";
+import { isHeld, tryLock } from "../lock.ts";
+import type { MappedFile } from "../mapped_file.ts";
+import { OpenFile } from "../open_file.ts";
+import { mayUse } from "../paths.ts";
+import { fsyncStep, type Steps } from "../steps.ts";
+import { removeJournal } from "./beside.ts";
+import { HEADER_SIZE, headerOf, journalPath, type Note } from "./format.ts";
+import { endDead } from "./recovery.ts";
+
+const { O_CREAT, O_EXCL, O_RDWR } = fs.constants;
+
+/** How often to try to have the journal. The last is 60 ms after the first. */
+const ATTEMPTS = 6;
+/** For waiting: nobody ever wakes who waits here. */
+const NEVER_WOKEN = new Int32Array(new SharedArrayBuffer(4));
+
+/** The journal of one flush. */
+export class Journal {
+  readonly #file: OpenFile;
+  #isOpen = true;
+
+  private constructor(file: OpenFile) {
+    this.#file = file;
+  }
+
+  /** Where the journal is. */
+  get folder(): string {
+    return dirname(this.#file.path);
+  }
+
+  /**
+   * Begins the journal of the file at `path`, which is no link. Returns `undefined`
+   * where none can be made: the folder may not be written. Throws `EBUSY` where
+   * another process or thread has one, and so is flushing that very file.
+   */
+  static begin(path: string, permissions: number): Journal | undefined {
+    const place = journalPath(path);
+    if (!mayUse(place, true)) return undefined;
+    let isBusy = false;
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      // An open in another process may be looking at it, or just ending it.
+      if (attempt > 1) Atomics.wait(NEVER_WOKEN, 0, 0, 2 ** attempt);
+      let fd: number;
+      try {
+        fd = openEntry(place, O_RDWR | O_CREAT | O_EXCL, permissions);
+      } catch (error) {
+        if (isRefusal(error)) return undefined;
+        if ((error as SystemError).code !== "EEXIST") throw error;
+        isBusy = !endDead(path);
+        continue;
+      }
+      const journal = new Journal(new OpenFile(place, fd, 0));
+      try {
+        const refusal = tryLock(fd, place);
+        if (refusal === undefined && isLinked(fd, place)) return journal;
+        if (refusal !== undefined && !isHeld(refusal)) {
+          journal.abandon(); // without locks nobody could tell a dead one
+          return undefined;
+        }
+      } catch (error) {
+        journal.abandon();
+        throw error;
+      }
+      // An open in another process came first, took it for dead, and removes it.
+      journal.leave();
+    }
+    if (!isBusy) return undefined;
+    throw systemError(
+      "EBUSY",
+      "flock",
+      place,
+      "another process is flushing the file at this moment; flush again",
+    );
+  }
+
+  /** Notes that the file of this name, in the same folder, is being filled. */
+  *noteCreated(created: string, isDurable: boolean): Steps {
+    yield* this.#note({ created }, isDurable);
+  }
+
+  /**
+   * Notes that `added` bytes, which `write` puts into the journal from an offset
+   * on, are being appended to `file`. Returns false where the folder cannot be
+   * waited for, so that there would be no journal after a power cut.
+   */
+  *noteAppend(
+    file: MappedFile,
+    added: number,
+    isDurable: boolean,
+    write: (journal: OpenFile, offset: number) => Steps,
+  ): Steps<boolean> {
+    yield* write(this.#file, HEADER_SIZE);
+    yield* this.#note({ ...file.identity, size: file.size, added }, isDurable);
+    if (!isDurable) return true;
+    try {
+      yield fsyncStep(() => syncFolder(this.folder));
+      return true;
+    } catch (error) {
+      // Folders that may be written but not read, and file systems that cannot.
+      if (isRefusal(error)) return false;
+      throw error;
+    }
+  }
+
+  /** Ends the journal: the flush counts, or has been undone. Throws if it stays valid. */
+  end(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    try {
+      removeJournal(this.#file.fd, this.#file.path);
+    } finally {
+      this.#file.close();
+    }
+  }
+
+  /** Leaves the journal to the next open, which does what it says. */
+  leave(): void {
+    if (this.#isOpen) closeEntry(this.#file.fd);
+    this.#isOpen = false;
+  }
+
+  /** As {@linkcode end}, after a failure that says more than another would. */
+  abandon(): void {
+    try {
+      this.end();
+    } catch {
+      // The next open finds it, and the file as it was: there is nothing to do.
+    }
+  }
+
+  *#note(note: Note, isDurable: boolean): Steps {
+    this.#file.write(headerOf(note), 0);
+    if (isDurable) yield fsyncStep(() => this.#file.sync());
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * A new file beside the one whose place it will take.
+ *
+ * It is hidden and unguessable until it is renamed, and a journal names it, so that
+ * the next open that writes can remove it if the flush was killed.
+ *
+ * @module
+ */
+
+import * as fs from "node:fs";
+import { dirname, join } from "node:path";
+import { systemError } from "../base/mod.ts";
+import {
+  checkRegular,
+  closeEntry,
+  openEntry,
+  rename,
+  statIfThere,
+} from "./entries.ts";
+import { temporaryName } from "./journal/format.ts";
+import { Journal } from "./journal/journal.ts";
+import { MappedFile } from "./mapped_file.ts";
+import { adopt } from "./ownership.ts";
+import { followLinks } from "./paths.ts";
+import type { Steps } from "./steps.ts";
+
+const { O_CREAT, O_EXCL, O_RDWR } = fs.constants;
+
+/** Where a new file will be, and what is there now. */
+export interface Destination {
+  /** Absolute, and as the user gave it. */
+  readonly path: string;
+  readonly label: string;
+  /** Where that leads, links followed. */
+  readonly place: string;
+  /** What is there; `undefined` if nothing is. */
+  readonly old: fs.BigIntStats | undefined;
+  /** Is that the mapped file itself? */
+  readonly isOwn: boolean;
+}
+
+/** Looks at what is at `path`, beside `file`, which is mapped. */
+export function destinationAt(
+  path: string,
+  label: string,
+  file: MappedFile,
+): Destination {
+  const place = followLinks(path);
+  const old = statIfThere(place);
+  const isOwn = old !== undefined && file.is(old);
+  return { path, label, place, old, isOwn };
+}
+
+/** Throws unless what is at the destination can be replaced. */
+export function checkReplaceable({ place, old, isOwn }: Destination): void {
+  if (old === undefined) return;
+  checkRegular(old, place);
+  if (old.nlink === 1n) return;
+  const advice = isOwn
+    ? "flush({ strategy: 'in-place' }) keeps them, without safety against a crash"
+    : "remove it first, or save elsewhere";
+  throw systemError(
+    "EMLINK",
+    "rename",
+    place,
+    `the file has ${old.nlink} hard links, which replacing it would part; ${advice}`,
+  );
+}
+
+/** A new file that is being filled. */
+export class NewFile {
+  readonly file: MappedFile;
+  readonly #temporary: string;
+  readonly #place: string;
+  readonly #journal: Journal | undefined;
+
+  private constructor(
+    file: MappedFile,
+    temporary: string,
+    place: string,
+    journal: Journal | undefined,
+  ) {
+    this.file = file;
+    this.#temporary = temporary;
+    this.#place = place;
+    this.#journal = journal;
+  }
+
+  /**
+   * Creates it in the destination's folder, exclusively, after noting its name in
+   * a journal. It gets the permissions, owner and attributes of what is there, or
+   * the permission bits of `file`, which is mapped. On failure nothing is left.
+   */
+  static *create(
+    destination: Destination,
+    file: MappedFile,
+    isDurable: boolean,
+  ): Steps<NewFile> {
+    const { path, label, place, old, isOwn } = destination;
+    const name = temporaryName(place);
+    const temporary = join(dirname(place), name);
+    const journal = Journal.begin(place, 0o600);
+    let fd: number;
+    try {
+      if (journal !== undefined) yield* journal.noteCreated(name, isDurable);
+      // Its owner may write until all is in it; adopt() gives it what it shall have.
+      const permissions = old === undefined ? file.permissions & 0o777 : 0o600;
+      fd = openEntry(temporary, O_RDWR | O_CREAT | O_EXCL, permissions);
+    } catch (error) {
+      journal?.abandon();
+      throw error;
+    }
+    let created: MappedFile;
+    try {
+      created = new MappedFile(path, label, fd, file.reserve);
+    } catch (error) {
+      closeEntry(fd);
+      remove(temporary, journal);
+      throw error;
+    }
+    const result = new NewFile(created, temporary, place, journal);
+    try {
+      if (old !== undefined) adopt(created, old, isOwn ? file.fd : place);
+    } catch (error) {
+      result.discard();
+      throw error;
+    }
+    return result;
+  }
+
+  /** The folder whose names have to reach the disk. */
+  get folder(): string {
+    return dirname(this.#place);
+  }
+
+  /** Renames it to its destination: the one step that counts, atomic by POSIX. */
+  takePlace(): void {
+    rename(this.#temporary, this.#place);
+  }
+
+  /** Ends the journal, once the file has its place. */
+  settle(): void {
+    this.#journal?.abandon();
+  }
+
+  /** Closes and removes it, after a failure that says more than one here would. */
+  discard(): void {
+    this.file.close();
+    remove(this.#temporary, this.#journal);
+  }
+}
+
+function remove(temporary: string, journal: Journal | undefined): void {
+  try {
+    fs.unlinkSync(temporary);
+    journal?.abandon();
+  } catch {
+    // Gone already, or not to be removed: the journal still names it.
+    journal?.leave();
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * What a new file takes over from the one that it replaces: the owner, the
+ * permission bits, the extended attributes.
+ *
+ * Nobody may be let in who was not before. So where something cannot be carried
+ * over, permissions are left out rather than granted to others.
+ *
+ * @module
+ */
+
+import * as fs from "node:fs";
+import { system, SystemError } from "../base/mod.ts";
+import { copyAttributes } from "./attributes.ts";
+import { closeEntry, openEntry } from "./entries.ts";
+import type { MappedFile } from "./mapped_file.ts";
+
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
+
+/**
+ * Gives a new file what belongs to the old one: the owner and the extended
+ * attributes where permitted, and the permission bits. `source` is the old file:
+ * its descriptor, or its path.
+ */
+export function adopt(
+  file: MappedFile,
+  old: fs.BigIntStats,
+  source: number | string,
+): void {
+  const { fd, path, owner } = file;
+  const uid = Number(old.uid);
+  const gid = Number(old.gid);
+  let granted = Number(old.mode) & 0o7777;
+  if (uid !== owner.uid || gid !== owner.gid) {
+    // Only root may give files away. Others who may write the folder keep the new
+    // file: without set-user-ID bits, which would lend another's rights, and
+    // without the group's bits, unless they belong to the group.
+    if (!chown(fd, path, uid, gid)) {
+      granted &= 0o777;
+      if (!chown(fd, path, owner.uid, gid)) granted &= ~0o070;
+    }
+  }
+  // After the owner, a change of which clears capabilities and set-user-ID bits.
+  // The permission bits come last, since an access list changes them.
+  const mayGrantGroup = typeof source === "number"
+    ? copyAttributes(source, fd, path)
+    : copyAttributesOf(source, fd);
+  // The group bits of a file with an access list are the list's, not the group's.
+  if (!mayGrantGroup) granted &= ~0o070;
+  file.chmod(granted);
+}
+
+/** False where that is not permitted. */
+function chown(fd: number, path: string, uid: number, gid: number): boolean {
+  try {
+    system("fchown", path, () => fs.fchownSync(fd, uid, gid));
+    return true;
+  } catch (error) {
+    if ((error as SystemError).code === "EPERM") return false;
+    throw error;
+  }
+}
+
+/** As {@linkcode copyAttributes}, from a file that may be one that we cannot read. */
+function copyAttributesOf(path: string, to: number): boolean {
+  let from: number;
+  try {
+    // `path` has been followed: a link there would have been made just now.
+    from = openEntry(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    if (error.code !== "EACCES" && error.code !== "EPERM") throw error;
+    return false;
+  }
+  try {
+    return copyAttributes(from, to, path);
+  } finally {
+    closeEntry(from);
+  }
+}
