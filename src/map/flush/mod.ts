@@ -51,6 +51,11 @@ export function flush(map: OpenMap, request: FlushRequest): FlushResult {
 /** Chooses the strategy. */
 function workOf(map: OpenMap, request: FlushRequest): Work<FlushResult> {
   const { strategy, isDurable, target } = request;
+  if (target !== undefined && strategy === "in-place") {
+    throw new TypeError(
+      "flush({ path }) writes a new file; strategy 'in-place' does not go with it.",
+    );
+  }
   const plan = planOf(map);
   if (target !== undefined) {
     return replace(map, plan, isDurable, { ...target, mode: "r+" });

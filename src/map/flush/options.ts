@@ -64,10 +64,5 @@ export function checkRequest(options?: FlushOptions): FlushRequest {
     throw new TypeError("onProgress must be a function.");
   }
   const target = path === undefined ? undefined : checkPath(path);
-  if (target !== undefined && strategy === "in-place") {
-    throw new TypeError(
-      "flush({ path }) writes a new file; strategy 'in-place' does not go with it.",
-    );
-  }
   return { strategy, isDurable: Boolean(durable), onProgress, target };
 }

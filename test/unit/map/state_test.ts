@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MapState, type StateName } from "../../../src/map/state.ts";
+
+const PATH = "/some/file.dat";
+
+/** A state brought to `name` by transitions alone. */
+function stateIn(name: StateName): MapState {
+  const state = new MapState();
+  if (name === "open") return state;
+  if (name === "closed") state.close();
+  else state.beginFlush(PATH);
+  if (name === "unsettled") state.endFlush(false);
+  if (name === "torn") state.tear();
+  return state;
+}
+
+/** What each transition makes of each state; an error's name where it throws. */
+const TRANSITIONS: Record<
+  string,
+  { act: (state: MapState) => void; from: Record<StateName, string> }
+> = {
+  "a flush begins": {
+    act: (state) => state.beginFlush(PATH),
+    from: {
+      open: "flushing",
+      unsettled: "flushing",
+      flushing: "BusyError",
+      torn: "ConflictError",
+      closed: "ClosedError",
+    },
+  },
+  "a flush ends on disk": {
+    act: (state) => state.endFlush(true),
+    from: {
+      open: "open",
+      unsettled: "unsettled",
+      flushing: "open",
+      torn: "torn",
+      closed: "closed",
+    },
+  },
+  "a flush ends and has not waited, or has failed": {
+    act: (state) => state.endFlush(false),
+    from: {
+      open: "open",
+      unsettled: "unsettled",
+      flushing: "unsettled",
+      torn: "torn",
+      closed: "closed",
+    },
+  },
+  "all is on disk": {
+    act: (state) => state.settle(),
+    from: {
+      open: "open",
+      unsettled: "open",
+      flushing: "flushing",
+      torn: "torn",
+      closed: "closed",
+    },
+  },
+  "the map is used": {
+    act: (state) => state.checkUsable(PATH),
+    from: {
+      open: "open",
+      unsettled: "unsettled",
+      flushing: "BusyError",
+      torn: "torn",
+      closed: "ClosedError",
+    },
+  },
+  "the map is closed": {
+    act: (state) => state.close(),
+    from: {
+      open: "closed",
+      unsettled: "closed",
+      flushing: "closed",
+      torn: "closed",
+      closed: "closed",
+    },
+  },
+};
+
+for (const [what, { act, from }] of Object.entries(TRANSITIONS)) {
+  test(`${what}: what becomes of each state`, () => {
+    for (const [before, expected] of Object.entries(from)) {
+      const state = stateIn(before as StateName);
+      assert.equal(state.name, before);
+      if (expected.endsWith("Error")) {
+        assert.throws(() => act(state), {
+          name: expected,
+          message: /\/some\/file\.dat/,
+        });
+        assert.equal(state.name, before, `${what} from ${before}`);
+      } else {
+        act(state);
+        assert.equal(state.name, expected, `${what} from ${before}`);
+      }
+    }
+  });
+}
+
+test("bytes may not be on disk in states unsettled and torn alone", () => {
+  const names: StateName[] = [
+    "open",
+    "flushing",
+    "unsettled",
+    "torn",
+    "closed",
+  ];
+  assert.deepEqual(
+    names.filter((name) => stateIn(name).needsFsync),
+    ["unsettled", "torn"],
+  );
+});
