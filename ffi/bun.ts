@@ -1,298 +1,132 @@
 /**
  * The Bun backend: libc through `bun:ffi`.
  *
- * Knows Bun's FFI and nothing of mapping. Importing it anywhere is harmless:
- * `bun:ffi` is only looked up when {@linkcode loadBunLibc} is called, which also
- * keeps this module graph free of an import that other runtimes refuse.
+ * Knows Bun's FFI and nothing of mapping. Importing it anywhere is harmless: `bun:ffi`
+ * is looked up only in {@linkcode loadBun}, since other runtimes refuse to import it.
+ * What is used of it is declared here, so that whoever checks the types of this
+ * library needs none of Bun's.
  *
  * @module
  */
 
 import { Buffer } from "node:buffer";
 import process from "node:process";
-import { existsSync } from "node:fs";
-import type * as BunFFI from "bun:ffi";
-import { keepErrno } from "./errno.ts";
-import { type GuardCalls, guardOf } from "./guard/guard.ts";
-import type { AttributeCalls, Libc } from "./libc.ts";
+import { type Found, libcOf } from "./calls.ts";
+import type { Libc } from "./libc.ts";
 import type { Platform } from "./platform.ts";
+import type { Runtime } from "./runtime.ts";
+import {
+  optionalOn,
+  type Parameter,
+  type Prototypes,
+  requiredOn,
+  type Result,
+} from "./signatures.ts";
 
-/**
- * The symbol tables. The "_fast" types carry safe integers as numbers, without a
- * bigint a call; addresses are passed so too, since they are numbers in Bun anyway.
- */
-function symbols({ i32, u32, i64_fast, u64_fast, ptr }: typeof BunFFI.FFIType) {
-  return {
-    memory: {
-      mmap: {
-        args: [
-          u64_fast, // void *addr
-          u64_fast, // size_t length
-          i32, // int prot
-          i32, // int flags
-          i32, // int fd
-          i64_fast, // off_t offset
-        ],
-        returns: i64_fast,
-      },
-      munmap: { args: [u64_fast, u64_fast], returns: i32 }, // void *addr, size_t length
-      msync: {
-        args: [u64_fast, u64_fast, i32], // void *addr, size_t length, int flags
-        returns: i32,
-      },
-      madvise: {
-        args: [u64_fast, u64_fast, i32], // void *addr, size_t length, int advice
-        returns: i32,
-      },
-      mprotect: {
-        args: [u64_fast, u64_fast, i32], // void *addr, size_t len, int prot
-        returns: i32,
-      },
-      sigaction: {
-        args: [
-          i32, // int signum
-          ptr, // const struct sigaction *act
-          ptr, // struct sigaction *oldact
-        ],
-        returns: i32,
-      },
-      memmem: {
-        args: [
-          u64_fast, // const void *haystack
-          u64_fast, // size_t haystacklen
-          ptr, // const void *needle
-          u64_fast, // size_t needlelen
-        ],
-        returns: u64_fast,
-      },
-      memmove: {
-        args: [u64_fast, u64_fast, u64_fast], // void *dest, const void *src, size_t n
-        returns: u64_fast,
-      },
-      memset: {
-        args: [u64_fast, i32, u64_fast], // void *s, int c, size_t n
-        returns: u64_fast,
-      },
-      memcmp: {
-        args: [u64_fast, u64_fast, u64_fast], // const void *s1, const void *s2, size_t n
-        returns: i32,
-      },
-      lseek: {
-        args: [i32, i64_fast, i32], // int fd, off_t offset, int whence
-        returns: i64_fast,
-      },
-      flock: { args: [i32, i32], returns: i32 }, // int fd, int operation
-      geteuid: { args: [], returns: u32 },
-      getpagesize: { args: [], returns: i32 },
-    },
-    // Apart, because Bun refuses a whole table for one symbol that is not there.
-    fallocate: {
-      posix_fallocate: {
-        args: [i32, i64_fast, i64_fast], // int fd, off_t offset, off_t len
-        returns: i32,
-      },
-    },
-    copy: {
-      copy_file_range: {
-        args: [
-          i32, // int fd_in
-          ptr, // off_t *off_in
-          i32, // int fd_out
-          ptr, // off_t *off_out
-          u64_fast, // size_t len
-          u32, // unsigned int flags
-        ],
-        returns: i64_fast,
-      },
-    },
-    sync: {
-      sync_file_range: {
-        args: [
-          i32, // int fd
-          i64_fast, // off64_t offset
-          i64_fast, // off64_t nbytes
-          u32, // unsigned int flags
-        ],
-        returns: i32,
-      },
-    },
-    linuxAttributes: {
-      flistxattr: {
-        args: [i32, ptr, u64_fast], // int fd, char *list, size_t size
-        returns: i64_fast,
-      },
-      fgetxattr: {
-        args: [
-          i32, // int fd
-          ptr, // const char *name
-          ptr, // void *value
-          u64_fast, // size_t size
-        ],
-        returns: i64_fast,
-      },
-      fsetxattr: {
-        args: [
-          i32, // int fd
-          ptr, // const char *name
-          ptr, // const void *value
-          u64_fast, // size_t size
-          i32, // int flags
-        ],
-        returns: i32,
-      },
-      fremovexattr: { args: [i32, ptr], returns: i32 }, // int fd, const char *name
-    },
-    darwinAttributes: {
-      flistxattr: {
-        args: [i32, ptr, u64_fast, i32], // int fd, char *namebuf, size_t size, int options
-        returns: i64_fast,
-      },
-      fgetxattr: {
-        args: [
-          i32, // int fd
-          ptr, // const char *name
-          ptr, // void *value
-          u64_fast, // size_t size
-          u32, // u_int32_t position
-          i32, // int options
-        ],
-        returns: i64_fast,
-      },
-      fsetxattr: {
-        args: [
-          i32, // int fd
-          ptr, // const char *name
-          ptr, // const void *value
-          u64_fast, // size_t size
-          u32, // u_int32_t position
-          i32, // int options
-        ],
-        returns: i32,
-      },
-      fremovexattr: { args: [i32, ptr, i32], returns: i32 }, // int fd, const char *name, int options
-    },
-    linuxErrno: { __errno_location: { args: [], returns: ptr } },
-    darwinErrno: { __error: { args: [], returns: ptr } },
-  } as const;
+/** One function of a symbol table. */
+interface BunFunction {
+  readonly args: readonly string[];
+  readonly returns: string;
 }
 
-/** Bun's largest ArrayBuffer; one byte more is "RangeError: Out of memory". */
-const MAX_BUFFER_LENGTH = 2 ** 32;
+/** What is used of `bun:ffi`; its pointers are numbers. */
+interface BunFFI {
+  dlopen(
+    path: string,
+    symbols: Record<string, BunFunction>,
+  ): { readonly symbols: Found };
+  ptr(bytes: Uint8Array): number;
+  toArrayBuffer(pointer: number, offset: number, length: number): ArrayBuffer;
+}
+
+// The "_fast" types carry safe integers as numbers, without a bigint a call. So do
+// they addresses, which are numbers in Bun anyway.
+const PARAMETERS: Readonly<Record<Parameter, string>> = {
+  int: "i32",
+  unsigned: "u32",
+  size: "u64_fast",
+  offset: "i64_fast",
+  address: "u64_fast",
+  view: "ptr",
+};
+
+const RESULTS: Readonly<Record<Result, string>> = {
+  int: "i32",
+  unsigned: "u32",
+  offset: "i64_fast",
+  address: "i64_fast",
+  ssize: "i64_fast",
+  smallSsize: "i64_fast",
+  void: "void",
+};
+
+function tableOf(prototypes: Prototypes): Record<string, BunFunction> {
+  return Object.fromEntries(
+    Object.entries(prototypes).map(([name, { parameters, result }]) => [name, {
+      args: parameters.map((type) => PARAMETERS[type]),
+      returns: RESULTS[result],
+    }]),
+  );
+}
+
+/** Opens the first library that is there. */
+function openLibrary(ffi: BunFFI, { libraries, system }: Platform): Found {
+  const required = tableOf(requiredOn(system));
+  let missing: unknown;
+  for (const path of libraries) {
+    try {
+      const { symbols } = ffi.dlopen(path, required);
+      return { ...symbols, ...optionalSymbols(ffi, path, system) };
+    } catch (error) {
+      missing = error; // the next path may be there
+    }
+  }
+  throw missing;
+}
+
+/** Looks up what a C library may lack. Bun refuses a whole table for one missing function. */
+function optionalSymbols(
+  ffi: BunFFI,
+  path: string,
+  system: Platform["system"],
+): Found {
+  const table = tableOf(optionalOn(system));
+  try {
+    return { ...ffi.dlopen(path, table).symbols };
+  } catch {
+    const found: Record<string, Found[string]> = {};
+    for (const [name, prototype] of Object.entries(table)) {
+      try {
+        const { symbols } = ffi.dlopen(path, { [name]: prototype });
+        found[name] = symbols[name] ?? null;
+      } catch {
+        found[name] = null;
+      }
+    }
+    return found;
+  }
+}
 
 /** Loads libc. */
-export function loadBunLibc(platform: Platform): Libc {
-  const ffi = process.getBuiltinModule("bun:ffi") as unknown as typeof BunFFI;
-  const library = platform.libraries.find((path) => existsSync(path)) ??
-    platform.libraries.at(-1)!;
-  const tables = symbols(ffi.FFIType);
-  const c = ffi.dlopen(library, tables.memory).symbols;
-  const errnoLocation = platform.errnoLocation === "__error"
-    ? ffi.dlopen(library, tables.darwinErrno).symbols.__error
-    : ffi.dlopen(library, tables.linuxErrno).symbols.__errno_location;
-  /** The functions of a table, or `null` on a libc that lacks one of them. */
-  const ifThere = <T extends Record<string, BunFFI.FFIFunction>>(table: T) => {
-    try {
-      return ffi.dlopen(library, table).symbols;
-    } catch {
-      return null;
-    }
-  };
-  const arrayBuffer = (address: number, length: number) =>
-    ffi.toArrayBuffer(address as BunFFI.Pointer, 0, length);
-  const { now, noted, last } = keepErrno(
-    arrayBuffer(Number(errnoLocation()!), 4),
-  );
-  const { hasFileCalls } = platform;
-  const fallocate = hasFileCalls ? ifThere(tables.fallocate) : null;
-  const copy = hasFileCalls ? ifThere(tables.copy) : null;
-  const sync = hasFileCalls ? ifThere(tables.sync) : null;
-  // As views the addresses of names and values are taken inside the call.
-  const attributes = (): AttributeCalls | null => {
-    if (platform.attributeCalls === "linux") {
-      const a = ifThere(tables.linuxAttributes);
-      return a === null ? null : {
-        flistxattr: (fd, names) =>
-          noted(a.flistxattr(fd, names, names?.length ?? 0), now[0]),
-        fgetxattr: (fd, name, value) =>
-          noted(a.fgetxattr(fd, name, value, value?.length ?? 0), now[0]),
-        fsetxattr: (fd, name, value) =>
-          noted(a.fsetxattr(fd, name, value, value.length, 0), now[0]),
-        fremovexattr: (fd, name) => noted(a.fremovexattr(fd, name), now[0]),
-      };
-    }
-    const a = ifThere(tables.darwinAttributes);
-    return a === null ? null : {
-      flistxattr: (fd, names) =>
-        noted(a.flistxattr(fd, names, names?.length ?? 0, 0), now[0]),
-      fgetxattr: (fd, name, value) =>
-        noted(a.fgetxattr(fd, name, value, value?.length ?? 0, 0, 0), now[0]),
-      fsetxattr: (fd, name, value) =>
-        noted(a.fsetxattr(fd, name, value, value.length, 0, 0), now[0]),
-      fremovexattr: (fd, name) => noted(a.fremovexattr(fd, name, 0), now[0]),
-    };
-  };
-  const sourceAt = new BigInt64Array(1);
-  const targetAt = new BigInt64Array(1);
-  const memory: GuardCalls = {
-    constants: platform.constants,
-    pageSize: c.getpagesize(),
-    mmap: (address, length, protection, flags, fd, offset) =>
-      noted(c.mmap(address, length, protection, flags, fd, offset), now[0]),
-    munmap: (address, length) => noted(c.munmap(address, length), now[0]),
-    mprotect: (address, length, protection) =>
-      noted(c.mprotect(address, length, protection), now[0]),
-    sigaction: (signal, action, before) =>
-      noted(c.sigaction(signal, action, before), now[0]),
-    arrayBuffer,
-  };
-  return {
-    ...memory,
-    guard: guardOf(memory, platform.handler),
-    maxBufferLength: MAX_BUFFER_LENGTH,
+export function loadBun(platform: Platform): { libc: Libc; runtime: Runtime } {
+  const ffi = process.getBuiltinModule("bun:ffi") as unknown as BunFFI;
+  const runtime: Runtime = {
+    maxBufferLength: 2 ** 32, // one byte more is "RangeError: Out of memory"
     pinsBuffers: true,
-    errnoName: (errno) => platform.errnoNames[errno],
-    msync: (address, length, flags) =>
-      noted(c.msync(address, length, flags), now[0]),
-    madvise: (address, length, advice) =>
-      noted(c.madvise(address, length, advice), now[0]),
-    // As a view the needle's address is taken inside the call, where no
-    // garbage collection can move it.
-    memmem: (haystack, haystackLength, needle, needleLength) =>
-      Number(c.memmem(haystack, haystackLength, needle, needleLength)),
-    memmove: (target, source, length) => {
-      c.memmove(target, source, length);
-    },
-    memset: (address, byte, length) => {
-      c.memset(address, byte, length);
-    },
-    memcmp: c.memcmp,
-    lseek: (fd, offset, whence) => noted(c.lseek(fd, offset, whence), now[0]),
-    flock: (fd, operation) => noted(c.flock(fd, operation), now[0]),
-    geteuid: c.geteuid,
-    mayUse: () => true,
-    posix_fallocate: fallocate === null ? null : fallocate.posix_fallocate,
-    copy_file_range: copy === null
-      ? null
-      : (source, sourceOffset, target, targetOffset, length) => {
-        sourceAt[0] = BigInt(sourceOffset);
-        targetAt[0] = BigInt(targetOffset);
-        return noted(
-          copy.copy_file_range(source, sourceAt, target, targetAt, length, 0),
-          now[0],
-        );
-      },
-    sync_file_range: sync === null
-      ? null
-      : (fd, offset, length, flags) =>
-        noted(sync.sync_file_range(fd, offset, length, flags), now[0]),
-    addressOf: ffi.ptr,
-    attributes: attributes(),
-    errno: last,
+    arrayBuffer: (address, length) => ffi.toArrayBuffer(address, 0, length),
+    addressOf: (bytes) => ffi.ptr(bytes),
     swapInPlace,
+    mayUse: () => true,
+  };
+  const found = openLibrary(ffi, platform);
+  const long = (value: number) => value;
+  return {
+    libc: libcOf<number>(found, platform, long, runtime.arrayBuffer),
+    runtime,
   };
 }
 
-/** Buffer's own are native in Bun, vectorized, and indifferent to alignment. */
+/** Buffer's own methods are native in Bun, vectorized, and indifferent to alignment. */
 function swapInPlace(bytes: Uint8Array, width: number): void {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (width === 8) buffer.swap64();

@@ -1,210 +1,113 @@
 /**
  * The Deno backend: libc through `Deno.dlopen`.
  *
- * Knows Deno's FFI and nothing of mapping. Importing it anywhere is harmless:
- * `Deno` is only touched when {@linkcode loadDenoLibc} is called.
+ * Knows Deno's FFI and nothing of mapping. Importing it anywhere is harmless: Deno's
+ * global object is looked up only in {@linkcode loadDeno}. What is used of it is
+ * declared here, so that whoever checks the types of this library needs none of Deno's.
  *
  * @module
  */
 
-import { type ErrnoKeeper, keepErrno } from "./errno.ts";
-import { type GuardCalls, guardOf } from "./guard/guard.ts";
-import type { AttributeCalls, Libc } from "./libc.ts";
+import { type Found, libcOf } from "./calls.ts";
+import type { Libc } from "./libc.ts";
 import type { Platform } from "./platform.ts";
+import type { Runtime } from "./runtime.ts";
+import {
+  optionalOn,
+  type Parameter,
+  type Prototypes,
+  requiredOn,
+  type Result,
+} from "./signatures.ts";
 
-// "usize" carries pointers: in Deno a "pointer" is an opaque object, one
-// allocation a call, while every address here is computed with.
-const SYMBOLS = {
-  mmap: {
-    parameters: [
-      "usize", // void *addr
-      "usize", // size_t length
-      "i32", // int prot
-      "i32", // int flags
-      "i32", // int fd
-      "i64", // off_t offset
-    ],
-    result: "isize",
-  },
-  munmap: {
-    parameters: ["usize", "usize"], // void *addr, size_t length
-    result: "i32",
-  },
-  msync: {
-    parameters: ["usize", "usize", "i32"], // void *addr, size_t length, int flags
-    result: "i32",
-  },
-  madvise: {
-    parameters: ["usize", "usize", "i32"], // void *addr, size_t length, int advice
-    result: "i32",
-  },
-  mprotect: {
-    parameters: ["usize", "usize", "i32"], // void *addr, size_t len, int prot
-    result: "i32",
-  },
-  sigaction: {
-    parameters: [
-      "i32", // int signum
-      "buffer", // const struct sigaction *act
-      "buffer", // struct sigaction *oldact
-    ],
-    result: "i32",
-  },
-  memmem: {
-    parameters: [
-      "usize", // const void *haystack
-      "usize", // size_t haystacklen
-      "buffer", // const void *needle
-      "usize", // size_t needlelen
-    ],
-    result: "usize",
-  },
-  memmove: {
-    parameters: ["usize", "usize", "usize"], // void *dest, const void *src, size_t n
-    result: "usize",
-  },
-  memset: {
-    parameters: ["usize", "i32", "usize"], // void *s, int c, size_t n
-    result: "usize",
-  },
-  memcmp: {
-    parameters: ["usize", "usize", "usize"], // const void *s1, const void *s2, size_t n
-    result: "i32",
-  },
-  lseek: {
-    parameters: ["i32", "i64", "i32"], // int fd, off_t offset, int whence
-    result: "i64",
-  },
-  geteuid: { parameters: [], result: "u32" },
-  flock: {
-    parameters: ["i32", "i32"], // int fd, int operation
-    result: "i32",
-  },
-  getpagesize: { parameters: [], result: "i32" },
-  __errno_location: { parameters: [], result: "pointer", optional: true },
-  __error: { parameters: [], result: "pointer", optional: true },
-  posix_fallocate: {
-    parameters: ["i32", "i64", "i64"], // int fd, off_t offset, off_t len
-    result: "i32",
-    optional: true,
-  },
-  copy_file_range: {
-    parameters: [
-      "i32", // int fd_in
-      "buffer", // off_t *off_in
-      "i32", // int fd_out
-      "buffer", // off_t *off_out
-      "usize", // size_t len
-      "u32", // unsigned int flags
-    ],
-    result: "isize",
-    optional: true,
-  },
-  sync_file_range: {
-    parameters: [
-      "i32", // int fd
-      "i64", // off64_t offset
-      "i64", // off64_t nbytes
-      "u32", // unsigned int flags
-    ],
-    result: "i32",
-    optional: true,
-  },
-  // Linux lists no more than 64 KiB of names, nor has a value more: an int holds what
-  // a ssize_t is for, and takes no memory as a number, which a bigint does.
-  flistxattr: {
-    parameters: ["i32", "buffer", "usize"], // int fd, char *list, size_t size
-    result: "i32",
-    optional: true,
-  },
-  fgetxattr: {
-    parameters: [
-      "i32", // int fd
-      "buffer", // const char *name
-      "buffer", // void *value
-      "usize", // size_t size
-    ],
-    result: "i32",
-    optional: true,
-  },
-  fsetxattr: {
-    parameters: [
-      "i32", // int fd
-      "buffer", // const char *name
-      "buffer", // const void *value
-      "usize", // size_t size
-      "i32", // int flags
-    ],
-    result: "i32",
-    optional: true,
-  },
-  fremovexattr: {
-    parameters: ["i32", "buffer"], // int fd, const char *name
-    result: "i32",
-    optional: true,
-  },
-  // The same four as macOS has them.
-  flistxattrDarwin: {
-    name: "flistxattr",
-    parameters: [
-      "i32", // int fd
-      "buffer", // char *namebuf
-      "usize", // size_t size
-      "i32", // int options
-    ],
-    result: "isize",
-    optional: true,
-  },
-  fgetxattrDarwin: {
-    name: "fgetxattr",
-    parameters: [
-      "i32", // int fd
-      "buffer", // const char *name
-      "buffer", // void *value
-      "usize", // size_t size
-      "u32", // u_int32_t position
-      "i32", // int options
-    ],
-    result: "isize",
-    optional: true,
-  },
-  fsetxattrDarwin: {
-    name: "fsetxattr",
-    parameters: [
-      "i32", // int fd
-      "buffer", // const char *name
-      "buffer", // const void *value
-      "usize", // size_t size
-      "u32", // u_int32_t position
-      "i32", // int options
-    ],
-    result: "i32",
-    optional: true,
-  },
-  fremovexattrDarwin: {
-    name: "fremovexattr",
-    parameters: ["i32", "buffer", "i32"], // int fd, const char *name, int options
-    result: "i32",
-    optional: true,
-  },
-} as const;
+/** One function of a symbol table. */
+interface DenoFunction {
+  readonly parameters: readonly string[];
+  readonly result: string;
+  /** Makes a missing function `null`, where the whole table would fail otherwise. */
+  readonly optional: boolean;
+}
 
-type Library = Deno.DynamicLibrary<typeof SYMBOLS>;
+/** An opaque object that stands for an address. */
+type Pointer = { readonly __pointer: unique symbol };
+
+/** What is used of the global `Deno`. */
+interface DenoNamespace {
+  dlopen(
+    path: string,
+    symbols: Record<string, DenoFunction>,
+  ): { readonly symbols: Found };
+  readonly UnsafePointer: {
+    create(address: bigint): Pointer | null;
+    of(bytes: Uint8Array): Pointer | null;
+    value(pointer: Pointer | null): number | bigint;
+  };
+  readonly UnsafePointerView: {
+    getArrayBuffer(
+      pointer: Pointer,
+      length: number,
+      offset: number,
+    ): ArrayBuffer;
+  };
+  readonly permissions: {
+    querySync(descriptor: { name: "read" | "write"; path: string }): {
+      readonly state: string;
+      readonly partial?: boolean;
+    };
+  };
+}
+
+// "usize" carries addresses: a "pointer" is an opaque object, one allocation a call.
+const PARAMETERS: Readonly<Record<Parameter, string>> = {
+  int: "i32",
+  unsigned: "u32",
+  size: "usize",
+  offset: "i64",
+  address: "usize",
+  view: "buffer",
+};
+
+const RESULTS: Readonly<Record<Result, string>> = {
+  int: "i32",
+  unsigned: "u32",
+  offset: "i64",
+  address: "isize",
+  ssize: "isize",
+  smallSsize: "i32",
+  void: "void",
+};
+
+function tableOf(
+  prototypes: Prototypes,
+  optional: boolean,
+): Record<string, DenoFunction> {
+  return Object.fromEntries(
+    Object.entries(prototypes).map(([name, { parameters, result }]) => [name, {
+      parameters: parameters.map((type) => PARAMETERS[type]),
+      result: RESULTS[result],
+      optional,
+    }]),
+  );
+}
 
 /**
  * Opens the first library that is there.
  *
- * Deno can limit `--allow-ffi` to a library's path, but then refuses every
- * ArrayBuffer over a pointer (denoland/deno#15511), which is all that a mapping
- * is for. So the whole permission is asked for first: without it, Deno prompts
- * or throws its own `NotCapable` before anything is touched.
+ * Deno can limit `--allow-ffi` to a library's path, but then it refuses every
+ * ArrayBuffer over a pointer (denoland/deno#15511), which is all that a mapping is
+ * for. So the whole permission is asked for first: without it, Deno prompts or throws
+ * its own `NotCapable` before anything is touched.
  */
-function openLibrary(platform: Platform): Library {
-  Deno.UnsafePointer.create(1n); // makes no access; only the check counts
+function openLibrary(deno: DenoNamespace, platform: Platform): Found {
+  deno.UnsafePointer.create(1n); // accesses nothing; only the check counts
+  const table = {
+    ...tableOf(requiredOn(platform.system), false),
+    ...tableOf(optionalOn(platform.system), true),
+  };
   let missing: unknown;
   for (const path of platform.libraries) {
     try {
-      return Deno.dlopen(path, SYMBOLS);
+      return deno.dlopen(path, table).symbols;
     } catch (error) {
       missing = error; // the next path may be there
     }
@@ -212,203 +115,33 @@ function openLibrary(platform: Platform): Library {
   throw missing;
 }
 
-/** What Deno's types let pass as a "buffer". */
-type Bytes = Uint8Array<ArrayBuffer>;
-
-// As a "buffer" a view's address is taken inside the call, where no garbage
-// collection can move it; `null` is the null pointer.
-function attributeCalls(
-  c: Library["symbols"],
-  platform: Platform,
-  { now, noted }: ErrnoKeeper,
-): AttributeCalls | null {
-  if (platform.attributeCalls === "linux") {
-    const { flistxattr, fgetxattr, fsetxattr, fremovexattr } = c;
-    if (
-      flistxattr === null || fgetxattr === null || fsetxattr === null ||
-      fremovexattr === null
-    ) {
-      return null;
-    }
-    return {
-      flistxattr: (fd, names) =>
-        noted(
-          flistxattr(fd, names as Bytes, BigInt(names?.length ?? 0)),
-          now[0],
-        ),
-      fgetxattr: (fd, name, value) =>
-        noted(
-          fgetxattr(
-            fd,
-            name as Bytes,
-            value as Bytes,
-            BigInt(value?.length ?? 0),
-          ),
-          now[0],
-        ),
-      fsetxattr: (fd, name, value) =>
-        noted(
-          fsetxattr(fd, name as Bytes, value as Bytes, BigInt(value.length), 0),
-          now[0],
-        ),
-      fremovexattr: (fd, name) =>
-        noted(fremovexattr(fd, name as Bytes), now[0]),
-    };
-  }
-  const { flistxattrDarwin, fgetxattrDarwin } = c;
-  const { fsetxattrDarwin, fremovexattrDarwin } = c;
-  if (
-    flistxattrDarwin === null || fgetxattrDarwin === null ||
-    fsetxattrDarwin === null || fremovexattrDarwin === null
-  ) {
-    return null;
-  }
-  return {
-    flistxattr: (fd, names) =>
-      noted(
-        flistxattrDarwin(fd, names as Bytes, BigInt(names?.length ?? 0), 0),
-        now[0],
-      ),
-    fgetxattr: (fd, name, value) =>
-      noted(
-        fgetxattrDarwin(
-          fd,
-          name as Bytes,
-          value as Bytes,
-          BigInt(value?.length ?? 0),
-          0,
-          0,
-        ),
-        now[0],
-      ),
-    fsetxattr: (fd, name, value) =>
-      noted(
-        fsetxattrDarwin(
-          fd,
-          name as Bytes,
-          value as Bytes,
-          BigInt(value.length),
-          0,
-          0,
-        ),
-        now[0],
-      ),
-    fremovexattr: (fd, name) =>
-      noted(fremovexattrDarwin(fd, name as Bytes, 0), now[0]),
-  };
-}
-
 /** Loads libc. Throws Deno's `NotCapable` without `--allow-ffi`. */
-export function loadDenoLibc(platform: Platform): Libc {
-  const c = openLibrary(platform).symbols;
-  const errnoLocation = c[platform.errnoLocation];
-  if (errnoLocation === null) {
-    throw new Error(`This libc has no ${platform.errnoLocation}.`);
-  }
-  const { posix_fallocate, copy_file_range, sync_file_range } = c;
-  const sourceAt = new BigInt64Array(1);
-  const targetAt = new BigInt64Array(1);
-  const errno = keepErrno(
-    Deno.UnsafePointerView.getArrayBuffer(errnoLocation()!, 4, 0),
-  );
-  const { now, noted } = errno;
-  const memory: GuardCalls = {
-    constants: platform.constants,
-    pageSize: c.getpagesize(),
-    mmap: (address, length, protection, flags, fd, offset) =>
-      noted(
-        c.mmap(
-          BigInt(address),
-          BigInt(length),
-          protection,
-          flags,
-          fd,
-          BigInt(offset),
-        ),
-        now[0],
-      ),
-    munmap: (address, length) =>
-      noted(c.munmap(BigInt(address), BigInt(length)), now[0]),
-    mprotect: (address, length, protection) =>
-      noted(c.mprotect(BigInt(address), BigInt(length), protection), now[0]),
-    sigaction: (signal, action, before) =>
-      noted(c.sigaction(signal, action as Bytes, before as Bytes), now[0]),
+export function loadDeno(
+  platform: Platform,
+): { libc: Libc; runtime: Runtime } {
+  const { Deno: deno } = globalThis as unknown as { Deno: DenoNamespace };
+  const { UnsafePointer, UnsafePointerView, permissions } = deno;
+  const runtime: Runtime = {
+    // V8 itself sets no limit below 2^53 - 1 on a buffer that it did not allocate.
+    maxBufferLength: Number.MAX_SAFE_INTEGER,
+    pinsBuffers: false,
     arrayBuffer: (address, length) =>
-      Deno.UnsafePointerView.getArrayBuffer(
-        Deno.UnsafePointer.create(BigInt(address))!,
+      UnsafePointerView.getArrayBuffer(
+        UnsafePointer.create(BigInt(address))!,
         length,
         0,
       ),
-  };
-  return {
-    ...memory,
-    guard: guardOf(memory, platform.handler),
-    // V8 itself sets no limit below 2^53 - 1 on a buffer it did not allocate.
-    maxBufferLength: Number.MAX_SAFE_INTEGER,
-    pinsBuffers: false,
-    errnoName: (errno) => platform.errnoNames[errno],
-    msync: (address, length, flags) =>
-      noted(c.msync(BigInt(address), BigInt(length), flags), now[0]),
-    madvise: (address, length, advice) =>
-      noted(c.madvise(BigInt(address), BigInt(length), advice), now[0]),
-    // As a "buffer" the needle's address is taken inside the call, where no
-    // garbage collection can move it.
-    memmem: (haystack, haystackLength, needle, needleLength) =>
-      Number(
-        c.memmem(
-          BigInt(haystack),
-          BigInt(haystackLength),
-          needle as Uint8Array<ArrayBuffer>,
-          BigInt(needleLength),
-        ),
-      ),
-    memmove: (target, source, length) => {
-      c.memmove(BigInt(target), BigInt(source), BigInt(length));
-    },
-    memset: (address, byte, length) => {
-      c.memset(BigInt(address), byte, BigInt(length));
-    },
-    memcmp: (a, b, length) => c.memcmp(BigInt(a), BigInt(b), BigInt(length)),
-    lseek: (fd, offset, whence) =>
-      noted(c.lseek(fd, BigInt(offset), whence), now[0]),
-    flock: (fd, operation) => noted(c.flock(fd, operation), now[0]),
-    geteuid: () => c.geteuid(),
+    addressOf: (bytes) => Number(UnsafePointer.value(UnsafePointer.of(bytes))),
+    swapInPlace: null, // Buffer's own are loops in JavaScript here
     mayUse: (path, name, wholly = false) => {
-      const { state, partial } = Deno.permissions.querySync({ name, path });
+      const { state, partial } = permissions.querySync({ name, path });
       return state === "granted" && !(wholly && partial);
     },
-    posix_fallocate: platform.hasFileCalls && posix_fallocate !== null
-      ? (fd, offset, length) =>
-        posix_fallocate(fd, BigInt(offset), BigInt(length))
-      : null,
-    copy_file_range: platform.hasFileCalls && copy_file_range !== null
-      ? (source, sourceOffset, target, targetOffset, length) => {
-        sourceAt[0] = BigInt(sourceOffset);
-        targetAt[0] = BigInt(targetOffset);
-        return noted(
-          copy_file_range(
-            source,
-            sourceAt,
-            target,
-            targetAt,
-            BigInt(length),
-            0,
-          ),
-          now[0],
-        );
-      }
-      : null,
-    sync_file_range: platform.hasFileCalls && sync_file_range !== null
-      ? (fd, offset, length, flags) =>
-        noted(
-          sync_file_range(fd, BigInt(offset), BigInt(length), flags),
-          now[0],
-        )
-      : null,
-    addressOf: (bytes) =>
-      Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes as Bytes))),
-    attributes: attributeCalls(c, platform, errno),
-    errno: errno.last,
-    swapInPlace: null, // Buffer's are loops in JavaScript here
+  };
+  const found = openLibrary(deno, platform);
+  // V8 takes numbers for 64 bits too, but more than twice as slowly as bigints.
+  return {
+    libc: libcOf<bigint>(found, platform, BigInt, runtime.arrayBuffer),
+    runtime,
   };
 }

@@ -1,35 +1,31 @@
 /**
- * What differs between operating systems, architectures and C libraries:
- * where libc is, which functions it lacks, and the values of its constants.
+ * What differs between operating systems, architectures and C libraries: where libc
+ * is, and the values of its constants.
  *
- * Pure data and look-ups: this file must not touch a runtime or load anything.
+ * Pure data and look-ups: must not touch a runtime or load anything. Errno values are
+ * in `errno.ts`, and the functions that a system has in `signatures.ts`.
  *
  * @module
  */
 
-import { ARM64_HANDLER, X64_HANDLER } from "./guard/code.ts";
+import { ARM64_HANDLER, X64_HANDLER } from "./guard/mod.ts";
 import type { Constants } from "./libc.ts";
+import type { System } from "./signatures.ts";
 
 /** The oldest releases that pass the test suite; `README.md` says the same. */
 export const OLDEST = { deno: "2.7.12", bun: "1.4.0" } as const;
 
 /** One operating system on one architecture. */
 export interface Platform {
+  readonly system: System;
   /**
-   * Where libc may be, most likely first; the bare name last, for systems like
+   * Where libc may be, most likely first. The bare name comes last, for systems like
    * NixOS that keep it elsewhere but have it in every process already.
    */
   readonly libraries: readonly string[];
-  /** The function that answers errno's address. */
-  readonly errnoLocation: "__errno_location" | "__error";
-  /** Are `posix_fallocate`, `copy_file_range` and `sync_file_range` there? */
-  readonly hasFileCalls: boolean;
-  /** Whose parameters `fgetxattr` and its like have: macOS's take an offset and options too. */
-  readonly attributeCalls: "linux" | "darwin";
-  /** The fault guard's machine code in hexadecimal; `null` where it is not known how. */
+  /** The fault guard's machine code in hexadecimal; `null` where there is none yet. */
   readonly handler: string | null;
   readonly constants: Constants;
-  readonly errnoNames: Readonly<Record<number, string>>;
 }
 
 // asm-generic values, which x86-64 and arm64 both use.
@@ -66,81 +62,20 @@ const DARWIN: Constants = {
   SEEK_DATA: 4,
 };
 
-// The errors that the calls of `libc.ts` document. Up to 34 both systems agree.
-const COMMON_ERRNO: Readonly<Record<number, string>> = {
-  1: "EPERM",
-  2: "ENOENT",
-  4: "EINTR",
-  5: "EIO",
-  6: "ENXIO",
-  7: "E2BIG",
-  9: "EBADF",
-  12: "ENOMEM",
-  13: "EACCES",
-  14: "EFAULT",
-  16: "EBUSY",
-  17: "EEXIST",
-  18: "EXDEV",
-  19: "ENODEV",
-  20: "ENOTDIR",
-  21: "EISDIR",
-  22: "EINVAL",
-  23: "ENFILE",
-  24: "EMFILE",
-  26: "ETXTBSY",
-  27: "EFBIG",
-  28: "ENOSPC",
-  29: "ESPIPE",
-  30: "EROFS",
-  31: "EMLINK",
-  34: "ERANGE",
-};
-
-const LINUX_ERRNO: Readonly<Record<number, string>> = {
-  ...COMMON_ERRNO,
-  11: "EAGAIN",
-  37: "ENOLCK",
-  38: "ENOSYS",
-  61: "ENODATA",
-  75: "EOVERFLOW",
-  95: "EOPNOTSUPP",
-  116: "ESTALE",
-  122: "EDQUOT",
-};
-
-const DARWIN_ERRNO: Readonly<Record<number, string>> = {
-  ...COMMON_ERRNO,
-  35: "EAGAIN",
-  45: "ENOTSUP",
-  69: "EDQUOT",
-  70: "ESTALE",
-  77: "ENOLCK",
-  78: "ENOSYS",
-  84: "EOVERFLOW",
-  93: "ENOATTR",
-  102: "EOPNOTSUPP",
-};
-
 function linux(handler: string, libraries: readonly string[]): Platform {
   return {
+    system: "linux",
     libraries,
-    errnoLocation: "__errno_location",
-    hasFileCalls: true,
-    attributeCalls: "linux",
     handler,
     constants: LINUX,
-    errnoNames: LINUX_ERRNO,
   };
 }
 
 const MACOS: Platform = {
+  system: "darwin",
   libraries: ["/usr/lib/libSystem.B.dylib"],
-  errnoLocation: "__error",
-  hasFileCalls: false,
-  attributeCalls: "darwin",
   handler: null,
   constants: DARWIN,
-  errnoNames: DARWIN_ERRNO,
 };
 
 const PLATFORMS: Readonly<Record<string, Platform>> = {
@@ -166,7 +101,7 @@ const PLATFORMS: Readonly<Record<string, Platform>> = {
   "darwin arm64": MACOS,
 };
 
-/** The entry for an operating system and architecture, as `process` names them. */
+/** Returns the platform of an operating system and architecture, as `process` names them. */
 export function platformOf(os: string, arch: string): Platform | undefined {
   return PLATFORMS[`${os} ${arch}`];
 }
@@ -176,7 +111,7 @@ export function isAtLeast(version: string, oldest: string): boolean {
   const has = version.split(/[.+-]/, 3).map(Number);
   const wants = oldest.split(".").map(Number);
   for (let i = 0; i < wants.length; i++) {
-    if (has[i] !== wants[i]) return has[i] > wants[i];
+    if (has[i] !== wants[i]) return has[i]! > wants[i]!;
   }
   return true;
 }

@@ -1,15 +1,15 @@
 /**
  * The fault guard's signal handler: its assembly, and the bytes it assembles to.
  *
- * Nothing is compiled where the library runs, so the machine code is here as it
- * is; the source stands above each, and a test assembles it again and compares.
- * `guard.ts` says what the code is for, how its data lie, and why it is sound.
+ * Nothing is compiled where the library runs, so the machine code is here as bytes. Its
+ * source stands above each, and a test assembles it again and compares. `mod.ts` says
+ * what the code is for, and `table.ts` how its data lie and why it is sound.
  *
  * The code works at any address and keeps to what a signal handler may do: no
- * allocation, no lock, no call but raw system calls, which leave `errno` alone.
- * Registers are the interrupted code's again when it goes on: the kernel restores
- * them all. Where the handler gives way to the one before it, that one finds the
- * three arguments and the stack as if it had been called by the kernel.
+ * allocation, no lock, and no call but raw system calls, which leave `errno` alone. The
+ * kernel restores all registers when the interrupted code resumes. Where the handler
+ * gives way to the one before it, that one finds the three arguments and the stack as
+ * if the kernel had called it.
  *
  * @module
  */
@@ -28,10 +28,10 @@ handler:                           # (edi signal, rsi siginfo_t, rdx ucontext)
   push  rsi
   push  rdx
   lea   r12, [rip + data]
-  lock inc dword ptr [r12 + 20]    # inside: from here on no row's memory goes
-  mov   eax, [rsi + 8]             # si_code: nothing is there (BUS_ADRERR), or the
-  cmp   eax, 2                     #   memory failed (BUS_MCEERR_AR); not kill(), and
-  je    lost                       #   not a misaligned access, which no page mends
+  lock inc dword ptr [r12 + 20]    # inside: from here on no row is unmapped
+  mov   eax, [rsi + 8]             # si_code: nothing is there (BUS_ADRERR), or
+  cmp   eax, 2                     #   memory failed (BUS_MCEERR_AR). Neither kill()
+  je    lost                       #   nor a misaligned access, which no page mends
   cmp   eax, 4
   jne   chain
 lost:
@@ -41,10 +41,10 @@ lost:
 row:
   dec   ecx
   js    chain
-  mov   rdx, [rbx + 8]             # length, before begin: 0 says there is none
+  mov   rdx, [rbx + 8]             # length, read before begin: 0 says there is none
   mov   rdi, rax
   sub   rdi, [rbx]
-  cmp   rdi, rdx                   # unsigned, so that below begin is far beyond
+  cmp   rdi, rdx                   # unsigned: what is below begin is far beyond
   jb    found
   add   rbx, 32
   jmp   row
@@ -55,7 +55,7 @@ found:
   and   rdi, rcx
   sub   rdx, rdi                   # and bytes from it to the end of the range
   add   rdi, [rbx]
-  mov   ecx, [rbx + 16]            # after each four faults, twice as much
+  mov   ecx, [rbx + 16]            # doubled after every four faults
   shr   ecx, 2
   push  28
   pop   rax
@@ -64,7 +64,7 @@ found:
   shl   rsi, cl
   cmp   rsi, rdx
   cmova rsi, rdx
-  xor   eax, eax                   # whoever sees the zeros shall see the fault, and
+  xor   eax, eax                   # whoever sees the zeros must see the fault, and
   lock cmpxchg [rbx + 24], rdi     #   whoever sees that, where the first one was
   lock inc dword ptr [rbx + 16]
 lay:
@@ -76,7 +76,7 @@ lay:
   syscall
   test  rax, rax
   jns   laid
-  cmp   rsi, [r12 + 8]             # no memory: with one page, if it was more
+  cmp   rsi, [r12 + 8]             # no memory: try one page, if it was more
   mov   rsi, [r12 + 8]
   jne   lay
   lock dec dword ptr [rbx + 16]
@@ -140,15 +140,15 @@ handler:                           // (w0 signal, x1 siginfo_t, x2 ucontext)
   hint  #34                        // bti c
   adr   x9, data
   add   x10, x9, #20
-enter:                             // inside: from here on no row's memory goes
+enter:                             // inside: from here on no row is unmapped
   ldaxr w11, [x10]
   add   w11, w11, #1
   stlxr w12, w11, [x10]
   cbnz  w12, enter
   dmb   ish
-  ldr   w11, [x1, #8]              // si_code: nothing is there (BUS_ADRERR), or the
-  cmp   w11, #2                    //   memory failed (BUS_MCEERR_AR); not kill(), and
-  b.eq  lost                       //   not a misaligned access, which no page mends
+  ldr   w11, [x1, #8]              // si_code: nothing is there (BUS_ADRERR), or
+  cmp   w11, #2                    //   memory failed (BUS_MCEERR_AR). Neither kill()
+  b.eq  lost                       //   nor a misaligned access, which no page mends
   cmp   w11, #4
   b.ne  chain
 lost:
@@ -159,10 +159,10 @@ row:
   cbz   w12, chain
   sub   w12, w12, #1
   add   x14, x13, #8
-  ldar  x14, [x14]                 // length, before begin: 0 says there is none
+  ldar  x14, [x14]                 // length, read before begin: 0 says there is none
   ldr   x15, [x13]
   sub   x15, x11, x15
-  cmp   x15, x14                   // unsigned, so that below begin is far beyond
+  cmp   x15, x14                   // unsigned: what is below begin is far beyond
   b.lo  found
   add   x13, x13, #32
   b     row
@@ -170,7 +170,7 @@ found:
   ldr   x6, [x9, #8]               // the page that was touched
   neg   x7, x6
   and   x15, x15, x7
-  ldr   w7, [x13, #16]             // after each four faults, twice as much
+  ldr   w7, [x13, #16]             // doubled after every four faults
   lsr   w7, w7, #2
   mov   w16, #28
   cmp   w7, w16
@@ -185,7 +185,7 @@ found:
   mov   x17, x1
   mov   x14, x2
   add   x11, x13, #24
-first:                             // whoever sees the zeros shall see the fault, and
+first:                             // whoever sees the zeros must see the fault, and
   ldxr  x12, [x11]                 //   whoever sees that, where the first one was
   cbnz  x12, noted
   stxr  w8, x15, [x11]
@@ -212,7 +212,7 @@ lay:
   mov   x0, x16
   mov   x1, x17
   mov   x2, x14
-  cmp   x7, x6                     // no memory: with one page, if it was more
+  cmp   x7, x6                     // no memory: try one page, if it was more
   mov   x7, x6
   b.ne  lay
 uncount:

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { libc } from "../../ffi/mod.ts";
+import { libc, runtime } from "../../ffi/mod.ts";
 
 /** Bytes copied before they are swapped in place: they are in the cache still. */
 const PIECE = 2 ** 17;
@@ -26,7 +26,7 @@ export function adviseHuge(bytes: Uint8Array): void {
   const c = libc();
   const { MADV_HUGEPAGE } = c.constants;
   if (MADV_HUGEPAGE === undefined || bytes.length < LARGE) return;
-  const address = c.addressOf(bytes);
+  const address = runtime().addressOf(bytes);
   const begin = Math.ceil(address / c.pageSize) * c.pageSize;
   const end = address + bytes.length;
   // Sound: whole pages, all of them the array's own, which is attached; and the
@@ -43,7 +43,7 @@ export function copySwapped(
   from: Uint8Array,
   width: number,
 ): void {
-  const { swapInPlace } = libc();
+  const { swapInPlace } = runtime();
   if (swapInPlace === null) {
     swapWords(viewOf(to), viewOf(from), width);
     return;

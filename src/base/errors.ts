@@ -7,8 +7,7 @@
  * @module
  */
 
-import { constants } from "node:os";
-import { libc, UnsupportedError } from "../../ffi/mod.ts";
+import { type ErrnoName, libc, UnsupportedError } from "../../ffi/mod.ts";
 
 export { UnsupportedError };
 
@@ -164,14 +163,14 @@ const REASONS: Readonly<Record<string, string>> = {
  * `code` is what the system would have said.
  */
 export function systemError(
-  code: keyof typeof constants.errno,
+  code: ErrnoName,
   syscall: string,
   path: string,
   reason: string,
 ): SystemError {
   return new SystemError(
     code,
-    -constants.errno[code],
+    -libc().errnoNumber(code),
     syscall,
     path,
     reason,
@@ -188,7 +187,7 @@ export function errnoError(
   if (code === undefined) {
     // The runtime has overwritten errno meanwhile. What mmap lacks is mostly memory.
     [code, errno] = syscall === "mmap"
-      ? ["ENOMEM", constants.errno.ENOMEM]
+      ? ["ENOMEM", libc().errnoNumber("ENOMEM")]
       : [`E${errno}`, errno];
   }
   const reason = REASONS[code] ?? `system error ${errno}`;
@@ -201,7 +200,7 @@ function errnoIn(
 ): number | undefined {
   if (typeof error.errno === "number") return -Math.abs(error.errno);
   // In Deno some errors lack the number, others the name.
-  const named = constants.errno[error.code as keyof typeof constants.errno];
+  const named = libc().errnoNumber(`${error.code}`);
   const number = named ?? /\(os error (\d+)\)/.exec(error.message)?.[1];
   return number === undefined ? undefined : -Number(number);
 }

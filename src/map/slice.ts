@@ -7,7 +7,7 @@
  * @module
  */
 
-import { libc } from "../../ffi/mod.ts";
+import { runtime } from "../../ffi/mod.ts";
 import {
   type ArrayOptions,
   type DTypeOf,
@@ -171,7 +171,7 @@ export class MemmapSlice implements Disposable {
       );
     }
     // The view bounds what is written, whatever an array-like's getters say or do.
-    const limit = libc().maxBufferLength;
+    const limit = runtime().maxBufferLength;
     if (extent.length <= limit) {
       const { mapping, bytes } = extent.view();
       extent.copyChecked(() => bytes.set(values, at));

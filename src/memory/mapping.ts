@@ -13,7 +13,7 @@
  * @module
  */
 
-import { type Libc, libc } from "../../ffi/mod.ts";
+import { type Libc, libc, runtime } from "../../ffi/mod.ts";
 import { errnoError, FaultError, type SystemError } from "../base/mod.ts";
 import { ABANDONED, Region } from "./region.ts";
 
@@ -177,7 +177,7 @@ export class Mapping {
    */
   view(begin: number, end: number, isOwn = false): ArrayBuffer {
     if (begin === end) return new ArrayBuffer(0); // both runtimes refuse 0 bytes
-    const limit = this.#libc.maxBufferLength;
+    const limit = runtime().maxBufferLength;
     if (end - begin > limit) {
       throw new RangeError(
         `${end - begin} bytes are more than the ${limit} of this runtime's ` +

@@ -18,7 +18,7 @@
  * @module
  */
 
-import { type GuardedRange, type Libc, libc } from "../../ffi/mod.ts";
+import { type GuardedRange, type Libc, libc, runtime } from "../../ffi/mod.ts";
 import { type Memory, Quarantine, type Row } from "./quarantine.ts";
 
 /** Bytes of address space that are cheaper than one more kernel mapping. */
@@ -99,9 +99,9 @@ export class Region {
     // PROT_WRITE even where the API forbids writes: a stray write through a raw
     // view then costs a private page, where a read-only page would be SIGSEGV.
     const protection = c.constants.PROT_READ | c.constants.PROT_WRITE;
-    const isHuge = !c.pinsBuffers && fd !== -1 && used >= HUGE;
+    const isHuge = !runtime().pinsBuffers && fd !== -1 && used >= HUGE;
     const quarantine = fd === -1 ? FLOATING : isHuge ? HUGE_FILES : FILES;
-    const row = c.pinsBuffers ? undefined : quarantine.take();
+    const row = runtime().pinsBuffers ? undefined : quarantine.take();
     const unit = isHuge ? HUGE : c.pageSize;
     const size = isHuge ? Math.ceil(length / HUGE) * HUGE : length;
     // Sound: a fresh range of the kernel's choice, for which the address is a mere
@@ -127,7 +127,7 @@ export class Region {
   }
 
   view(begin: number, end: number, isOwn: boolean): ArrayBuffer {
-    const buffer = this.#libc.arrayBuffer(this.address + begin, end - begin);
+    const buffer = runtime().arrayBuffer(this.address + begin, end - begin);
     this.#views.set(buffer, [begin, end]);
     if (isOwn) this.#own.add(buffer);
     return buffer;
@@ -138,7 +138,7 @@ export class Region {
     if (range === undefined) return;
     this.#views.delete(buffer);
     if (!detach(buffer)) this.#stuck.push(range);
-    else if (!this.#libc.pinsBuffers && !this.#own.has(buffer)) {
+    else if (!runtime().pinsBuffers && !this.#own.has(buffer)) {
       this.#lend(range);
     }
   }

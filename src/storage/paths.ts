@@ -11,7 +11,7 @@
 import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
-import { libc } from "../../ffi/mod.ts";
+import { runtime } from "../../ffi/mod.ts";
 import { system, systemError } from "../base/mod.ts";
 import { isRefusal, isSameFile, lstatIfThere, statIfThere } from "./entries.ts";
 
@@ -27,9 +27,9 @@ export function mayUse(
   isWritten: boolean,
   wholly: boolean = false,
 ): boolean {
-  const c = libc();
-  return c.mayUse(path, "read", wholly) &&
-    (!isWritten || c.mayUse(path, "write", wholly));
+  const { mayUse } = runtime();
+  return mayUse(path, "read", wholly) &&
+    (!isWritten || mayUse(path, "write", wholly));
 }
 
 /**

@@ -9,7 +9,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { inspect } from "node:util";
-import { libc } from "../../ffi/libc.ts";
+import { runtime } from "../../ffi/mod.ts";
 import {
   type ByteOrder,
   type DType,
@@ -2233,7 +2233,7 @@ test(
     const array = map.slices[0].array(">f8", { byteOffset: 1 });
     const copy = array.toTypedArray();
     assert.ok(copy.every((value, i) => value === i / 3));
-    const address = libc().addressOf(new Uint8Array(copy.buffer));
+    const address = runtime().addressOf(new Uint8Array(copy.buffer));
     const flags = flagsAt(address + copy.byteLength / 2);
     assert.match(flags, / hg\b/);
     assert.equal(copy.at(-1), (count - 1) / 3); // not collected meanwhile

@@ -19,6 +19,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Libc, libc, provideLibc } from "../../ffi/libc.ts";
+import { provideRuntime, type Runtime, runtime } from "../../ffi/runtime.ts";
 
 /** Where paths in source text for {@linkcode runChild} begin. */
 const TESTS = new URL("../", import.meta.url);
@@ -167,14 +168,21 @@ export function mappingsOf(path: string): string[] | null {
     .filter((line) => line.includes(path));
 }
 
-/** Runs `use` with a C library that differs from the real one in `changes`. */
-export function withLibc<T>(changes: Partial<Libc>, use: () => T): T {
-  const real = libc();
-  provideLibc(() => ({ ...real, ...changes }));
+/** Runs `use` with a C library and a runtime that differ from the real ones in `changes`. */
+export function withLibc<T>(
+  changes: Partial<Libc & Runtime>,
+  use: () => T,
+): T {
+  const real = { libc: libc(), runtime: runtime() };
+  const provide = (c: Libc, r: Runtime) => {
+    provideLibc(() => c);
+    provideRuntime(() => r);
+  };
+  provide({ ...real.libc, ...changes }, { ...real.runtime, ...changes });
   try {
     return use();
   } finally {
-    provideLibc(() => real);
+    provide(real.libc, real.runtime);
   }
 }
 

@@ -11,7 +11,7 @@
 import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { libc } from "../../../ffi/mod.ts";
+import { runtime } from "../../../ffi/mod.ts";
 import { system, type SystemError, systemError } from "../../base/mod.ts";
 import { closeEntry, isLinked, namesIn, unlink } from "../entries.ts";
 import { isHeld, tryLock } from "../lock.ts";
@@ -210,7 +210,7 @@ function read(fd: number, path: string): Note | undefined {
 /** Removes what flushes created beside the file, when it is not known which. */
 function removeAllCreated(path: string, file: MappedFile | undefined): void {
   const folder = dirname(path);
-  if (!libc().mayUse(folder, "read")) return;
+  if (!runtime().mayUse(folder, "read")) return;
   for (const name of namesIn(folder)) {
     removeCreated(join(folder, name), path, file);
   }

@@ -6,13 +6,13 @@ import process from "node:process";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { type GuardCalls, guardOf } from "../../../ffi/guard/guard.ts";
+import { type GuardCalls, guardOf } from "../../../ffi/guard/mod.ts";
 import {
   ARM64_HANDLER,
   CODE_SIZE,
   X64_HANDLER,
 } from "../../../ffi/guard/code.ts";
-import { libc } from "../../../ffi/libc.ts";
+import { libc, runtime } from "../../../ffi/mod.ts";
 import { platformOf } from "../../../ffi/platform.ts";
 import { type Memmap, open } from "../../../mod.ts";
 import { CUTS, USES } from "./children/faults.ts";
@@ -280,7 +280,7 @@ test(
       `
     import assert from "node:assert/strict";
     import { libc } from "../ffi/libc.ts";
-    import { ROWS } from "../ffi/guard/guard.ts";
+    import { ROWS } from "../ffi/guard/mod.ts";
     import { type Memmap, open } from "../mod.ts";
     import { writeFileSync } from "node:fs";
     import process from "node:process";
@@ -430,6 +430,7 @@ test(
     const mapped: number[] = [];
     const calls: GuardCalls = {
       ...c,
+      arrayBuffer: runtime().arrayBuffer,
       mmap(...args) {
         const address = c.mmap(...args);
         if (address !== -1) mapped.push(address);
@@ -473,7 +474,7 @@ test(
       },
     }, handler);
     assert.notEqual(guard!.watch(4096, 1), null);
-    const data = c.arrayBuffer(mapped[0] + CODE_SIZE, 8);
+    const data = runtime().arrayBuffer(mapped[0] + CODE_SIZE, 8);
     assert.equal(new BigUint64Array(data)[0], 13n);
   },
 );

@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { libc } from "../../../ffi/libc.ts";
+import { libc, runtime } from "../../../ffi/mod.ts";
 import { type FlushOptions, type Memmap, open } from "../../../mod.ts";
 import {
   descriptorsOf,
@@ -466,7 +466,7 @@ test(
       using small = open(odd);
       assert.equal(small.slice().bytes[0], 0);
       using map = open(large, i % 2 === 0 ? "r" : "r+");
-      const address = libc().addressOf(map.slice().bytes);
+      const address = runtime().addressOf(map.slice().bytes);
       if (address % 2 ** 21 === 0) aligned++;
     }
     // The system may have put something else there.

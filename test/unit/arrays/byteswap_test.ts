@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
-import { type Libc, libc } from "../../../ffi/libc.ts";
+import { type Runtime, runtime } from "../../../ffi/mod.ts";
 import "../../../mod.ts";
 import {
   copyElement,
@@ -27,11 +27,13 @@ function swapByBuffer(bytes: Uint8Array, width: number): void {
   else same.swap16();
 }
 
-const WAYS: readonly [name: string, swapInPlace: () => Libc["swapInPlace"]][] =
-  [
-    ["in place", () => libc().swapInPlace ?? swapByBuffer],
-    ["by words", () => null],
-  ];
+const WAYS: readonly [
+  name: string,
+  swapInPlace: () => Runtime["swapInPlace"],
+][] = [
+  ["in place", () => runtime().swapInPlace ?? swapByBuffer],
+  ["by words", () => null],
+];
 
 /** The definition: element by element, byte by byte. */
 function swapped(from: Uint8Array, width: number): Uint8Array {
@@ -142,7 +144,7 @@ for (const [name, swapInPlace] of WAYS) {
 }
 
 test("the words are what Deno uses, and Bun has its own", () => {
-  const { swapInPlace } = libc();
+  const { swapInPlace } = runtime();
   assert.equal(swapInPlace === null, isDeno);
   if (swapInPlace === null) return;
   for (const width of WIDTHS) {

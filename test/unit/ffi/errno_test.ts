@@ -1,22 +1,24 @@
 /**
- * What errno says of a failure, although the runtime goes on with the thread.
+ * Errno: what it says of a failure, whatever the runtime does on the thread since; its names.
  *
  * @module
  */
 
 import assert from "node:assert/strict";
+import os from "node:os";
 import process from "node:process";
 import { test } from "node:test";
-import { loadBunLibc } from "../../../ffi/bun.ts";
-import { loadDenoLibc } from "../../../ffi/deno.ts";
+import { loadBun } from "../../../ffi/bun.ts";
+import { loadDeno } from "../../../ffi/deno.ts";
+import { errnosOf } from "../../../ffi/errno.ts";
 import { platformOf } from "../../../ffi/platform.ts";
 import { isDeno } from "../../support/support.ts";
 
 const platform = platformOf(process.platform, process.arch)!;
-const load = () => isDeno ? loadDenoLibc(platform) : loadBunLibc(platform);
+const load = () => (isDeno ? loadDeno : loadBun)(platform).libc;
 
 test("errno() is that of the call that failed, whatever the thread has done since", () => {
-  // The same thread, and so the same errno in C; each keeps what it saw.
+  // One thread has one errno in C. Each library keeps what it saw itself.
   const [ours, other] = [load(), load()];
   const { constants, pageSize } = ours;
   const nameOf = () => ours.errnoName(ours.errno());
@@ -46,4 +48,57 @@ test("errno() is of failures alone, and of the last one", () => {
   assert.equal(nameOf(), "EINVAL");
   assert.equal(c.flock(-1, constants.LOCK_EX), -1);
   assert.equal(nameOf(), "EBADF");
+});
+
+test("the numbers of errors are the runtime's own", () => {
+  const { names, numbers } = errnosOf(platform.system);
+  let compared = 0;
+  for (const [name, number] of Object.entries(os.constants.errno)) {
+    if (!numbers.has(name)) continue;
+    assert.equal(numbers.get(name), number, name);
+    compared++;
+  }
+  // A runtime may not have those that only some file systems use.
+  assert.ok(compared >= 60, String(compared));
+  for (const [number, name] of names) assert.equal(numbers.get(name), number);
+});
+
+test("a number has one name, and a name that another system has no number", () => {
+  const [linux, darwin] = [errnosOf("linux"), errnosOf("darwin")];
+  assert.equal(linux.names.get(11), "EAGAIN");
+  assert.equal(linux.numbers.get("EWOULDBLOCK"), 11);
+  assert.equal(linux.names.get(95), "EOPNOTSUPP");
+  assert.equal(linux.numbers.get("ENOTSUP"), 95);
+  assert.equal(linux.numbers.get("ENOATTR"), undefined);
+  assert.equal(darwin.names.get(35), "EAGAIN");
+  assert.equal(darwin.names.get(45), "ENOTSUP");
+  assert.equal(darwin.names.get(102), "EOPNOTSUPP");
+  assert.equal(darwin.numbers.get("ELOOP"), 62);
+  assert.equal(darwin.numbers.get("EILSEQ"), 92);
+  assert.equal(darwin.numbers.get("EUCLEAN"), undefined);
+  for (const { numbers } of [linux, darwin]) {
+    assert.equal(numbers.get("EAGAIN"), numbers.get("EWOULDBLOCK"));
+    const same = [...numbers.values()].length - new Set(numbers.values()).size;
+    assert.equal(same, numbers === linux.numbers ? 2 : 1);
+  }
+});
+
+test("errnoName() and errnoNumber() are each other's inverse", () => {
+  const c = load();
+  const names = [
+    "ENOENT",
+    "ENOSPC",
+    "ELOOP",
+    "EILSEQ",
+    "ENAMETOOLONG",
+  ] as const;
+  for (const name of names) {
+    assert.equal(c.errnoName(c.errnoNumber(name)), name);
+  }
+  for (const name of ["EWHATEVER", "toString", "__proto__", ""]) {
+    assert.equal(c.errnoNumber(name), undefined);
+  }
+  for (const number of [0, -1, 1.5, NaN, 9999]) {
+    assert.equal(c.errnoName(number), undefined);
+  }
 });

@@ -10,7 +10,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { libc } from "../../../../ffi/libc.ts";
+import { runtime } from "../../../../ffi/mod.ts";
 import { open } from "../../../../mod.ts";
 import { collectGarbage } from "../../../support/support.ts";
 
@@ -133,7 +133,7 @@ const CASES: Record<string, () => void> = {
     const map = open(path, "r+", { reserve: false });
     const slice = map.slice(4096, length + 4096);
     assert.equal(slice.length, length);
-    const limit = libc().maxBufferLength;
+    const limit = runtime().maxBufferLength;
     if (length > limit) {
       const tooLarge = { name: "RangeError", message: new RegExp(`${limit}`) };
       assert.throws(() => slice.buffer, tooLarge);
