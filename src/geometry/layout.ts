@@ -1,23 +1,28 @@
 /**
- * From registered extents to what flush would write, in order.
+ * The layout: what a flush would write, in order, computed from the slices' extents.
  *
- * Pure: no memory, no I/O. A {@linkcode Segment} is a stretch of the file that is
- * one thing now: a gap that no slice covers, a slice in place, or a floating one.
- * {@linkcode runsOf} joins what can be copied in one go.
+ * A {@linkcode Segment} is a stretch of the file: a gap that no slice covers, a slice
+ * in place, or a floating slice. A {@linkcode Run} joins segments that can be copied
+ * in one go.
+ *
+ * Must not know of memory or files: nothing here does I/O.
  *
  * @module
  */
 
 import type { Extent } from "./registry.ts";
 
-/** What the layout must know of a slice. */
+/** What the layout needs to know of a slice. */
 export interface Sized extends Extent {
-  /** Bytes now. */
+  /** Bytes it has now, which may differ from its file range if it floats. */
   readonly length: number;
   readonly isFloating: boolean;
 }
 
-/** A stretch of the file: where it is now, and where flush puts it. Bytes. */
+/**
+ * A stretch of the file, in bytes: `begin` to `end` now, `length` bytes at `offset`
+ * after a flush. `extent` is `null` for a gap.
+ */
 export interface Segment<E> {
   readonly extent: E | null;
   readonly state: "gap" | "mapped" | "floating";
@@ -27,21 +32,21 @@ export interface Segment<E> {
   readonly length: number;
 }
 
-/** Bytes of the old file that keep their order: `length` from `from`, to `to`. */
+/** `length` contiguous bytes at `from` in the old file that belong at `to` in the new one. */
 export interface Run {
   from: number;
   to: number;
   length: number;
 }
 
-/** Walks `extents`, in file order, over a file whose mapped part has `mappedLength` bytes. */
+/** The segments of a file of which `mappedLength` bytes are mapped; `extents` in file order. */
 export function layoutOf<E extends Sized>(
   extents: Iterable<E>,
   mappedLength: number,
 ): Segment<E>[] {
   const segments: Segment<E>[] = [];
   let at = 0; // in the file now
-  let offset = 0; // in the file after flush
+  let offset = 0; // in the file after a flush
   const gapTo = (end: number) => {
     if (end === at) return;
     const length = end - at;
@@ -68,7 +73,7 @@ export function layoutOf<E extends Sized>(
   return segments;
 }
 
-/** The bytes that come from the old file, joined where they stay together. */
+/** The bytes that come from the old file, joined where they stay contiguous. */
 export function runsOf(segments: Iterable<Segment<unknown>>): Run[] {
   const runs: Run[] = [];
   for (const { state, begin, end, offset } of segments) {
@@ -77,7 +82,7 @@ export function runsOf(segments: Iterable<Segment<unknown>>): Run[] {
   return runs;
 }
 
-/** Adds a run behind the others, to the last of them if it goes on from there. */
+/** Appends a run, or extends the last one if this one continues it in both files. */
 export function appendRun(
   runs: Run[],
   from: number,

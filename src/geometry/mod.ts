@@ -1,6 +1,9 @@
 /**
- * Pure arithmetic: which ranges of a file are registered, what a flush would put
- * where, shapes and strides. Imports nothing, so it is tested with plain objects.
+ * The geometry room: pure arithmetic on numbers.
+ *
+ * Owns the ranges of a file that are registered as slices, the layout of a flush, and
+ * the shapes and strides of arrays. Must not know of bytes, files, runtimes or any
+ * other room: it imports nothing, so its tests use plain objects.
  *
  * @module
  */

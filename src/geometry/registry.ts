@@ -1,26 +1,30 @@
 /**
- * Ordered file ranges that never overlap.
+ * The registry: file ranges in order, none of which overlap.
  *
- * A B+ tree: leaves hold up to 64 extents, inner nodes up to 64 children and,
- * for each, an extent that none in the child comes before. A million extents are
- * four levels, and no operation moves more than a few nodes' worth of pointers.
+ * It is a B+ tree. A leaf holds up to 64 extents. An inner node holds up to 64
+ * children and a separator for each: an extent that nothing in the child precedes.
+ * A million extents make four levels, and no operation moves more than a few
+ * nodes' worth of pointers.
  *
  * | operation | cost |
  * |---|---|
- * | `add`, `remove`, `find`, `before` | O(log n) |
+ * | `add`, `remove`, `find` | O(log n) |
  * | `size` | O(1) |
- * | iteration, `rebuild` | O(n) |
+ * | iteration, `toArray`, `rebuild` | O(n) |
  *
- * Knows nothing of memory or files; it can be tested with plain objects.
+ * Must not know of memory or files: the tests use plain objects.
  *
  * @module
  */
 
-/** A half-open range of file offsets, in bytes. The registry alone writes these. */
+/**
+ * A half-open range of file offsets, in bytes. An extent must not move while it is
+ * registered, except on the way to {@linkcode Registry.rebuild}.
+ */
 export interface Extent {
   begin: number;
   end: number;
-  /** Keeps extents at equal offsets in the order in which they came. */
+  /** Written by the registry: extents at equal offsets stay in the order of arrival. */
   order: number;
 }
 
@@ -29,22 +33,22 @@ interface Leaf<E> {
   /** The extents, in order. */
   readonly keys: E[];
   /**
-   * Where the keys begin. Almost every comparison ends here, in consecutive
-   * memory: to look at a million extents themselves is one cache miss each.
+   * `keys[i].begin`, copied. Almost every comparison is decided here, in consecutive
+   * memory. Reading the begins from the extents themselves would be a cache miss each.
    */
   readonly begins: number[];
 }
 
 interface Inner<E> {
   readonly children: Node<E>[];
-  /** `keys[i]` does not come after any extent below `children[i]`. */
+  /** `keys[i]` comes after no extent in `children[i]`. It may be one that was removed. */
   readonly keys: E[];
   readonly begins: number[];
 }
 
 type Node<E> = Leaf<E> | Inner<E>;
 
-/** Where an extent belongs, and which extents it would stand between. */
+/** Where an extent belongs, and the neighbours that it would have there. */
 interface Place<E> {
   readonly leaf: Leaf<E>;
   readonly at: number;
@@ -52,14 +56,17 @@ interface Place<E> {
   readonly next: E | undefined;
 }
 
-const MAX = 64;
-/** Two neighbours are joined when together they hold no more than this. */
-const JOIN = MAX / 2;
+/** Keys in a full node. */
+const MAX_KEYS = 64;
+/**
+ * Adjacent siblings are joined when they hold no more than this together. Half of
+ * a full node, so that the next few adds do not split it again.
+ */
+const MAX_JOINED = MAX_KEYS / 2;
 
 /**
- * Negative if `a` comes before `b`. At one offset, empty extents (inserts) come
- * before the extent that has bytes there: what was inserted at its begin stands
- * in front of it.
+ * Negative if `a` comes before `b`. At one offset, empty extents (inserts) precede
+ * the extent that has bytes there, since an insert at its begin goes in front of it.
  */
 function compare(a: Extent, b: Extent): number {
   if (a.begin !== b.begin) return a.begin - b.begin;
@@ -69,23 +76,23 @@ function compare(a: Extent, b: Extent): number {
   return a.order - b.order;
 }
 
-/** The number of keys of `node` that do not come after `extent`. */
-function rank<E extends Extent>(node: Node<E>, extent: Extent): number {
+/** How many keys of `node` come before `extent` or compare equal to it. */
+function upperBound<E extends Extent>(node: Node<E>, extent: Extent): number {
   const { begins, keys } = node;
   const { begin } = extent;
   let low = 0;
   let high = begins.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    const at = begins[middle];
-    if (at === begin ? compare(keys[middle], extent) <= 0 : at < begin) {
+    const at = begins[middle]!;
+    if (at === begin ? compare(keys[middle]!, extent) <= 0 : at < begin) {
       low = middle + 1;
     } else high = middle;
   }
   return low;
 }
 
-/** Ordered, non-overlapping extents. */
+/** Extents in file order, none of which overlap. */
 export class Registry<E extends Extent> implements Iterable<E> {
   #root: Node<E> = { children: null, keys: [], begins: [] };
   #size = 0;
@@ -97,11 +104,11 @@ export class Registry<E extends Extent> implements Iterable<E> {
   }
 
   /**
-   * Registers `extent` behind all that come before it or were here first, or,
-   * where it overlaps one, answers that one and changes nothing.
+   * Registers `extent`. If it overlaps a registered extent, returns that extent and
+   * changes nothing.
    *
-   * Two extents overlap when they share a byte, or when one is empty and lies
-   * strictly inside the other.
+   * Two extents overlap if they share a byte, or if one is empty and lies strictly
+   * inside the other. Of several empty extents at one offset, the latest comes last.
    */
   add(extent: E): E | undefined {
     extent.order = this.#nextOrder;
@@ -110,8 +117,9 @@ export class Registry<E extends Extent> implements Iterable<E> {
     if (next !== undefined && next.begin < extent.end) return next;
     this.#nextOrder++;
     this.#size++;
-    // Mostly the leaf has room, and nothing above it changes.
-    if (at > 0 && leaf.keys.length < MAX) {
+    // The usual case: the leaf has room and keeps its first key, so that nothing
+    // above it changes.
+    if (at > 0 && leaf.keys.length < MAX_KEYS) {
       insertAt(leaf.keys, at, extent);
       insertAt(leaf.begins, at, extent.begin);
       return undefined;
@@ -121,27 +129,27 @@ export class Registry<E extends Extent> implements Iterable<E> {
       const left = this.#root;
       this.#root = {
         children: [left, right],
-        keys: [left.keys[0], right.keys[0]],
-        begins: [left.begins[0], right.begins[0]],
+        keys: [left.keys[0]!, right.keys[0]!],
+        begins: [left.begins[0]!, right.begins[0]!],
       };
     }
     return undefined;
   }
 
-  /** Removes a registered extent; others keep their order. */
+  /** Removes a registered extent. The others keep their order. */
   remove(extent: E): void {
     if (!removeFrom(this.#root, extent)) {
       throw new Error(`Not registered: ${extent.begin} to ${extent.end}.`);
     }
     this.#size--;
     while (this.#root.children?.length === 1) {
-      this.#root = this.#root.children[0];
+      this.#root = this.#root.children[0]!;
     }
   }
 
   /** The first registered extent with exactly this range. */
   find(begin: number, end: number): E | undefined {
-    // Orders are 0 or more, so this comes just before the first match.
+    // Every order is at least 0, so this probe sorts just before the first match.
     const found = this.#locate({ begin, end, order: -1 }).next;
     return found?.begin === begin && found.end === end ? found : undefined;
   }
@@ -151,7 +159,7 @@ export class Registry<E extends Extent> implements Iterable<E> {
     for (const leaf of leaves(this.#root)) yield* leaf.keys;
   }
 
-  /** All extents, in file order, in an array of their own. */
+  /** All extents, in file order, in a new array. */
   toArray(): E[] {
     const all: E[] = [];
     for (const leaf of leaves(this.#root)) {
@@ -160,40 +168,41 @@ export class Registry<E extends Extent> implements Iterable<E> {
     return all;
   }
 
-  /** Replaces everything by `extents`, which are in order and do not overlap. */
+  /** Replaces all extents by `extents`, which must be in order and must not overlap. */
   rebuild(extents: readonly E[]): void {
     extents.forEach((extent, i) => extent.order = i);
     this.#nextOrder = extents.length;
     this.#size = extents.length;
-    let level: Node<E>[] = pieces(extents).map((keys) => ({
+    let level: Node<E>[] = groups(extents).map((keys) => ({
       children: null,
       keys,
       begins: keys.map(({ begin }) => begin),
     }));
     while (level.length > 1) {
-      level = pieces(level).map((children) => ({
+      level = groups(level).map((children) => ({
         children,
-        keys: children.map((child) => child.keys[0]),
-        begins: children.map((child) => child.begins[0]),
+        keys: children.map((child) => child.keys[0]!),
+        begins: children.map((child) => child.begins[0]!),
       }));
     }
     this.#root = level[0] ?? { children: null, keys: [], begins: [] };
   }
 
+  /** Descends to the leaf, and looks into the siblings for a neighbour at its edges. */
   #locate(extent: Extent): Place<E> {
     let node = this.#root;
     let left: Node<E> | undefined;
     let right: Node<E> | undefined;
     while (node.children !== null) {
       const { children } = node;
-      const i = Math.max(rank(node, extent) - 1, 0);
-      // Never an index of -1: engines look that up as a name, and slowly.
+      const i = Math.max(upperBound(node, extent) - 1, 0);
+      // Never index with -1: engines look that up as a property name, which is slow.
       left = i > 0 ? children[i - 1] : lastChild(left);
       right = i + 1 < children.length ? children[i + 1] : firstChild(right);
-      node = children[i];
+      node = children[i]!;
     }
     const { keys } = node;
-    const at = rank(node, extent);
+    const at = upperBound(node, extent);
     return {
       leaf: node,
       at,
@@ -203,9 +212,9 @@ export class Registry<E extends Extent> implements Iterable<E> {
   }
 }
 
-/** `array.splice(at, 0, value)`, without the array of nothing that splice answers. */
+/** `array.splice(at, 0, value)`, without allocating the empty array that splice returns. */
 function insertAt<T>(array: T[], at: number, value: T): void {
-  for (let i = array.length; i > at; i--) array[i] = array[i - 1];
+  for (let i = array.length; i > at; i--) array[i] = array[i - 1]!;
   array[at] = value;
 }
 
@@ -217,40 +226,40 @@ function firstChild<E>(node: Node<E> | undefined): Node<E> | undefined {
   return node?.children?.[0];
 }
 
-/** Inserts below `node`; answers the new right-hand sibling if it was split. */
+/** Inserts into the subtree of `node`. If that splits `node`, returns its new right sibling. */
 function insert<E extends Extent>(
   node: Node<E>,
   extent: E,
 ): Node<E> | undefined {
   if (node.children === null) {
-    const i = rank(node, extent);
+    const i = upperBound(node, extent);
     node.keys.splice(i, 0, extent);
     node.begins.splice(i, 0, extent.begin);
   } else {
-    const before = rank(node, extent);
+    const before = upperBound(node, extent);
     if (before === 0) {
       node.keys[0] = extent;
       node.begins[0] = extent.begin;
     }
     const i = Math.max(before - 1, 0);
-    const right = insert(node.children[i], extent);
+    const right = insert(node.children[i]!, extent);
     if (right !== undefined) {
       node.children.splice(i + 1, 0, right);
-      node.keys.splice(i + 1, 0, right.keys[0]);
-      node.begins.splice(i + 1, 0, right.begins[0]);
+      node.keys.splice(i + 1, 0, right.keys[0]!);
+      node.begins.splice(i + 1, 0, right.begins[0]!);
     }
   }
-  if (node.keys.length <= MAX) return undefined;
-  const keys = node.keys.splice(MAX / 2);
-  const begins = node.begins.splice(MAX / 2);
+  if (node.keys.length <= MAX_KEYS) return undefined;
+  const keys = node.keys.splice(MAX_KEYS / 2);
+  const begins = node.begins.splice(MAX_KEYS / 2);
   return node.children === null
     ? { children: null, keys, begins }
-    : { children: node.children.splice(MAX / 2), keys, begins };
+    : { children: node.children.splice(MAX_KEYS / 2), keys, begins };
 }
 
-/** Removes from below `node`; false if it is not there. */
+/** Removes from the subtree of `node`. Returns false if `extent` is not there. */
 function removeFrom<E extends Extent>(node: Node<E>, extent: E): boolean {
-  const i = rank(node, extent) - 1;
+  const i = upperBound(node, extent) - 1;
   if (i < 0) return false;
   if (node.children === null) {
     if (node.keys[i] !== extent) return false;
@@ -258,9 +267,10 @@ function removeFrom<E extends Extent>(node: Node<E>, extent: E): boolean {
     node.begins.splice(i, 1);
     return true;
   }
-  if (!removeFrom(node.children[i], extent)) return false;
-  // The key of a removed extent may stay: it still separates what it separated.
-  if (node.children[i].keys.length === 0) {
+  const child = node.children[i]!;
+  if (!removeFrom(child, extent)) return false;
+  // A removed extent may stay on as a key: it still separates its neighbours.
+  if (child.keys.length === 0) {
     node.children.splice(i, 1);
     node.keys.splice(i, 1);
     node.begins.splice(i, 1);
@@ -268,12 +278,12 @@ function removeFrom<E extends Extent>(node: Node<E>, extent: E): boolean {
   return true;
 }
 
-/** Joins children `i` and `i + 1` of `node` where both are small. */
+/** Joins children `i` and `i + 1` of `node` if both are there and small. */
 function join<E>(node: Inner<E>, i: number): boolean {
   const left = node.children[i];
   const right = node.children[i + 1];
   if (left === undefined || right === undefined) return false;
-  if (left.keys.length + right.keys.length > JOIN) return false;
+  if (left.keys.length + right.keys.length > MAX_JOINED) return false;
   left.keys.push(...right.keys);
   left.begins.push(...right.begins);
   if (left.children !== null && right.children !== null) {
@@ -290,9 +300,9 @@ function* leaves<E>(node: Node<E>): IterableIterator<Leaf<E>> {
   else for (const child of node.children) yield* leaves(child);
 }
 
-/** Cuts into nodes three quarters full, so that the next inserts find room. */
-function pieces<T>(all: readonly T[]): T[][] {
-  const size = MAX * 3 / 4;
+/** Splits into groups of three quarters of a node, which leaves room for later adds. */
+function groups<T>(all: readonly T[]): T[][] {
+  const size = MAX_KEYS * 3 / 4;
   const cut: T[][] = [];
   for (let i = 0; i < all.length; i += size) cut.push(all.slice(i, i + size));
   return cut;
