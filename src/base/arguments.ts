@@ -1,5 +1,7 @@
 /**
- * Checks on arguments that are no offsets: options, and where bytes come from.
+ * Checks of options and of sources of bytes, which become plain values here.
+ *
+ * Must not know what the options or the bytes are for.
  *
  * @module
  */
@@ -7,8 +9,9 @@
 import { types } from "node:util";
 
 /**
- * Answers `options`, or throws unless it is an object of them: a path or a shape in
- * its place would be taken for no options at all, and the wrong file be written.
+ * Returns `options`. Throws a `TypeError` unless it can hold options: a path or a
+ * shape in its place would count as no options at all, and `flush("other.dat")` would
+ * write the wrong file.
  */
 export function checkOptions<T extends object>(
   options: T | undefined,
@@ -23,18 +26,18 @@ export function checkOptions<T extends object>(
   throw new TypeError(`Options must be an object, such as ${example}.`);
 }
 
-/** Throws where a view's memory was let go of: it would be taken for an empty one. */
+/** Throws a `TypeError` if a view's memory was released: the view would count as empty. */
 export function checkAttached(view: ArrayBufferView): void {
   if (!(view.buffer as ArrayBuffer).detached) return;
   throw new TypeError(
-    "The source is a stale view, whose memory was let go of: take slice.bytes or " +
-      "array.data again.",
+    "The source is a stale view: its memory has been released. Get slice.bytes or " +
+      "array.data again, and use that.",
   );
 }
 
 /**
- * All bytes of a buffer, of whatever realm, or of a view, as a plain view whose length
- * no subclass can change any more; `undefined` for anything else.
+ * All bytes of a view, or of a buffer from any realm, as a plain `Uint8Array`, whose
+ * length no subclass can change afterwards. Returns `undefined` for anything else.
  */
 export function bytesIn(source: unknown): Uint8Array | undefined {
   if (ArrayBuffer.isView(source)) {
@@ -45,7 +48,7 @@ export function bytesIn(source: unknown): Uint8Array | undefined {
   return types.isAnyArrayBuffer(source) ? new Uint8Array(source) : undefined;
 }
 
-/** Typed arrays and what is like an array as they are, all else as its bytes. */
+/** Returns typed arrays and array-likes as they are, and any other source as its bytes. */
 export function checkSource(
   source: ArrayLike<number> | ArrayBufferLike | ArrayBufferView,
 ): ArrayLike<number> {

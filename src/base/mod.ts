@@ -1,6 +1,9 @@
 /**
- * Known to every room and knows none of them: errors and how a failed system
- * call becomes one, checks of arguments, the modes, printing in REPLs.
+ * The base room: what every room above it needs.
+ *
+ * Owns the errors and how a failed system call becomes one, the checks of arguments,
+ * the modes, and printing in REPLs. Must not know any other room of `src/`, nor what a
+ * map or a slice is.
  *
  * @module
  */

@@ -1,10 +1,12 @@
 /**
- * Checks on the offsets and lengths that users give, in bytes.
+ * Checks of the offsets, ranges and lengths that callers give, in bytes.
+ *
+ * Must not know a map or a slice: the length to check against comes with each call.
  *
  * @module
  */
 
-/** Answers `length`, or throws unless it is a safe integer of at least 0. */
+/** Returns `length`. Throws a `RangeError` unless it is a safe integer of at least 0. */
 export function checkLength(length: number, what: string): number {
   if (Number.isSafeInteger(length) && length >= 0) return length;
   throw new RangeError(
@@ -14,39 +16,40 @@ export function checkLength(length: number, what: string): number {
 }
 
 /**
- * Answers `offset` as counted from the start: negative ones count from `length`.
- * Throws where it lies outside `0..length`; nothing is ever clamped.
+ * Returns `offset` as counted from the start; negative offsets count from `length`.
+ * Throws a `RangeError` if it lies outside `0..length`: nothing is clamped.
  */
 export function checkOffset(
   offset: number,
   length: number,
   what: "memmap" | "slice",
 ): number {
-  // An object that counts as a number could run code of its own when asked to.
+  // Only primitive numbers: converting an object would run the caller's code.
   const at = typeof offset !== "number"
     ? NaN
     : offset < 0
     ? offset + length
     : offset;
-  if (Number.isSafeInteger(at) && at >= 0 && at <= length) return at + 0; // never -0
+  if (Number.isSafeInteger(at) && at >= 0 && at <= length) return at + 0; // turns -0 into 0
+  const limit = what === "slice"
+    ? `${length}, the slice's length`
+    : `${length}, the map's mappedLength; pending edits do not change it`;
   throw new RangeError(
-    `Invalid ${what} offset: ${
-      shown(offset)
-    }. Offsets are whole numbers from 0 to ` +
-      (what === "slice"
-        ? `${length} here.`
-        : `${length} here, mappedLength; pending edits do not shift them.`),
+    `Invalid ${what} offset: ${shown(offset)}. ` +
+      `Offsets are whole numbers from ${-length} to ${limit}. ` +
+      "Negative ones count from the end.",
   );
 }
 
-/** A value as it would stand in source text: a bigint and a string are no numbers. */
+/** A value as source text, so that `3n` and `"3"` do not read as the number 3. */
 function shown(value: unknown): string {
   if (typeof value === "bigint") return `${value}n`;
   return typeof value === "string" ? JSON.stringify(value) : String(value);
 }
 
 /**
- * Checks a half-open range, by default the whole; see {@linkcode checkOffset}.
+ * Checks both ends of a half-open range as {@linkcode checkOffset} does, and their
+ * order. Where one is `undefined`, the whole begins or ends.
  */
 export function checkRange(
   begin: number = 0,
@@ -63,8 +66,8 @@ export function checkRange(
 }
 
 /**
- * A range as `TypedArray.prototype.slice` counts: fractions are cut off, negative
- * numbers count from the end, and what lies outside is clamped.
+ * A range by the rules of `TypedArray.prototype.slice`: fractions are truncated,
+ * negative numbers count from the end, and what lies outside is clamped.
  */
 export function clampRange(
   begin: number,
