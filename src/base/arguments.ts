@@ -9,8 +9,8 @@
 import { types } from "node:util";
 
 /**
- * Returns `options`. Throws a `TypeError` unless it can hold options: a path or a
- * shape in its place would count as no options at all, and `flush("other.dat")` would
+ * Returns `options`, or none if they were left out. Throws a `TypeError` unless
+ * it can hold options: a path or a shape in its place would count as no options at all, and `flush("other.dat")` would
  * write the wrong file.
  */
 export function checkOptions<T extends object>(

@@ -19,12 +19,13 @@ function staleView(): Uint8Array {
 
 const STALE = { name: "TypeError", message: /^The source is a stale view: / };
 
-test("options are any object but an array", () => {
+test("options are any object but an array, or left out", () => {
+  assert.deepEqual(checkOptions(undefined, "{ length: 4096 }"), {});
   const options = { length: 3 };
   assert.equal(checkOptions(options, "{ length: 4096 }"), options);
   const bare = Object.create(null);
   assert.equal(checkOptions(bare, "{ length: 4096 }"), bare);
-  for (const value of ["path", 8, true, null, undefined, [2, 2], () => {}]) {
+  for (const value of ["path", 8, true, null, [2, 2], () => {}]) {
     assert.throws(() => checkOptions(value as object, "{ length: 4096 }"), {
       name: "TypeError",
       message: "Options must be an object, such as { length: 4096 }.",
