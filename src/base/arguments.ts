@@ -9,9 +9,9 @@
 import { types } from "node:util";
 
 /**
- * Returns `options`, or none if they were left out. Throws a `TypeError` unless
- * it can hold options: a path or a shape in its place would count as no options at all, and `flush("other.dat")` would
- * write the wrong file.
+ * Returns `options`, or none if they were left out. Throws a `TypeError` for what
+ * cannot hold options: a path or a shape in their place would count as no options at
+ * all, and `flush("other.dat")` would write the wrong file.
  */
 export function checkOptions<T extends object>(
   options: T | undefined,
