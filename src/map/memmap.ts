@@ -490,7 +490,7 @@ export class Memmap implements Disposable {
    */
   [Symbol.dispose](): void {
     const { mapping, isDirty } = this.#open;
-    this.close({ discard: mapping.hasToldOfFaults && !isDirty });
+    this.close({ discard: mapping.hasReportedFaults && !isDirty });
   }
 
   /** `<Memmap on file 'memmap.tst' with mode='w+', length=48, 0 slices>`, numarray's form. */

@@ -33,7 +33,7 @@ export function openMap(
     }
     const mapping = mapFile(file, mode, mappedLength, isGuarded);
     try {
-      if (giveLength(file, mode, mappedLength)) mapping.touch();
+      if (giveLength(file, mode, mappedLength)) mapping.markUnsynced();
     } catch (error) {
       mapping.release();
       throw error;

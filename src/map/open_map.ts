@@ -266,7 +266,7 @@ export class OpenMap implements ExtentOwner {
     if (this.state.needsFsync) this.#file.sync(); // also of what is not mapped
     this.state.settle();
     this.settleFolder();
-    if (!this.#mapping.touched) return;
+    if (!this.#mapping.maybeUnsynced) return;
     this.#mapping.sync(begin, end);
     if (begin === 0 && end === this.#mappedLength) this.#mapping.markSynced();
   }
@@ -292,7 +292,7 @@ export class OpenMap implements ExtentOwner {
   remap(length: number): void {
     const old = this.#mapping;
     const mapping = mapFile(this.#file, this.#mode, length, this.isGuarded);
-    if (old.touched) mapping.touch();
+    if (old.maybeUnsynced) mapping.markUnsynced();
     this.#mapping = mapping;
     old.release();
   }
@@ -342,7 +342,7 @@ export class OpenMap implements ExtentOwner {
     this.#growth = 0;
     this.#floatingCount = 0;
     if (isOnDisk) this.#mapping.markSynced();
-    else this.#mapping.touch();
+    else this.#mapping.markUnsynced();
   }
 
   /** Lets go of everything. */

@@ -127,9 +127,9 @@ export class Arena {
   free(chunk: Chunk): void {
     if (--chunk.live > 0) return;
     // Bytes that someone still reaches must not be given to another slice.
-    if (chunk === this.#current && !chunk.mapping.isStuckAfter(0)) {
-      const { lentEnd } = chunk.mapping;
-      chunk.used = Math.ceil(lentEnd / ALIGNMENT) * ALIGNMENT;
+    if (chunk === this.#current && !chunk.mapping.hasEscapedAfter(0)) {
+      const { inFlightEnd } = chunk.mapping;
+      chunk.used = Math.ceil(inFlightEnd / ALIGNMENT) * ALIGNMENT;
       return;
     }
     if (chunk === this.#current) this.#current = undefined;

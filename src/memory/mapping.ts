@@ -15,7 +15,7 @@
 
 import { type Libc, libc, runtime } from "../../ffi/mod.ts";
 import { errnoError, FaultError, type SystemError } from "../base/mod.ts";
-import { ABANDONED, Region } from "./region.ts";
+import { Region } from "./region.ts";
 
 /** How a file is mapped. */
 export interface FileMapping {
@@ -38,10 +38,10 @@ export class Mapping {
   readonly #region: Region | null;
   readonly #path: string;
   #isReleased = false;
-  #hasToldOfFaults = false;
+  #hasReportedFaults = false;
   #capacity: number;
   /** Have the bytes been open to writes since they were last known to be on disk? */
-  #touched = false;
+  #maybeUnsynced = false;
   readonly #isGuardedEmpty: boolean;
   /** One element: how many pages were found lost. Whoever keeps it need not ask. */
   readonly faultCount: Int32Array;
@@ -58,7 +58,7 @@ export class Mapping {
     this.#path = path;
     this.#isGuardedEmpty = isGuardedEmpty;
     this.faultCount = region?.guard?.faults ?? NO_FAULTS;
-    if (region !== null) ABANDONED.register(this, region, this);
+    region?.abandonWith(this);
   }
 
   /**
@@ -136,12 +136,12 @@ export class Mapping {
   }
 
   /** Was a `FaultError` thrown? */
-  get hasToldOfFaults(): boolean {
-    return this.#hasToldOfFaults;
+  get hasReportedFaults(): boolean {
+    return this.#hasReportedFaults;
   }
 
   #refuse(cause?: unknown): never {
-    this.#hasToldOfFaults = true;
+    this.#hasReportedFaults = true;
     const first = this.#region?.guard?.firstFault() ?? 0;
     const where = this.faults === 0
       ? "bytes of it"
@@ -162,13 +162,13 @@ export class Mapping {
   }
 
   /** May bytes differ from what is on disk? False as long as no one could write. */
-  get touched(): boolean {
-    return this.#touched || this.#region?.hasViews === true;
+  get maybeUnsynced(): boolean {
+    return this.#maybeUnsynced || this.#region?.hasViews === true;
   }
 
   /** Notes a write that did not go through a view. */
-  touch(): void {
-    this.#touched = true;
+  markUnsynced(): void {
+    this.#maybeUnsynced = true;
   }
 
   /**
@@ -190,7 +190,7 @@ export class Mapping {
 
   /** Detaches a buffer of {@linkcode view}, as far as that can be done. */
   revoke(buffer: ArrayBuffer): void {
-    this.#touched = true; // it may have been written through
+    this.#maybeUnsynced = true; // it may have been written through
     this.#region?.revoke(buffer);
   }
 
@@ -212,13 +212,13 @@ export class Mapping {
   }
 
   /** Do bytes at or after `offset` have a view that cannot be detached? */
-  isStuckAfter(offset: number): boolean {
-    return this.#region?.isStuckAfter(offset) === true;
+  hasEscapedAfter(offset: number): boolean {
+    return this.#region?.hasEscapedAfter(offset) === true;
   }
 
   /** Bytes before this one may be in use by an operation whose buffer is detached. */
-  get lentEnd(): number {
-    return this.#region?.lentEnd ?? 0;
+  get inFlightEnd(): number {
+    return this.#region?.inFlightEnd ?? 0;
   }
 
   /**
@@ -250,9 +250,9 @@ export class Mapping {
     }
   }
 
-  /** Forgets what {@linkcode touched} knew: all bytes are on disk now. */
+  /** Forgets what {@linkcode maybeUnsynced} knew: all bytes are on disk now. */
   markSynced(): void {
-    this.#touched = false;
+    this.#maybeUnsynced = false;
   }
 
   /** `madvise`, widened to whole pages. */
@@ -285,7 +285,7 @@ export class Mapping {
 
   /** `memmove` from `source` of another mapping, or this one. */
   copyFrom(source: Mapping, from: number, to: number, length: number): void {
-    this.#touched = true;
+    this.#maybeUnsynced = true;
     // Sound: the callers keep both ranges within their mappings.
     this.#libc.memmove(this.address + to, source.address + from, length);
     this.checkFaults();
@@ -294,7 +294,7 @@ export class Mapping {
 
   /** Sets `length` bytes from `at` to `byte`. */
   fill(byte: number, at: number, length: number): void {
-    this.#touched = true;
+    this.#maybeUnsynced = true;
     // Sound: as above.
     this.#libc.memset(this.address + at, byte, length);
     this.checkFaults();
@@ -317,9 +317,7 @@ export class Mapping {
   release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;
-    if (this.#region === null) return;
-    ABANDONED.unregister(this);
-    this.#region.release();
+    this.#region?.release();
   }
 
   #pageBegin(offset: number): number {

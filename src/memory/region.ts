@@ -1,75 +1,99 @@
 /**
- * The addresses of one `mmap`, and every buffer handed out over them.
+ * The addresses of one `mmap`, and every ArrayBuffer handed out over them.
  *
- * The only file that unmaps what users saw. Its promise: no address that JavaScript
- * can still reach is ever unmapped. JavaScript reaches an address through an ArrayBuffer,
- * so each one handed out is kept in a list, and before the region goes, each is
- * detached (`transfer(0)`, which copies nothing). Two kinds cannot be: one that
- * Bun pins for an asynchronous operation stays attached, and one that the user
- * moved elsewhere (`transfer()`, `structuredClone`, `postMessage`) is detached
- * already, its bytes in a buffer that nobody here knows. Such bytes are *stuck*:
- * fresh anonymous memory is laid over their pages, which then stay for good, so
- * that a late access finds zeros and never faults. In Deno, which pins nothing, an
- * operation may go on with the bytes of any buffer that users had: those are *lent*,
- * and their pages stay for long (`quarantine.ts`).
+ * This is the only file that unmaps memory which users saw. Its promise: no address
+ * that JavaScript can still reach is ever unmapped. JavaScript reaches an address
+ * through an ArrayBuffer, so every buffer handed out is recorded, and all of them are
+ * detached before the region goes (`transfer(0)`, which copies nothing).
  *
- * Knows nothing of files and of what the bytes are for.
+ * Two kinds of buffers cannot be detached. Bun pins a buffer that an asynchronous
+ * operation uses, and it stays attached. A buffer that the user moved elsewhere
+ * (`transfer()`, `structuredClone`, `postMessage`) is detached already, and its bytes
+ * are in another buffer that is unknown here. Such bytes have *escaped*: fresh
+ * anonymous memory is laid over their pages, which then stay for good, so that a late
+ * access reads zeros and never faults.
+ *
+ * Deno pins nothing: an operation goes on with the bytes of a detached buffer. Bytes
+ * of which a user had a buffer are therefore *in flight* when the region goes. Zeros
+ * are laid over their pages, which stay reserved for a long time (`quarantine.ts`).
+ *
+ * Must not know files, or what the bytes are for.
  *
  * @module
  */
 
 import { type GuardedRange, type Libc, libc, runtime } from "../../ffi/mod.ts";
-import { type Memory, Quarantine, type Row } from "./quarantine.ts";
+import type { Quarantine, Row } from "./quarantine.ts";
+import {
+  FILES,
+  FLOATING,
+  HUGE_FILES,
+  HUGE_PAGE,
+  makeRoom,
+} from "./reserved.ts";
 
-/** Bytes of address space that are cheaper than one more kernel mapping. */
-const SMALL = 2 ** 30;
-
-/**
- * Bytes of a huge page on x86-64 and arm64 with pages of 4 KiB. Where the file system
- * keeps files in large pieces (ext4 and XFS do), Linux maps so much of one at the first
- * touch, but only at addresses that are a multiple of it: of a random read in a file
- * that is in memory but new to the process, page faults cost a third then. The system
- * sees to that by itself where it may choose the address.
- */
-const HUGE = 2 ** 21;
+/** Up to this size, address space is cheaper than one more kernel mapping. Bytes. */
+const SMALL_REGION = 2 ** 30;
 
 /** Half-open, in bytes from the start of the region. */
-type Range = readonly [begin: number, end: number];
+interface Range {
+  readonly begin: number;
+  readonly end: number;
+}
 
-/** What is mapped where. */
+/** The bytes of a buffer that was handed out. */
+interface View extends Range {
+  /** Never seen by a user, so that nobody can have moved it or be working on it. */
+  readonly isOwn: boolean;
+}
+
+/** What is mapped, and how. */
 export interface RegionOptions {
   /** The file, or -1 for memory. */
   readonly fd: number;
-  /** Bytes that are there; the others are address space to grow into. */
+  /** Bytes that are in use; the rest is address space to grow into. */
   readonly used: number;
-  /** Those of `mmap`. */
+  /** The flags of `mmap`. */
   readonly flags: number;
   /** Put it under the fault guard, if there is one. */
   readonly guarded: boolean;
 }
 
 /**
- * A range of mapped memory. Apart from `Mapping` so that it can outlive it: a mapping
- * that is garbage collected leaves its region to the finalizers below.
+ * A range of mapped memory. It is apart from its `Mapping` so that it can outlive it:
+ * the finalizers look after the region of a mapping that was garbage collected.
  */
 export class Region {
+  // These two hold the region of a mapping that was collected. Nothing else does.
+  static readonly #ownedRegions = new FinalizationRegistry<Region>((region) =>
+    region.#abandon()
+  );
+  static readonly #orphanedViews = new FinalizationRegistry<
+    { region: Region; view: View }
+  >(({ region, view }) => region.#orphanCollected(view));
+
   readonly #libc: Libc;
   readonly address: number;
   readonly #size: number;
-  /** What is kept of it is whole ones of these, so that what comes next is aligned, too. */
+  /**
+   * Granularity of the pages that are kept. A multiple of the page size, so that the
+   * next region in the row is aligned, too.
+   */
   readonly #unit: number;
-  /** What keeps the process alive when pages are lost, if anything does. */
+  /** Keeps the process alive when pages are lost. `null` without a guard. */
   readonly guard: GuardedRange | null;
-  /** What is handed out, attached when last looked at. */
-  #views = new Map<ArrayBuffer, Range>();
-  /** Those of them that no user ever sees, and so nobody can have moved. */
-  readonly #own = new WeakSet<ArrayBuffer>();
-  /** Where a buffer beyond our reach may still point. */
-  readonly #stuck: Range[] = [];
-  /** Where an operation may be at work, though its buffer is detached; from the first to the last. */
-  #lent: Range | null = null;
+  /** The buffers handed out. They were attached when last looked at. */
+  #views = new Map<ArrayBuffer, View>();
+  /** Where a buffer that cannot be detached may point. */
+  readonly #escaped: Range[] = [];
+  /** Spans all bytes that an operation may use although their buffer is detached. */
+  #inFlight: Range | null = null;
   readonly #quarantine: Quarantine;
-  /** What waits there, if bytes can be lent at all; the region may be at its end. */
+  /**
+   * The reserved addresses at whose end this region was asked for; the system may have
+   * placed it elsewhere. `undefined` where the runtime pins buffers, so that nothing
+   * is ever in flight.
+   */
   readonly #row: Row | undefined;
   /** Views still alive after the mapping itself was collected. */
   #orphans = 0;
@@ -92,158 +116,188 @@ export class Region {
     this.#row = row;
   }
 
-  /** Maps `length` bytes, at least one; `null` where the system refuses, with `errno` saying why. */
+  /**
+   * Maps `length` bytes, at least one. Returns `null` if the system refuses, and
+   * `errno` says why.
+   */
   static map(length: number, options: RegionOptions): Region | null {
     const c = libc();
     const { fd, used, flags, guarded } = options;
     // PROT_WRITE even where the API forbids writes: a stray write through a raw
     // view then costs a private page, where a read-only page would be SIGSEGV.
     const protection = c.constants.PROT_READ | c.constants.PROT_WRITE;
-    const isHuge = !runtime().pinsBuffers && fd !== -1 && used >= HUGE;
+    // Only where the address is our choice: Linux aligns those of its own choice.
+    const isHuge = !runtime().pinsBuffers && fd !== -1 && used >= HUGE_PAGE;
+    const unit = isHuge ? HUGE_PAGE : c.pageSize;
+    const size = isHuge ? Math.ceil(length / HUGE_PAGE) * HUGE_PAGE : length;
     const quarantine = fd === -1 ? FLOATING : isHuge ? HUGE_FILES : FILES;
     const row = runtime().pinsBuffers ? undefined : quarantine.take();
-    const unit = isHuge ? HUGE : c.pageSize;
-    const size = isHuge ? Math.ceil(length / HUGE) * HUGE : length;
-    // Sound: a fresh range of the kernel's choice, for which the address is a mere
-    // hint; a length above 0, an offset of 0; and a descriptor that the caller
-    // holds open during the call, or -1, which POSIX has for memory. Pages past a
-    // file's end may be mapped; nobody touches them.
+    // Sound: a fresh range where the kernel chooses, since without MAP_FIXED the
+    // address is a mere hint; a length above 0; an offset of 0; and a descriptor that
+    // the caller holds open during the call, or -1, which is for memory. Pages past
+    // a file's end may be mapped; nobody accesses them.
     const map = () => c.mmap(row?.end ?? 0, size, protection, flags, fd, 0);
     let address = map();
+    // With room to spare, the caller tries again without it. Nothing reserved is
+    // given back for the sake of spare room.
+    if (address === -1 && length <= used && makeRoom(c)) address = map();
     if (address === -1) {
-      // Without the room to spare there may be enough; nothing is given back for that.
-      if (length <= used && madeRoom(c)) address = map();
-      if (address === -1) {
-        if (row !== undefined) quarantine.leave(row);
-        return null;
-      }
+      if (row !== undefined) quarantine.leave(row);
+      return null;
     }
     const guard = guarded ? c.guard?.watch(address, size) ?? null : null;
     return new Region(c, address, size, unit, guard, quarantine, row);
   }
 
-  get hasViews(): boolean {
-    return this.#views.size > 0 || this.#stuck.length > 0;
+  /**
+   * Abandons the region when `owner` is garbage collected, unless it was released
+   * before. The owner is whoever can hand out more views.
+   */
+  abandonWith(owner: object): void {
+    Region.#ownedRegions.register(owner, this, this);
   }
 
+  /** Can JavaScript reach any byte, as far as is known? */
+  get hasViews(): boolean {
+    return this.#views.size > 0 || this.#escaped.length > 0;
+  }
+
+  /** A new buffer over bytes `begin` to `end`. `isOwn`: no user will ever see it. */
   view(begin: number, end: number, isOwn: boolean): ArrayBuffer {
     const buffer = runtime().arrayBuffer(this.address + begin, end - begin);
-    this.#views.set(buffer, [begin, end]);
-    if (isOwn) this.#own.add(buffer);
+    this.#views.set(buffer, { begin, end, isOwn });
     return buffer;
   }
 
+  /** Detaches a buffer of {@linkcode view}. Its bytes have escaped if that fails. */
   revoke(buffer: ArrayBuffer): void {
-    const range = this.#views.get(buffer);
-    if (range === undefined) return;
+    const view = this.#views.get(buffer);
+    if (view === undefined) return;
     this.#views.delete(buffer);
-    if (!detach(buffer)) this.#stuck.push(range);
-    else if (!runtime().pinsBuffers && !this.#own.has(buffer)) {
-      this.#lend(range);
-    }
+    if (!detach(buffer)) this.#escaped.push(view);
+    else if (!runtime().pinsBuffers && !view.isOwn) this.#addInFlight(view);
   }
 
-  #lend([begin, end]: Range): void {
-    const [first, last] = this.#lent ?? [this.#firstKept(begin), end];
-    this.#lent = [Math.min(first, begin), Math.max(last, end)];
+  #addInFlight({ begin, end }: Range): void {
+    const before = this.#inFlight ?? { begin: this.#firstKept(begin), end };
+    this.#inFlight = {
+      begin: Math.min(before.begin, begin),
+      end: Math.max(before.end, end),
+    };
   }
 
   /**
-   * Islands of memory do not merge, and the system allows only so many: of a small
-   * region, all up to what is kept is kept with it.
+   * Where the kept pages begin if the byte at `begin` must stay. Pages kept in the
+   * middle of a region are a kernel mapping of their own, and the number of those is
+   * limited. So a small region keeps everything from its start on, which the kernel
+   * can join with what is reserved in front of it.
    */
   #firstKept(begin: number): number {
-    return this.#size <= SMALL ? 0 : begin;
+    return this.#size <= SMALL_REGION ? 0 : begin;
   }
 
-  /** Bytes before this one may be in use by an operation whose buffer is detached. */
-  get lentEnd(): number {
-    return this.#lent?.[1] ?? 0;
+  /** An operation whose buffer is detached may be using bytes before this one. */
+  get inFlightEnd(): number {
+    return this.#inFlight?.end ?? 0;
   }
 
-  /** Lays zeros over the bytes from `offset` on, if an operation may be at work there. */
+  /**
+   * Lays zeros over all pages from `offset` on, if an operation may be using one of
+   * them. Returns where the region's own memory ends after that.
+   */
   cover(offset: number): number {
-    const begin = Math.ceil(offset / this.#libc.pageSize) *
-      this.#libc.pageSize;
-    if (this.#lent === null || this.#lent[1] <= begin) return this.#size;
+    const { pageSize } = this.#libc;
+    const begin = Math.ceil(offset / pageSize) * pageSize;
+    if (this.inFlightEnd <= begin) return this.#size;
     return this.#layZeros(begin, this.#size) ? begin : this.#size;
   }
 
-  isStuckAfter(offset: number): boolean {
-    for (const [buffer, range] of this.#views) {
-      if (range[1] > offset && buffer.detached) return true;
+  /** Has a byte at or after `offset` escaped? */
+  hasEscapedAfter(offset: number): boolean {
+    for (const [buffer, { end }] of this.#views) {
+      if (end > offset && buffer.detached) return true;
     }
-    return this.#stuck.some(([, end]) => end > offset);
+    return this.#escaped.some(({ end }) => end > offset);
   }
 
-  /** Lets the region go, stuck bytes excepted. */
+  /** Detaches all buffers, and unmaps everything but what has escaped or is in flight. */
   release(): void {
+    Region.#ownedRegions.unregister(this);
     for (const buffer of [...this.#views.keys()]) this.revoke(buffer);
     this.#unmap();
   }
 
-  /**
-   * The mapping was collected unclosed, and with it whoever could hand out more
-   * views. Those that are alive keep the region until they are collected too.
-   */
-  abandon(): void {
+  /** The owner was collected unreleased. Views that are alive keep the region. */
+  #abandon(): void {
     const views = this.#views;
     this.#views = new Map();
-    for (const [buffer, range] of views) {
+    for (const [buffer, view] of views) {
       if (buffer.detached) {
-        this.#stuck.push(range);
+        this.#escaped.push(view);
       } else {
         this.#orphans++;
-        const isMovable = !this.#own.has(buffer);
-        ORPHANS.register(buffer, { region: this, range, isMovable });
+        Region.#orphanedViews.register(buffer, { region: this, view });
       }
     }
     if (this.#orphans === 0) this.#unmap();
   }
 
   /**
-   * The last handle on `range` was collected. Whether it had been moved into
-   * another buffer first, nobody can tell any more, so its pages count as stuck.
+   * The last handle on `view` was collected. The user may have moved its bytes into
+   * another buffer before, which cannot be found out any more, so they count as
+   * escaped.
    */
-  orphanCollected(range: Range, isMovable: boolean): void {
-    if (isMovable) this.#stuck.push([this.#firstKept(range[0]), range[1]]);
+  #orphanCollected({ begin, end, isOwn }: View): void {
+    if (!isOwn) this.#escaped.push({ begin: this.#firstKept(begin), end });
     if (--this.#orphans === 0) this.#unmap();
   }
 
   #unmap(): void {
     const c = this.#libc;
     const kept = this.#keptPages();
-    for (const [begin, end] of kept) {
-      // Without memory for that, keeping the bytes is a leak but no fault.
+    for (const { begin, end } of kept) {
+      // Without memory for zeros, keep all as it is: a leak, but no fault.
       if (!this.#layZeros(begin, end)) return;
     }
-    // No handler may lay a page where something else is mapped by then.
+    // First, or the handler could lay a page over what others map there later.
     this.guard?.end();
     let at = 0;
-    for (const [begin, end] of [...kept, [this.#size, this.#size]]) {
-      // Sound: nothing reaches the pages between two that are kept.
+    for (
+      const { begin, end } of [...kept, { begin: this.#size, end: this.#size }]
+    ) {
+      // Sound: nothing reaches the pages between two ranges that are kept.
       if (begin > at) c.munmap(this.address + at, begin - at);
       at = end;
     }
-    if (this.#row === undefined) return;
-    const last = this.address + (kept.at(-1)?.[1] ?? 0);
-    const isAtEnd = this.#row.end === this.address;
-    // Stuck bytes stay for good, and lent ones among them.
-    if (this.#stuck.length > 0) {
-      if (isAtEnd) this.#quarantine.skip(last);
-    } else if (this.#lent === null) {
-      if (isAtEnd) this.#quarantine.leave(this.#row);
-    } else this.#quarantine.add(this.address + kept[0][0], last, this.#row);
+    if (this.#row !== undefined) this.#leaveRow(this.#row, kept);
   }
 
-  /** False where the system has no memory for it: then the bytes are as they were. */
+  /** Tells the quarantine what stays of the region. */
+  #leaveRow(row: Row, kept: readonly Range[]): void {
+    const isAtEnd = row.end === this.address;
+    const [first, last] = [kept[0], kept.at(-1)];
+    if (first === undefined || last === undefined) {
+      if (isAtEnd) this.#quarantine.leave(row);
+    } else if (this.#escaped.length > 0) {
+      // Escaped bytes stay for good, and so does what is in flight among them.
+      if (isAtEnd) this.#quarantine.skip(this.address + last.end);
+    } else {
+      this.#quarantine.add(
+        this.address + first.begin,
+        this.address + last.end,
+        row,
+      );
+    }
+  }
+
+  /** Returns false, and leaves the bytes as they are, if the system has no memory for it. */
   #layZeros(begin: number, end: number): boolean {
     const c = this.#libc;
     const { PROT_READ, PROT_WRITE } = c.constants;
     const flags = c.constants.MAP_PRIVATE | c.constants.MAP_ANONYMOUS |
       c.constants.MAP_NORESERVE | c.constants.MAP_FIXED;
     // Sound: whole pages inside this region, which nobody else maps, and every
-    // buffer over it is either detached or meant to read zeros.
+    // buffer over them is either detached or meant to read zeros.
     const lay = () =>
       c.mmap(
         this.address + begin,
@@ -253,24 +307,24 @@ export class Region {
         -1,
         0,
       ) !== -1;
-    return lay() || (madeRoom(c) && lay());
+    return lay() || (makeRoom(c) && lay());
   }
 
-  /** The stuck and lent ranges, widened to whole units, joined, in order. */
+  /** What has escaped or is in flight, in whole units: in order, and joined. */
   #keptPages(): Range[] {
     const unit = this.#unit;
-    const lent = this.#lent === null ? [] : [this.#lent];
-    const pages = [...this.#stuck, ...lent]
-      .map(([begin, end]): [number, number] => [
-        Math.floor(begin / unit) * unit,
-        Math.ceil(end / unit) * unit,
-      ])
-      .sort((a, b) => a[0] - b[0]);
-    const joined: [number, number][] = [];
+    const inFlight = this.#inFlight === null ? [] : [this.#inFlight];
+    const pages = [...this.#escaped, ...inFlight]
+      .map(({ begin, end }) => ({
+        begin: Math.floor(begin / unit) * unit,
+        end: Math.ceil(end / unit) * unit,
+      }))
+      .sort((a, b) => a.begin - b.begin);
+    const joined: { begin: number; end: number }[] = [];
     for (const range of pages) {
       const last = joined.at(-1);
-      if (last !== undefined && range[0] <= last[1]) {
-        last[1] = Math.max(last[1], range[1]);
+      if (last !== undefined && range.begin <= last.end) {
+        last.end = Math.max(last.end, range.end);
       } else joined.push(range);
     }
     return joined;
@@ -278,11 +332,12 @@ export class Region {
 }
 
 /**
- * Detaches `buffer`; false where its bytes stay within somebody's reach.
- * `transfer(0)` never copies: where Bun pins a buffer, plain `transfer()` would.
+ * Detaches `buffer`. Returns false if that cannot be done, so that somebody can still
+ * reach its bytes. `transfer(0)` never copies: plain `transfer()` would, of a buffer
+ * that Bun pins.
  */
 function detach(buffer: ArrayBuffer): boolean {
-  if (buffer.detached) return false; // moved by the user: they reach it still
+  if (buffer.detached) return false; // moved by the user, who still reaches the bytes
   try {
     buffer.transfer(0);
   } catch {
@@ -290,65 +345,3 @@ function detach(buffer: ArrayBuffer): boolean {
   }
   return buffer.detached;
 }
-
-/** What the operating system does for what waits. */
-const MEMORY: Memory = {
-  unmap(begin, end) {
-    // Sound: pages of our own that nobody in JavaScript reaches, let go of long ago.
-    libc().munmap(begin, end - begin);
-  },
-  findRoom() {
-    const c = libc();
-    const flags = c.constants.MAP_PRIVATE | c.constants.MAP_ANONYMOUS |
-      c.constants.MAP_NORESERVE;
-    // Sound: fresh memory that nobody may touch, and that goes at once.
-    const address = c.mmap(0, ROOM, 0, flags, -1, 0);
-    if (address === -1) return 0; // wherever the system likes
-    c.munmap(address, ROOM);
-    return Math.ceil(address / HUGE) * HUGE;
-  },
-  count(change) {
-    const shared = libc().guard?.waiting;
-    if (!shared) return ownCount += change;
-    // What was counted before there was a guard is handed over to it.
-    const all = change + ownCount;
-    ownCount = 0;
-    return Atomics.add(shared, 0, all) + all;
-  },
-};
-
-/** Where there is no guard, each thread counts for itself. */
-let ownCount = 0;
-
-/** Address space to look for: rows' full length, and what the system puts there meanwhile. */
-const ROOM = 2 ** 35;
-
-/** Where lent bytes wait: those of files, small and large, and those of floating slices. */
-const FILES = new Quarantine(MEMORY);
-const HUGE_FILES = new Quarantine(MEMORY);
-const FLOATING = new Quarantine(MEMORY);
-
-/**
- * After an `mmap` that failed: where room was missing, gives back what waits, most of
- * which nobody uses any more. False if there was nothing to give, or to gain.
- */
-function madeRoom(c: Libc): boolean {
-  if (!WANTS_ROOM.includes(c.errnoName(c.errno()))) return false;
-  const cleared = [FILES, HUGE_FILES, FLOATING].map((quarantine) =>
-    quarantine.clear()
-  );
-  return cleared.includes(true);
-}
-
-/** `EAGAIN`: locked memory is limited, and all of the process's is locked. */
-const WANTS_ROOM: readonly (string | undefined)[] = ["ENOMEM", "EAGAIN"];
-
-// A region is held by these registries alone once its mapping is gone.
-export const ABANDONED: FinalizationRegistry<Region> = new FinalizationRegistry(
-  (region) => region.abandon(),
-);
-const ORPHANS = new FinalizationRegistry<{
-  region: Region;
-  range: Range;
-  isMovable: boolean;
-}>(({ region, range, isMovable }) => region.orphanCollected(range, isMovable));

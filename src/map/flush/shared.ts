@@ -22,7 +22,7 @@ export function makeRoom(map: OpenMap, plan: Plan, changed: number): void {
   }
   const { mapping } = map;
   const fits = plan.mappedLength <= mapping.capacity;
-  if (fits && !mapping.isStuckAfter(changed)) return;
+  if (fits && !mapping.hasEscapedAfter(changed)) return;
   map.remap(Math.max(map.mappedLength, plan.mappedLength));
 }
 
