@@ -1,11 +1,13 @@
 /**
- * Memory for floating slices: an arena of anonymous mappings.
+ * The arena: memory for floating slices, in anonymous mappings.
  *
- * Floating bytes live from an edit to the next flush, which lets them go all at
- * once, so allocating is moving a mark. Small pieces share a chunk, since a page
- * and a kernel mapping for each of a million would be too much; a large piece has
- * a chunk of its own, which goes as soon as the piece does. Nothing is in the
- * JavaScript heap: what a user transfers away from a view stays here too.
+ * Floating bytes live from an edit to the next flush, which releases all of them at
+ * once. So allocation only moves a mark. Small pieces share a chunk, since a page and
+ * a kernel mapping for each of a million would be too much. A large piece has a chunk
+ * of its own, which goes when the piece is freed. None of the bytes are in the
+ * JavaScript heap, so what a user transfers away from a view stays here too.
+ *
+ * Must not know slices: it deals in bytes.
  *
  * @module
  */
@@ -13,18 +15,20 @@
 import { SystemError } from "../base/mod.ts";
 import { Mapping } from "./mapping.ts";
 
-const CHUNK = 2 ** 26;
-const LARGE = 2 ** 20;
-/** What any processor's widest load is content with, and a cache line. */
+/** Bytes of a chunk that small pieces share. */
+const SHARED_CHUNK = 2 ** 26;
+/** Bytes from which a piece has a chunk of its own. */
+const LARGE_PIECE = 2 ** 20;
+/** Bytes: enough for the widest load of any processor, and a cache line. */
 const ALIGNMENT = 64;
 
-/** One anonymous mapping, filled from the start. */
+/** One anonymous mapping, filled from its start. */
 class Chunk {
   readonly mapping: Mapping;
-  /** Bytes given out. */
+  /** Bytes allocated. */
   used = 0;
-  /** Bytes that have been given out at any time and may hold something. */
-  soiled = 0;
+  /** Bytes from here on were never allocated, so they are still zero. */
+  highWater = 0;
   /** Pieces not yet freed. */
   live = 0;
 
@@ -33,7 +37,7 @@ class Chunk {
   }
 }
 
-/** Zero-initialised bytes, `length` of them from `offset` in `mapping`. */
+/** `length` bytes of a mapping from `offset` on, with room for `capacity`. Zero at first. */
 export class Piece {
   readonly #arena: Arena;
   readonly chunk: Chunk;
@@ -60,15 +64,16 @@ export class Piece {
   }
 
   /**
-   * A piece of `length` bytes with the same content, cut or padded with zeros:
-   * this one where it has room, else a new one with room to grow, and this one
-   * is freed. Nobody may hold a view.
+   * Returns a piece of `length` bytes with the same content, cut or padded with zeros.
+   * That is this piece if it has room. Otherwise it is a new one with room to grow,
+   * and this one is freed. Nobody may hold a view.
    */
   resized(length: number): Piece {
     const kept = Math.min(length, this.length);
     const cut = this.length - kept;
-    // A large cut gives its memory back instead of filling it with zeros.
-    if (length <= this.capacity && cut < LARGE) {
+    // A large cut moves to a new piece, which gives the memory back, instead of
+    // filling it with zeros.
+    if (length <= this.capacity && cut < LARGE_PIECE) {
       this.mapping.fill(0, this.offset + kept, cut);
       this.length = length;
       return this;
@@ -87,33 +92,32 @@ export class Piece {
   }
 }
 
-/** Hands out {@linkcode Piece}s. */
+/** Allocates {@linkcode Piece}s. */
 export class Arena {
   readonly #path: string;
   /** Where small pieces go next. */
   #current: Chunk | undefined;
   readonly #chunks = new Set<Chunk>();
 
+  /** `path` is for error messages. */
   constructor(path: string) {
     this.#path = path;
   }
 
-  /** `length` zero bytes, with room to grow to `capacity`. */
+  /** A piece of `length` zero bytes, with room to grow to `capacity`. */
   allocate(length: number, capacity: number = length): Piece {
     const size = Math.max(1, Math.ceil(capacity / ALIGNMENT)) * ALIGNMENT;
     const chunk = this.#chunkFor(size);
     const offset = chunk.used;
     chunk.used += size;
     chunk.live++;
-    if (chunk.soiled > offset) {
-      const soiled = Math.min(chunk.soiled, chunk.used) - offset;
-      chunk.mapping.fill(0, offset, soiled);
-    }
-    chunk.soiled = Math.max(chunk.soiled, chunk.used);
+    const reused = Math.min(chunk.highWater, chunk.used) - offset;
+    if (reused > 0) chunk.mapping.fill(0, offset, reused);
+    chunk.highWater = Math.max(chunk.highWater, chunk.used);
     return new Piece(this, chunk, offset, length, size);
   }
 
-  /** As `allocate`, but where memory is too short for `capacity`, does without. */
+  /** As `allocate`, but without the room to grow if there is not enough memory for it. */
   allocateUpTo(capacity: number, length: number): Piece {
     try {
       return this.allocate(length, capacity);
@@ -123,21 +127,23 @@ export class Arena {
     }
   }
 
-  /** Takes a piece of `chunk` back. */
+  /** Takes back one piece of `chunk`. The chunk is reused or goes with its last piece. */
   free(chunk: Chunk): void {
     if (--chunk.live > 0) return;
-    // Bytes that someone still reaches must not be given to another slice.
-    if (chunk === this.#current && !chunk.mapping.hasEscapedAfter(0)) {
-      const { inFlightEnd } = chunk.mapping;
-      chunk.used = Math.ceil(inFlightEnd / ALIGNMENT) * ALIGNMENT;
-      return;
+    if (chunk === this.#current) {
+      // Bytes that somebody may still reach or use must not go to another slice.
+      if (!chunk.mapping.hasEscapedAfter(0)) {
+        const { inFlightEnd } = chunk.mapping;
+        chunk.used = Math.ceil(inFlightEnd / ALIGNMENT) * ALIGNMENT;
+        return;
+      }
+      this.#current = undefined;
     }
-    if (chunk === this.#current) this.#current = undefined;
     this.#chunks.delete(chunk);
     chunk.mapping.release();
   }
 
-  /** Lets everything go. */
+  /** Releases all memory. The arena can be used again. */
   release(): void {
     for (const { mapping } of this.#chunks) mapping.release();
     this.#chunks.clear();
@@ -145,9 +151,11 @@ export class Arena {
   }
 
   #chunkFor(size: number): Chunk {
-    if (size >= LARGE) return this.#newChunk(size);
-    if (this.#current === undefined || this.#current.used + size > CHUNK) {
-      this.#current = this.#newChunk(CHUNK);
+    if (size >= LARGE_PIECE) return this.#newChunk(size);
+    if (
+      this.#current === undefined || this.#current.used + size > SHARED_CHUNK
+    ) {
+      this.#current = this.#newChunk(SHARED_CHUNK);
     }
     return this.#current;
   }

@@ -1,14 +1,13 @@
 /**
- * One mapped region of memory as the rest of the library uses it: bytes at offsets
- * of a file, or of nothing.
+ * One mapped region of memory as the rest of the library uses it: bytes at offsets of
+ * a file, or of no file.
  *
- * Every access to them by a system call or by libc is here; what is handed out as
- * an ArrayBuffer, and what becomes of the addresses, is `region.ts`'s business.
- * Each access asks first whether the mapping is still there and whether pages of
- * it were lost, and asks the latter again behind it: it may have been the first
- * to meet them.
+ * Every access to these bytes by a system call or by libc is here. Each one checks
+ * first that the mapping is still there and that none of its pages were lost, and
+ * checks the latter again afterwards, since the access itself may have been the first
+ * to notice. `region.ts` owns the addresses and the ArrayBuffers over them.
  *
- * Knows nothing of slices, modes or flush.
+ * Must not know slices, modes or flush.
  *
  * @module
  */
@@ -20,7 +19,7 @@ import { Region } from "./region.ts";
 /** How a file is mapped. */
 export interface FileMapping {
   readonly fd: number;
-  /** Shared with the file, or a private copy that is made as pages are written. */
+  /** Shared with the file; otherwise a private copy, made page by page on writing. */
   readonly shared: boolean;
   /** Charge the memory that private copies may need; see overcommit in mmap(2). */
   readonly charged: boolean;
@@ -28,22 +27,22 @@ export interface FileMapping {
   readonly guarded: boolean;
 }
 
-/** The faults of memory that nobody guards, or that no file backs. */
+/** The fault count of mappings that have no guard. */
 const NO_FAULTS: Int32Array = new Int32Array(1);
 
-/** A mapped region of memory, released once, by hand or by garbage collection. */
+/** A mapped region of memory. Released once: by hand, or by garbage collection. */
 export class Mapping {
   readonly #libc: Libc;
-  /** `null` for an empty mapping, which has no memory at all. */
+  /** `null` for an empty mapping, which has no memory. */
   readonly #region: Region | null;
   readonly #path: string;
   #isReleased = false;
   #hasReportedFaults = false;
   #capacity: number;
-  /** Have the bytes been open to writes since they were last known to be on disk? */
+  /** Were bytes written, or open to writes, since all of them were last known to be on disk? */
   #maybeUnsynced = false;
   readonly #isGuardedEmpty: boolean;
-  /** One element: how many pages were found lost. Whoever keeps it need not ask. */
+  /** One element: the number of pages found lost. It may be kept, and looked at without a call. */
   readonly faultCount: Int32Array;
 
   private constructor(
@@ -62,10 +61,10 @@ export class Mapping {
   }
 
   /**
-   * Maps the first `length` bytes of a file, with address space for `spare`
-   * more if the system has it: when the file grows, they are there without a new
-   * mapping, and no view has to move. Pages past a file's end may be mapped, on
-   * Linux and macOS alike; they only must not be touched before the file has them.
+   * Maps the first `length` bytes of a file, with address space for `spare` more if
+   * the system has it: if the file grows into that, no view has to move. Pages past a
+   * file's end may be mapped, on Linux and on macOS. They must not be accessed before
+   * the file has them.
    */
   static ofFile(
     file: FileMapping,
@@ -87,7 +86,7 @@ export class Mapping {
     return new Mapping(null, 0, path, guarded && c.guard?.isThere() === true);
   }
 
-  /** Maps `length` zero bytes of memory that no file backs. */
+  /** Maps `length` zero bytes of memory that belong to no file. */
   static anonymous(length: number, path: string): Mapping {
     const c = libc();
     const flags = c.constants.MAP_PRIVATE | c.constants.MAP_ANONYMOUS |
@@ -102,15 +101,22 @@ export class Mapping {
     return new Mapping(region, length, path);
   }
 
-  /** Where the bytes are. Every access asks here, so none comes after release, or a fault. */
+  /**
+   * Where the bytes are. Throws after a release or a fault. Every access asks here, so
+   * none goes to memory that is not this mapping's any more.
+   */
   get address(): number {
-    if (this.#isReleased) {
-      throw new Error(
-        `A mapping of '${this.#path}' was used after its release.`,
-      );
-    }
-    this.checkFaults();
+    this.#checkUsable();
     return this.#region?.address ?? 0;
+  }
+
+  /** Bytes of address space. The owner decides how many of them are used. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  get isReleased(): boolean {
+    return this.#isReleased;
   }
 
   /** Would the process survive the loss of a page? */
@@ -118,21 +124,19 @@ export class Mapping {
     return this.#region?.guard?.isActive() ?? this.#isGuardedEmpty;
   }
 
-  /** Has it been let go of? */
-  get isReleased(): boolean {
-    return this.#isReleased;
-  }
-
-  /** How many pages were found lost. */
+  /** The number of pages found lost. */
   get faults(): number {
-    // Atomic, since a loop that waits for a change may be compiled to look just once.
+    // Atomic, so that a loop that waits for a change cannot be compiled into one look.
     return Atomics.load(this.faultCount, 0);
   }
 
-  /** Throws a `FaultError` if a page was found lost. After an access, too: it may have been the first. */
+  /**
+   * Throws a `FaultError` if a page was found lost. Called before an access, and after
+   * it, since the access may have been the first to notice.
+   */
   checkFaults(): void {
-    // Once released, the count may be another mapping's.
-    if (this.faultCount[0] !== 0 && !this.#isReleased) this.#refuse();
+    // After the release, the count may belong to another mapping.
+    if (this.faultCount[0] !== 0 && !this.#isReleased) this.#reportFaults();
   }
 
   /** Was a `FaultError` thrown? */
@@ -140,69 +144,78 @@ export class Mapping {
     return this.#hasReportedFaults;
   }
 
-  #refuse(cause?: unknown): never {
+  #reportFaults(cause?: unknown): never {
     this.#hasReportedFaults = true;
     const first = this.#region?.guard?.firstFault() ?? 0;
-    const where = this.faults === 0
-      ? "bytes of it"
-      : `bytes of it (noticed at byte ${first})`;
+    const where = this.faults === 0 ? "" : ` (noticed at byte ${first})`;
     throw new FaultError(
-      `'${this.#path}' was cut short by another process while it was mapped, or ` +
-        `its disk is full or failing: ${where} could not be reached. What was ` +
-        "read there since is zeros, and what was written there is lost. Floating " +
-        "slices can still be read; close({ discard: true }) lets go of the map, " +
-        "and then the file can be opened again.",
+      `'${this.#path}' lost bytes while it was mapped${where}: another process cut ` +
+        "it short, or its disk is full or failing. Reads of the lost bytes have " +
+        "returned zeros since, and writes to them are lost. Floating slices can " +
+        "still be read. Let go of the map with close({ discard: true }), then open " +
+        "the file again.",
       { cause },
     );
   }
 
-  /** Bytes of address space; what is used of them is the owner's business. */
-  get capacity(): number {
-    return this.#capacity;
+  #checkUsable(): void {
+    if (this.#isReleased) {
+      throw new Error(
+        `A mapping of '${this.#path}' was used after its release.`,
+      );
+    }
+    this.checkFaults();
   }
 
-  /** May bytes differ from what is on disk? False as long as no one could write. */
+  /** May bytes differ from what is on disk? False as long as nobody could write. */
   get maybeUnsynced(): boolean {
     return this.#maybeUnsynced || this.#region?.hasViews === true;
   }
 
-  /** Notes a write that did not go through a view. */
+  /** Notes a write that went neither through a view nor through this mapping. */
   markUnsynced(): void {
     this.#maybeUnsynced = true;
   }
 
+  /** Notes that all bytes are on disk. */
+  markSynced(): void {
+    this.#maybeUnsynced = false;
+  }
+
   /**
    * A new ArrayBuffer over bytes `begin` to `end`, without a copy. Valid until
-   * {@linkcode revoke} or {@linkcode release}. `isOwn`: will no user ever see it?
+   * {@linkcode revoke} or {@linkcode release}. `isOwn`: no user will ever see it.
    */
   view(begin: number, end: number, isOwn = false): ArrayBuffer {
     if (begin === end) return new ArrayBuffer(0); // both runtimes refuse 0 bytes
     const limit = runtime().maxBufferLength;
     if (end - begin > limit) {
       throw new RangeError(
-        `${end - begin} bytes are more than the ${limit} of this runtime's ` +
-          "largest ArrayBuffer; cut them into smaller slices.",
+        `${
+          end - begin
+        } bytes are more than this runtime's largest ArrayBuffer, ` +
+          `which has ${limit}. Cut them into smaller slices.`,
       );
     }
-    this.address; // checks that there is one
+    this.#checkUsable();
     return this.#region!.view(begin, end, isOwn);
   }
 
-  /** Detaches a buffer of {@linkcode view}, as far as that can be done. */
+  /** Detaches a buffer of {@linkcode view}, if that can be done. */
   revoke(buffer: ArrayBuffer): void {
-    this.#maybeUnsynced = true; // it may have been written through
+    this.#maybeUnsynced = true; // bytes may have been written through it
     this.#region?.revoke(buffer);
   }
 
-  /** Runs `use` with the bytes `begin` to `end`, which it must not keep. */
+  /** Runs `use` with bytes `begin` to `end`, which it must not keep. */
   borrow<T>(begin: number, end: number, use: (bytes: Uint8Array) => T): T {
     const buffer = this.view(begin, end, true);
     let result: T;
     try {
       result = use(new Uint8Array(buffer));
     } catch (error) {
-      // A system call that meets a lost page answers this, and makes no signal.
-      if ((error as SystemError).code === "EFAULT") this.#refuse(error);
+      // A system call that meets a lost page fails so, and raises no signal.
+      if ((error as SystemError).code === "EFAULT") this.#reportFaults(error);
       throw error;
     } finally {
       this.revoke(buffer);
@@ -211,19 +224,19 @@ export class Mapping {
     return result;
   }
 
-  /** Do bytes at or after `offset` have a view that cannot be detached? */
+  /** May a byte at or after `offset` be reached through a buffer that cannot be detached? */
   hasEscapedAfter(offset: number): boolean {
     return this.#region?.hasEscapedAfter(offset) === true;
   }
 
-  /** Bytes before this one may be in use by an operation whose buffer is detached. */
+  /** An operation whose buffer is detached may be using bytes before this one. */
   get inFlightEnd(): number {
     return this.#region?.inFlightEnd ?? 0;
   }
 
   /**
-   * The file ends at `length` now. An operation that is still at work behind it
-   * finds zeros there; the mapping is then no larger than what is before them.
+   * Prepares for the file to end at `length`. An operation that still uses bytes
+   * behind that finds zeros there, and the capacity ends before them.
    */
   cut(length: number): void {
     const covered = this.#region?.cover(length) ?? 0;
@@ -233,44 +246,33 @@ export class Mapping {
   /** Waits until the bytes of a shared mapping are on disk: `msync(MS_SYNC)`. */
   sync(begin: number, end: number): void {
     if (begin === end) return;
-    const from = this.#pageBegin(begin);
     const c = this.#libc;
+    const from = this.#pageBegin(begin);
+    const { MS_SYNC } = c.constants;
     // Sound: page-aligned, and within this mapping.
-    while (
-      c.msync(this.address + from, end - from, c.constants.MS_SYNC) === -1
-    ) {
+    while (c.msync(this.address + from, end - from, MS_SYNC) === -1) {
       const errno = c.errno();
-      if (c.errnoName(errno) !== "EINTR") {
-        throw errnoError(
-          errno,
-          "msync",
-          this.#path,
-        );
-      }
+      if (c.errnoName(errno) === "EINTR") continue;
+      throw errnoError(errno, "msync", this.#path);
     }
-  }
-
-  /** Forgets what {@linkcode maybeUnsynced} knew: all bytes are on disk now. */
-  markSynced(): void {
-    this.#maybeUnsynced = false;
   }
 
   /** `madvise`, widened to whole pages. */
   advise(advice: number, begin: number, end: number): void {
     if (begin === end) return;
-    const from = this.#pageBegin(begin);
     const c = this.#libc;
-    // Sound: page-aligned, and within this mapping; no advice that the library
+    const from = this.#pageBegin(begin);
+    // Sound: page-aligned, and within this mapping. No advice that the library
     // gives changes what the bytes of a shared mapping read as.
-    if (c.madvise(this.address + from, end - from, advice) === -1) {
-      // Without room to note an advice the system goes without, and so do we.
-      const name = c.errnoName(c.errno());
-      if (name === "ENOMEM" || name === "EAGAIN") return;
-      throw errnoError(c.errno(), "madvise", this.#path);
-    }
+    if (c.madvise(this.address + from, end - from, advice) !== -1) return;
+    const errno = c.errno();
+    // No room to note the advice: the system does without it, and so do we.
+    const name = c.errnoName(errno);
+    if (name === "ENOMEM" || name === "EAGAIN") return;
+    throw errnoError(errno, "madvise", this.#path);
   }
 
-  /** The offset of `pattern` in bytes `begin` to `end`, or -1. */
+  /** The offset of the first `pattern` in bytes `begin` to `end`, or -1. */
   find(pattern: Uint8Array, begin: number, end: number): number {
     // Sound: the range is mapped, and the pattern lives through the call.
     const found = this.#libc.memmem(
@@ -283,7 +285,7 @@ export class Mapping {
     return found === 0 ? -1 : found - this.address;
   }
 
-  /** `memmove` from `source` of another mapping, or this one. */
+  /** `memmove` from another mapping, or within this one. */
   copyFrom(source: Mapping, from: number, to: number, length: number): void {
     this.#maybeUnsynced = true;
     // Sound: the callers keep both ranges within their mappings.
@@ -292,17 +294,17 @@ export class Mapping {
     source.checkFaults();
   }
 
-  /** Sets `length` bytes from `at` to `byte`. */
+  /** Sets `length` bytes from `at` on to `byte`. */
   fill(byte: number, at: number, length: number): void {
     this.#maybeUnsynced = true;
-    // Sound: as above.
+    // Sound: the callers keep the range within the mapping.
     this.#libc.memset(this.address + at, byte, length);
     this.checkFaults();
   }
 
   /** Are `length` bytes the same here and there? */
   equals(other: Mapping, at: number, otherAt: number, length: number): boolean {
-    // Sound: as above.
+    // Sound: the callers keep both ranges within their mappings.
     const order = this.#libc.memcmp(
       this.address + at,
       other.address + otherAt,
@@ -313,7 +315,7 @@ export class Mapping {
     return order === 0;
   }
 
-  /** Detaches every view and unmaps what can be unmapped. Once only. */
+  /** Detaches every view, and unmaps what JavaScript cannot reach any more. Once only. */
   release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;

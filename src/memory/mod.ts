@@ -1,7 +1,10 @@
 /**
- * The only room that maps and unmaps. Owns addresses and their lifetimes: mappings,
- * the arena of floating bytes, search in mapped bytes. Knows nothing of slices,
- * modes or files beyond a descriptor.
+ * The memory room: the only one that maps and unmaps.
+ *
+ * Owns addresses and their lifetimes: mappings, the ArrayBuffers over them, the arena
+ * of floating bytes, what stays reserved after a release, and search in mapped bytes.
+ * Must not know slices, modes, or of a file more than its descriptor, and its path for
+ * messages.
  *
  * @module
  */

@@ -1,24 +1,25 @@
 /**
- * Addresses that nobody in JavaScript reaches any more, but perhaps native code does.
+ * The quarantine: addresses that JavaScript cannot reach any more, but that native
+ * code may still be using.
  *
- * An asynchronous operation works on a buffer's memory on another thread. Bun pins
- * such a buffer, so that it cannot be detached; Deno lets it be detached and the
- * operation go on, and nobody can ask when it ends. So memory of which a user had a
- * view is not unmapped there when it is let go: zeros are laid over it, which cost
- * no memory, and its addresses wait here. They are given back when so many others
- * have come after them that an operation would have to be older than all of those.
+ * An asynchronous operation uses a buffer's memory on another thread. Bun pins such a
+ * buffer, so that it cannot be detached. Deno lets it be detached while the operation
+ * goes on, and does not say when it ends. So in Deno, memory of which a user had a
+ * view is not unmapped when it is released: zeros are laid over it, which cost no
+ * memory, and its addresses are reserved here. They are given back after so many
+ * others have come that an operation would have to be older than all of those.
  *
- * Address space is plenty (128 TiB on x86-64 and arm64), mappings are not (65,530
- * by default in Linux). The system joins mappings that touch; so a new one is placed
- * at the end of a row of what waits, where much is free, and what is left of it will
- * wait right there, too.
+ * Address space is plentiful (128 TiB on x86-64 and arm64), but kernel mappings are
+ * not (65,530 by default on Linux). The kernel joins mappings that touch. So reserved
+ * addresses form rows: a new mapping is placed at the end of a row, where much is
+ * free, and what is left of it extends the row.
  *
- * Knows nothing of memory: it is told how to unmap, and where there is room.
+ * Must not know memory or the system: {@linkcode Memory} stands for both.
  *
  * @module
  */
 
-/** Waiting addresses, half-open; none yet if they are equal. A row grows at its end. */
+/** Reserved addresses, half-open; empty at first. A row grows at its end. */
 export interface Row {
   begin: number;
   end: number;
@@ -27,24 +28,24 @@ export interface Row {
 /** What the quarantine asks of the system. */
 export interface Memory {
   unmap(begin: number, end: number): void;
-  /** An address behind which much is free. */
+  /** An address with much free address space after it. */
   findRoom(): number;
-  /** Adds to how many rows the whole process has, and answers that. */
+  /** Adds to the number of rows in the whole process, and returns the sum. */
   count(change: number): number;
 }
 
-/** How much may wait. */
+/** How much may be reserved. */
 export interface Limits {
-  /** In the whole process. */
+  /** Rows in the whole process. */
   readonly rows: number;
   /**
-   * Rows that a thread may have whatever the others have: threads that were ended
-   * leave theirs behind, and nobody ever gives those back.
+   * Rows that a thread may have however many the others have. The rows of a thread
+   * that was terminated are never given back, and still count.
    */
   readonly own: number;
-  /** Bytes of address space in all. */
+  /** Bytes of address space, in all rows of this quarantine. */
   readonly bytes: number;
-  /** Bytes after which a row grows no more, so that the oldest can go. */
+  /** Bytes after which a row grows no further, so that the oldest ones can go. */
   readonly row: number;
 }
 
@@ -55,13 +56,13 @@ const LIMITS: Limits = {
   row: 2 ** 30,
 };
 
-/** Rows of addresses that wait. */
+/** Rows of reserved addresses. */
 export class Quarantine {
   readonly #memory: Memory;
   readonly #limits: Limits;
-  /** Those with something in them; the one that has not grown for longest comes first. */
+  /** The rows that are not empty. The one that has not grown for longest comes first. */
   readonly #rows = new Set<Row>();
-  /** Those that may grow, and have nothing mapped at their end. */
+  /** The rows that may grow, and have nothing mapped at their end. */
   readonly #free: Row[] = [];
   #bytes = 0;
 
@@ -70,7 +71,7 @@ export class Quarantine {
     this.#limits = limits;
   }
 
-  /** A row at whose end something is about to be mapped; nobody else gets it until {@linkcode leave}. */
+  /** Takes a row to map something at its end. Nobody else gets it before {@linkcode leave}. */
   take(): Row {
     const row = this.#free.pop();
     if (row !== undefined) return row;
@@ -78,20 +79,23 @@ export class Quarantine {
     return { begin: room, end: room };
   }
 
-  /** What was mapped at the end of a row is gone, and left nothing to wait. */
+  /** What was mapped at the end of a row is gone and leaves nothing to reserve. */
   leave(row: Row): void {
     if (row.end - row.begin < this.#limits.row) this.#free.push(row);
   }
 
-  /** What is mapped at the end of a row leaves `begin` to `end` to wait; the oldest rows beyond the limits go. */
+  /**
+   * What was mapped at the end of a row leaves `begin` to `end` to reserve. Gives back
+   * the oldest rows beyond the limits.
+   */
   add(begin: number, end: number, row: Row): void {
     this.#bytes += end - begin;
-    // If not at its end, something else is there by now: the row grows no more.
+    // Not at the row's end: something else is there by now, and the row grows no more.
     const added = row.end === begin ? row : { begin, end: begin };
     added.end = end;
     if (added === row) this.leave(row);
     let count = this.#memory.count(this.#rows.delete(added) ? 0 : 1);
-    this.#rows.add(added); // behind all others
+    this.#rows.add(added); // as the newest
     const { rows, own, bytes } = this.#limits;
     for (const oldest of this.#rows) {
       const areFew = count <= rows || this.#rows.size <= own;
@@ -100,13 +104,17 @@ export class Quarantine {
     }
   }
 
-  /** What is mapped at the end of a row leaves something there for good, up to `end`. */
+  /** What was mapped at the end of a row stays there for good, up to `end`. */
   skip(end: number): void {
-    // What waits already goes on waiting; it is no longer at the end of anything.
+    // What the row has reserved stays so, but nothing can be mapped at its end. A new
+    // row goes on behind.
     this.leave({ begin: end, end });
   }
 
-  /** Gives everything back, if there is anything: better a risk than no memory at all. */
+  /**
+   * Gives everything back: a risk, but better than no memory at all. Returns false if
+   * there was nothing.
+   */
   clear(): boolean {
     const hadAny = this.#rows.size > 0;
     for (const row of this.#rows) this.#giveBack(row);
@@ -117,7 +125,7 @@ export class Quarantine {
     const { begin, end } = row;
     this.#rows.delete(row);
     this.#bytes -= end - begin;
-    row.begin = end; // it may grow on from here
+    row.begin = end; // empty, but it may grow again from here
     this.#memory.unmap(begin, end);
     return this.#memory.count(-1);
   }

@@ -1,5 +1,7 @@
 /**
- * find and rfind over mapped bytes, by libc's `memmem`.
+ * Search in mapped bytes: find and rfind, by libc's `memmem`.
+ *
+ * Must not know whether the bytes are a file's or a floating slice's.
  *
  * @module
  */
@@ -8,11 +10,11 @@ import type { Mapping } from "./mapping.ts";
 
 const UTF8 = new TextEncoder();
 
-/** The bytes of a pattern; a string stands for its UTF-8. */
+/** The bytes of a pattern. A string is searched as its UTF-8. */
 export function patternBytes(pattern: string | Uint8Array): Uint8Array {
   if (typeof pattern === "string") return UTF8.encode(pattern);
   if (pattern instanceof Uint8Array) {
-    // A plain view: a subclass may say anything of its length, and libc believes it.
+    // A plain view: a subclass can report any length, and libc would believe it.
     return new Uint8Array(
       pattern.buffer,
       pattern.byteOffset,
@@ -22,7 +24,7 @@ export function patternBytes(pattern: string | Uint8Array): Uint8Array {
   throw new TypeError("A pattern must be a string or a Uint8Array.");
 }
 
-/** The first occurrence within bytes `begin` to `end`, or -1. */
+/** The offset of the first occurrence within bytes `begin` to `end`, or -1. */
 export function findFirst(
   memory: Mapping,
   pattern: Uint8Array,
@@ -34,15 +36,16 @@ export function findFirst(
   return memory.find(pattern, begin, end);
 }
 
+/** Bytes of the first and of the largest window of {@linkcode findLast}. */
 const FIRST_WINDOW = 4096;
 const LARGEST_WINDOW = 2 ** 26;
 
 /**
- * The last occurrence within bytes `begin` to `end`, or -1.
+ * The offset of the last occurrence within bytes `begin` to `end`, or -1.
  *
- * No libc that we run on searches backwards for more than one byte. So windows
- * are searched from the end, each twice as large as the one before and never
- * smaller than the pattern: every byte is read about twice, in few calls.
+ * No libc that we run on searches backwards for more than one byte. So windows are
+ * searched from the end, each twice as large as the one before, up to a limit, and
+ * never smaller than the pattern. Every byte is read about twice, in few calls.
  */
 export function findLast(
   memory: Mapping,
@@ -52,7 +55,7 @@ export function findLast(
 ): number {
   if (pattern.length === 0) return end;
   let size = Math.max(FIRST_WINDOW, pattern.length);
-  // Occurrences may start before `starts`; those from there on were looked for.
+  // No occurrence starts at `starts` or later.
   let starts = end - pattern.length + 1;
   while (starts > begin) {
     const from = Math.max(begin, starts - size);
@@ -65,9 +68,9 @@ export function findLast(
 }
 
 /**
- * The last occurrence that starts at `low` or later and before `high`, or -1.
- * Halves the starts that are left, always searching their upper half: the
- * searches shrink geometrically even where everything matches.
+ * The offset of the last occurrence that starts at `low` or later and before `high`,
+ * or -1. Each step searches the upper half of the starts that are left, so that the
+ * searches shrink geometrically even if everything matches.
  */
 function lastStart(
   memory: Mapping,

@@ -1,0 +1,347 @@
+/**
+ * One mapping: its bytes, its views, what is left when it goes, and what it knows of
+ * the disk. Faults are tested in child processes, in test/system/faults.
+ */
+
+import assert from "node:assert/strict";
+import {
+  closeSync,
+  openSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import "../../../ffi/mod.ts"; // provides libc
+import { libc } from "../../../ffi/libc.ts";
+import { Mapping } from "../../../src/memory/mapping.ts";
+import { temporaryFolder } from "../../support/support.ts";
+
+const SIZE = 100_000;
+
+/** Memory without a file, released at the end of the test. */
+function anonymous(length = SIZE): { mapping: Mapping } & Disposable {
+  const mapping = Mapping.anonymous(length, "/memory.tst");
+  return { mapping, [Symbol.dispose]: () => mapping.release() };
+}
+
+interface Options {
+  shared?: boolean;
+  spare?: number;
+}
+
+/** A mapping of a file that holds `content`. */
+function mappedFile(
+  content: Uint8Array,
+  { shared = true, spare = 0 }: Options = {},
+): { mapping: Mapping; path: string } & Disposable {
+  const folder = temporaryFolder();
+  const path = join(folder.path, "mapped.tst");
+  writeFileSync(path, content);
+  const fd = openSync(path, "r+");
+  const file = { fd, shared, charged: false, guarded: false };
+  const mapping = Mapping.ofFile(file, content.length, spare, path);
+  return {
+    mapping,
+    path,
+    [Symbol.dispose]() {
+      mapping.release();
+      closeSync(fd);
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+function bytesOf(mapping: Mapping, begin: number, end: number): number[] {
+  return mapping.borrow(begin, end, (bytes) => [...bytes]);
+}
+
+function write(mapping: Mapping, at: number, bytes: readonly number[]): void {
+  mapping.borrow(at, at + bytes.length, (target) => target.set(bytes));
+}
+
+test("memory without a file is zero at first", () => {
+  using a = anonymous();
+  assert.equal(a.mapping.capacity, SIZE);
+  assert.ok(bytesOf(a.mapping, 0, SIZE).every((byte) => byte === 0));
+});
+
+test("fill() sets exactly the bytes it is told to", () => {
+  using a = anonymous();
+  a.mapping.fill(7, 3, 2);
+  assert.deepEqual(bytesOf(a.mapping, 2, 6), [0, 7, 7, 0]);
+});
+
+test("copyFrom() copies overlapping ranges like memmove, and between mappings", () => {
+  using a = anonymous();
+  using b = anonymous();
+  write(a.mapping, 0, [1, 2, 3, 4, 5]);
+  a.mapping.copyFrom(a.mapping, 0, 2, 5);
+  assert.deepEqual(bytesOf(a.mapping, 0, 7), [1, 2, 1, 2, 3, 4, 5]);
+  a.mapping.copyFrom(a.mapping, 2, 1, 5);
+  assert.deepEqual(bytesOf(a.mapping, 0, 7), [1, 1, 2, 3, 4, 5, 5]);
+  b.mapping.copyFrom(a.mapping, 1, 10, 3);
+  assert.deepEqual(bytesOf(b.mapping, 9, 14), [0, 1, 2, 3, 0]);
+});
+
+test("equals() compares the ranges and nothing around them", () => {
+  using a = anonymous();
+  using b = anonymous();
+  write(a.mapping, 0, [9, 1, 2, 3]);
+  write(b.mapping, 10, [1, 2, 3, 4]);
+  assert.equal(a.mapping.equals(b.mapping, 1, 10, 3), true);
+  assert.equal(a.mapping.equals(b.mapping, 1, 10, 4), false);
+  assert.equal(a.mapping.equals(b.mapping, 0, 10, 0), true);
+});
+
+test("find() returns an offset in the mapping, and does not look outside the range", () => {
+  using a = anonymous();
+  write(a.mapping, 500, [1, 2, 3]);
+  const pattern = new Uint8Array([2, 3]);
+  assert.equal(a.mapping.find(pattern, 0, SIZE), 501);
+  assert.equal(a.mapping.find(pattern, 501, 503), 501);
+  assert.equal(a.mapping.find(pattern, 501, 502), -1);
+  assert.equal(a.mapping.find(pattern, 502, SIZE), -1);
+});
+
+test("a view is the memory itself, not a copy", () => {
+  using a = anonymous();
+  const view = new Uint8Array(a.mapping.view(10, 14));
+  view.set([1, 2, 3, 4]);
+  assert.deepEqual(bytesOf(a.mapping, 9, 15), [0, 1, 2, 3, 4, 0]);
+  a.mapping.fill(8, 11, 1);
+  assert.deepEqual([...view], [1, 8, 3, 4]);
+});
+
+test("a view of no bytes can be had and revoked", () => {
+  using a = anonymous();
+  const view = a.mapping.view(5, 5);
+  assert.equal(view.byteLength, 0);
+  a.mapping.revoke(view);
+});
+
+test("a view of more bytes than the runtime's largest ArrayBuffer is a RangeError that says so", () => {
+  using a = anonymous();
+  const limit = libc().maxBufferLength;
+  assert.throws(() => a.mapping.view(0, limit + 1), {
+    name: "RangeError",
+    message: `${limit + 1} bytes are more than this runtime's largest ` +
+      `ArrayBuffer, which has ${limit}. Cut them into smaller slices.`,
+  });
+});
+
+test("revoke() detaches a view, and release() all that are left", () => {
+  using a = anonymous();
+  const [first, second] = [a.mapping.view(0, 10), a.mapping.view(0, 20)];
+  a.mapping.revoke(first);
+  assert.equal(first.detached, true);
+  assert.equal(second.detached, false);
+  a.mapping.release();
+  assert.equal(second.detached, true);
+});
+
+test("borrowed bytes are detached afterwards, after an error too", () => {
+  using a = anonymous();
+  let kept = a.mapping.borrow(0, 10, (bytes) => bytes);
+  assert.equal(kept.length, 0);
+  const error = new Error("mine");
+  const fails = () =>
+    a.mapping.borrow(0, 10, (bytes) => {
+      kept = bytes;
+      throw error;
+    });
+  assert.throws(fails, error);
+  assert.equal(kept.length, 0);
+});
+
+test("EFAULT of a system call on borrowed bytes is a FaultError", () => {
+  using a = anonymous();
+  const cause = Object.assign(new Error("EFAULT"), { code: "EFAULT" });
+  assert.equal(a.mapping.hasReportedFaults, false);
+  assert.throws(() =>
+    a.mapping.borrow(0, 10, () => {
+      throw cause;
+    }), {
+    name: "FaultError",
+    cause,
+    message: /^'\/memory\.tst' lost bytes while it was mapped: .*discard: true/,
+  });
+  assert.equal(a.mapping.hasReportedFaults, true);
+  assert.equal(a.mapping.faults, 0);
+});
+
+test("a released mapping refuses every access, and can be released again", () => {
+  using a = anonymous();
+  const { mapping } = a;
+  assert.equal(mapping.isReleased, false);
+  mapping.release();
+  mapping.release();
+  assert.equal(mapping.isReleased, true);
+  const released = { message: /^A mapping of '\/memory\.tst' was used after/ };
+  const pattern = new Uint8Array(1);
+  assert.throws(() => mapping.address, released);
+  assert.throws(() => mapping.view(0, 1), released);
+  assert.throws(() => mapping.borrow(0, 1, () => {}), released);
+  assert.throws(() => mapping.fill(0, 0, 1), released);
+  assert.throws(() => mapping.find(pattern, 0, 1), released);
+  assert.throws(() => mapping.sync(0, 1), released);
+  assert.throws(() => mapping.copyFrom(mapping, 0, 1, 1), released);
+});
+
+test("bytes whose view was moved have escaped, and the others have not", () => {
+  using a = anonymous();
+  const { mapping } = a;
+  const view = mapping.view(1000, 2000);
+  assert.equal(mapping.hasEscapedAfter(0), false);
+  const moved = new Uint8Array(view.transfer());
+  for (const revoked of [false, true]) {
+    if (revoked) mapping.revoke(view);
+    assert.equal(mapping.hasEscapedAfter(0), true);
+    assert.equal(mapping.hasEscapedAfter(1999), true);
+    assert.equal(mapping.hasEscapedAfter(2000), false);
+  }
+  moved.fill(3);
+  assert.deepEqual(bytesOf(mapping, 1999, 2001), [3, 0]);
+  mapping.release();
+  assert.ok(moved.every((byte) => byte === 0)); // zeros, and no fault
+  moved.fill(4);
+});
+
+test("where nothing pins buffers, bytes of which a user had a view may be in flight", () => {
+  using a = anonymous();
+  const { mapping } = a;
+  const { pinsBuffers } = libc();
+  assert.equal(mapping.inFlightEnd, 0);
+  bytesOf(mapping, 0, 5000); // no user ever sees that buffer
+  assert.equal(mapping.inFlightEnd, 0);
+  const [first, second] = [mapping.view(100, 4000), mapping.view(10, 20)];
+  assert.equal(mapping.inFlightEnd, 0);
+  mapping.revoke(first);
+  assert.equal(mapping.inFlightEnd, pinsBuffers ? 0 : 4000);
+  mapping.revoke(second);
+  assert.equal(mapping.inFlightEnd, pinsBuffers ? 0 : 4000);
+});
+
+test("a cut takes the capacity only where bytes behind it may be in flight", () => {
+  using a = anonymous();
+  const { mapping } = a;
+  const { pageSize, pinsBuffers } = libc();
+  mapping.fill(1, 0, SIZE);
+  mapping.revoke(mapping.view(0, pageSize));
+  mapping.cut(pageSize);
+  assert.equal(mapping.capacity, SIZE);
+  mapping.revoke(mapping.view(0, SIZE));
+  mapping.cut(1);
+  assert.equal(mapping.capacity, pinsBuffers ? SIZE : pageSize);
+  assert.deepEqual(bytesOf(mapping, pageSize - 1, pageSize), [1]);
+});
+
+test("bytes may be unsynced once somebody could write them, until they are known to be on disk", () => {
+  using a = anonymous();
+  const { mapping } = a;
+  assert.equal(mapping.maybeUnsynced, false);
+  mapping.find(new Uint8Array(1), 0, 10);
+  mapping.equals(mapping, 0, 1, 10);
+  assert.equal(mapping.maybeUnsynced, false);
+  const writes: Record<string, () => void> = {
+    fill: () => mapping.fill(0, 0, 1),
+    copyFrom: () => mapping.copyFrom(mapping, 0, 1, 1),
+    borrow: () => mapping.borrow(0, 1, () => {}),
+    markUnsynced: () => mapping.markUnsynced(),
+  };
+  for (const [name, work] of Object.entries(writes)) {
+    work();
+    assert.equal(mapping.maybeUnsynced, true, name);
+    mapping.markSynced();
+    assert.equal(mapping.maybeUnsynced, false, name);
+  }
+  const view = mapping.view(0, 1);
+  mapping.markSynced();
+  assert.equal(mapping.maybeUnsynced, true, "a view is out");
+  mapping.revoke(view);
+  assert.equal(mapping.maybeUnsynced, true, "it may have been written through");
+  mapping.markSynced();
+  assert.equal(mapping.maybeUnsynced, false);
+  mapping.view(0, 1).transfer();
+  mapping.markSynced();
+  assert.equal(mapping.maybeUnsynced, true, "a moved view is out for ever");
+});
+
+test("writes to a shared mapping reach the file, those to a private one do not", () => {
+  const content = new Uint8Array([1, 2, 3, 4]);
+  for (const shared of [true, false]) {
+    using file = mappedFile(content, { shared });
+    assert.deepEqual(bytesOf(file.mapping, 0, 4), [1, 2, 3, 4]);
+    file.mapping.fill(9, 1, 2);
+    if (shared) file.mapping.sync(1, 3);
+    const expected = shared ? [1, 9, 9, 4] : [1, 2, 3, 4];
+    assert.deepEqual([...readFileSync(file.path)], expected);
+  }
+});
+
+test("a file that grows into spare address space is there without a new mapping", () => {
+  using file = mappedFile(new Uint8Array([1, 2]), { spare: SIZE });
+  const { mapping, path } = file;
+  assert.equal(mapping.capacity, 2 + SIZE);
+  const view = new Uint8Array(mapping.view(0, 2));
+  truncateSync(path, SIZE);
+  write(mapping, SIZE - 1, [7]);
+  assert.equal(readFileSync(path)[SIZE - 1], 7);
+  assert.deepEqual([...view], [1, 2]);
+});
+
+test("spare address space that the system does not have is done without", () => {
+  using file = mappedFile(new Uint8Array([1, 2]), { spare: 2 ** 52 });
+  assert.equal(file.mapping.capacity, 2);
+  assert.deepEqual(bytesOf(file.mapping, 0, 2), [1, 2]);
+});
+
+test("an empty file is an empty mapping, which has no memory", () => {
+  using file = mappedFile(new Uint8Array(0));
+  const { mapping } = file;
+  assert.equal(mapping.capacity, 0);
+  assert.equal(mapping.view(0, 0).byteLength, 0);
+  assert.equal(mapping.maybeUnsynced, false);
+  mapping.sync(0, 0);
+  mapping.cut(0);
+  assert.equal(mapping.capacity, 0);
+});
+
+test("what cannot be mapped is a SystemError that names the call and the path", () => {
+  const file = { fd: 2 ** 30, shared: true, charged: false, guarded: false };
+  assert.throws(() => Mapping.ofFile(file, 10, 0, "/memory.tst"), {
+    name: "SystemError",
+    code: "EBADF",
+    syscall: "mmap",
+    path: "/memory.tst",
+  });
+  assert.throws(() => Mapping.anonymous(2 ** 52, "/memory.tst"), {
+    name: "SystemError",
+    code: "ENOMEM",
+    syscall: "mmap",
+  });
+});
+
+test("sync() and advise() take ranges at any offset", () => {
+  using file = mappedFile(new Uint8Array(SIZE));
+  const { mapping } = file;
+  const { MADV_NORMAL, MADV_WILLNEED } = libc().constants;
+  for (
+    const [begin, end] of [[0, SIZE], [1, 2], [5000, 9001], [7, 7]] as const
+  ) {
+    mapping.sync(begin, end);
+    mapping.advise(MADV_WILLNEED, begin, end);
+    mapping.advise(MADV_NORMAL, begin, end);
+  }
+});
+
+test("an advice that the system does not know is a SystemError", () => {
+  using a = anonymous();
+  assert.throws(() => a.mapping.advise(12_345, 0, SIZE), {
+    name: "SystemError",
+    code: "EINVAL",
+    syscall: "madvise",
+  });
+  a.mapping.advise(12_345, 10, 10); // nothing to advise on
+});
