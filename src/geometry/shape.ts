@@ -1,8 +1,8 @@
 /**
  * Shapes and strides: the arithmetic of n-dimensional arrays, in elements.
  *
- * Pure: knows no memory and no element type. Strides are never negative, so that
- * the first element is also the first in memory.
+ * Pure: knows no memory and no element type. Strides are never negative, so the
+ * first element is also the first in memory.
  *
  * @module
  */
@@ -11,7 +11,7 @@
 export type Axes = readonly number[];
 
 /**
- * Answers `shape` as a list of whole numbers; one `-1` becomes as many as
+ * Returns `shape` as a list of whole numbers. One `-1` becomes as many as
  * `available` elements are enough for.
  */
 export function checkShape(
@@ -51,29 +51,30 @@ export function countOf(shape: Axes): number {
 
 /** The strides with which a shape's elements lie side by side, the last axis fastest. */
 export function rowMajor(shape: Axes): Axes {
-  const strides = shape.map(() => 1);
-  for (let axis = shape.length - 2; axis >= 0; axis--) {
-    strides[axis] = strides[axis + 1] * Math.max(shape[axis + 1], 1);
+  const strides: number[] = [];
+  let stride = 1;
+  for (const length of shape.toReversed()) {
+    strides.push(stride);
+    stride *= Math.max(length, 1);
   }
-  return strides;
+  return strides.reverse();
 }
 
-/** Elements from the first to the last in memory, and what lies between. */
+/** Elements of memory from the first element to the last, including those between. */
 export function spanOf(shape: Axes, strides: Axes): number {
   if (shape.includes(0)) return 0;
-  return shape.reduce((sum, n, axis) => sum + (n - 1) * strides[axis], 1);
+  return shape.reduce((sum, n, axis) => sum + (n - 1) * strides[axis]!, 1);
 }
 
-/** Do the elements lie side by side in row-major order? */
+/** Whether the elements lie side by side in row-major order. */
 export function isContiguous(shape: Axes, strides: Axes): boolean {
-  const merged = mergeAxes(shape, strides);
-  return merged.shape.length === 0 ||
-    (merged.shape.length === 1 && merged.strides[0] === 1);
+  const [first, ...others] = mergeAxes(shape, strides);
+  return first === undefined || (others.length === 0 && first.stride === 1);
 }
 
 /**
- * The strides with which the same elements have another shape, in the same
- * row-major order; `undefined` where no strides do that.
+ * The strides that give the same elements another shape, in the same row-major
+ * order. `undefined` if no strides do.
  */
 export function reshaped(
   shape: Axes,
@@ -82,63 +83,60 @@ export function reshaped(
 ): Axes | undefined {
   if (shape.includes(0)) return rowMajor(target);
   const merged = mergeAxes(shape, strides);
-  const result = target.map(() => 1);
-  // From the last axis on: each new axis must divide what is left of an old one.
-  let from = merged.shape.length - 1;
-  let left = from >= 0 ? merged.shape[from] : 1;
-  let stride = from >= 0 ? merged.strides[from] : 1;
-  for (let axis = target.length - 1; axis >= 0; axis--) {
-    const length = target[axis];
-    if (length === 1) {
-      result[axis] = stride;
-      continue;
+  const result: number[] = [];
+  // From the last axis on, each new axis must divide what is left of an old one.
+  let { length: left, stride } = merged.pop() ?? ONE;
+  for (const length of target.toReversed()) {
+    if (length !== 1) {
+      if (left === 1) {
+        ({ length: left, stride } = merged.pop() ?? { ...ONE, stride });
+      }
+      if (left % length !== 0) return undefined;
+      left /= length;
     }
-    if (left === 1 && from > 0) {
-      from--;
-      [left, stride] = [merged.shape[from], merged.strides[from]];
-    }
-    if (left % length !== 0) return undefined;
-    result[axis] = stride;
+    result.push(stride);
     stride *= length;
-    left /= length;
   }
-  return result;
+  return result.reverse();
 }
 
-/** The same elements in the same order with as few axes as their strides allow. */
-function mergeAxes(
-  shape: Axes,
-  strides: Axes,
-): { shape: number[]; strides: number[] } {
-  if (shape.includes(0)) return { shape: [0], strides: [1] };
-  const merged = { shape: [] as number[], strides: [] as number[] };
-  for (let axis = 0; axis < shape.length; axis++) {
-    if (shape[axis] === 1) continue;
-    const last = merged.shape.length - 1;
-    if (
-      last >= 0 && merged.strides[last] === shape[axis] * strides[axis]
-    ) {
-      merged.shape[last] *= shape[axis];
-      merged.strides[last] = strides[axis];
+/** One axis: how many elements, and how far each is from the next. */
+interface Axis {
+  length: number;
+  stride: number;
+}
+
+const ONE: Readonly<Axis> = { length: 1, stride: 1 };
+
+/** The same elements in the same order, with as few axes as their strides allow. */
+function mergeAxes(shape: Axes, strides: Axes): Axis[] {
+  if (shape.includes(0)) return [{ length: 0, stride: 1 }];
+  const merged: Axis[] = [];
+  for (const [axis, length] of shape.entries()) {
+    if (length === 1) continue;
+    const stride = strides[axis]!;
+    const last = merged.at(-1);
+    if (last?.stride === length * stride) {
+      last.length *= length;
+      last.stride = stride;
     } else {
-      merged.shape.push(shape[axis]);
-      merged.strides.push(strides[axis]);
+      merged.push({ length, stride });
     }
   }
   return merged;
 }
 
 /**
- * Walks over the elements `begin` to `end` of the row-major order, line by line:
- * a line is a run of elements that are `stride` apart. What lies side by side is
- * one line, whatever its shape.
+ * Walks over the elements `begin` to `end` of the row-major order, line by line. A
+ * line is a run of elements that are `stride` apart. Elements that lie side by side
+ * are one line, whatever their shape.
  */
 export class Lines {
-  readonly #shape: readonly number[];
-  readonly #strides: readonly number[];
-  /** Where the line is on the axes but the last. */
-  readonly #index: number[];
-  /** Where the line begins, in elements of memory. */
+  /** The axes but the last, with the line's index on each; the last of them first. */
+  readonly #outer: { length: number; stride: number; index: number }[];
+  /** The length of the last axis. */
+  readonly #length: number;
+  /** Where the line's axis begins, in elements of memory. */
   #start = 0;
   /** The first element of the next line on the last axis. */
   #column = 0;
@@ -151,46 +149,41 @@ export class Lines {
   readonly stride: number;
 
   constructor(shape: Axes, strides: Axes, begin: number, end: number) {
-    const merged = mergeAxes(shape, strides);
-    if (merged.shape.length === 0) {
-      merged.shape.push(1);
-      merged.strides.push(1);
-    }
-    this.#shape = merged.shape;
-    this.#strides = merged.strides;
+    const axes = mergeAxes(shape, strides);
+    const { length, stride } = axes.pop() ?? ONE;
+    this.#length = length;
+    this.stride = stride;
     this.#left = end - begin;
-    const last = merged.shape.length - 1;
-    this.stride = merged.strides[last];
-    this.#index = merged.shape.slice(0, last);
+    this.#outer = [];
     if (this.#left <= 0) return;
-    this.#column = begin % merged.shape[last];
-    let line = Math.floor(begin / merged.shape[last]);
-    for (let axis = last - 1; axis >= 0; axis--) {
-      this.#index[axis] = line % merged.shape[axis];
-      line = Math.floor(line / merged.shape[axis]);
-      this.#start += this.#index[axis] * merged.strides[axis];
+    this.#column = begin % length;
+    let line = Math.floor(begin / length);
+    for (const { length, stride } of axes.reverse()) {
+      const index = line % length;
+      line = Math.floor(line / length);
+      this.#outer.push({ length, stride, index });
+      this.#start += index * stride;
     }
   }
 
-  /** Goes to the next line; false after the last. */
+  /** Goes to the next line. Returns false after the last. */
   next(): boolean {
     if (this.#left <= 0) return false;
-    const length = this.#shape[this.#shape.length - 1];
-    if (this.#column === length) this.#nextStart();
+    if (this.#column === this.#length) this.#nextStart();
     this.at = this.#start + this.#column * this.stride;
-    this.count = Math.min(length - this.#column, this.#left);
+    this.count = Math.min(this.#length - this.#column, this.#left);
     this.#left -= this.count;
-    this.#column = length;
+    this.#column = this.#length;
     return true;
   }
 
   #nextStart(): void {
     this.#column = 0;
-    for (let axis = this.#index.length - 1; axis >= 0; axis--) {
-      this.#start += this.#strides[axis];
-      if (++this.#index[axis] < this.#shape[axis]) return;
-      this.#start -= this.#index[axis] * this.#strides[axis];
-      this.#index[axis] = 0;
+    for (const axis of this.#outer) {
+      this.#start += axis.stride;
+      if (++axis.index < axis.length) return;
+      this.#start -= axis.index * axis.stride;
+      axis.index = 0;
     }
   }
 }
