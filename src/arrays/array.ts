@@ -1,34 +1,16 @@
 /**
  * `MemmapArray`: one slice's bytes as a typed, shaped array.
  *
- * The array keeps no bytes. It asks its slice for the newest ones whenever those
- * that it saw last are gone; elements are read and written by `codecs.ts`, moved
- * in bulk by `byteswap.ts`, and found by `shape.ts`.
+ * Owns shape, strides and the way from an index to a byte. It keeps no bytes: when
+ * those that it last saw are gone, it asks the slice's extent for the new ones. How
+ * an element is read is in `codecs.ts`; the loops' own `get` and `set` are in
+ * `elements.generated.ts`. Must not know a type's name or where a slice's bytes are.
  *
  * @module
  */
 
-import { checkAttached } from "../base/mod.ts";
-import { adviseHuge, copyElement, copySwapped, viewOf } from "./byteswap.ts";
-import {
-  type ByteOrder,
-  checkElement,
-  type DType,
-  type DTypeOf,
-  type Element,
-  type ElementType,
-  NATIVE,
-  parseTypeName,
-  type TypedArrayOf,
-  type TypeName,
-  type Values,
-  type ValuesConstructor,
-} from "./codecs.ts";
-import type { SliceExtent } from "../map/mod.ts";
+import { checkAttached, checkOffset, clampRange } from "../base/mod.ts";
 import { printAsString } from "../base/mod.ts";
-import type { Mapping } from "../memory/mod.ts";
-import { checkOffset, clampRange } from "../base/mod.ts";
-import { printArray } from "./print.ts";
 import {
   type Axes,
   checkShape,
@@ -41,69 +23,54 @@ import {
   spanOf,
 } from "../geometry/mod.ts";
 import type { MemmapSlice } from "../map/mod.ts";
+import type { Mapping } from "../memory/mod.ts";
+import { gather, scatter } from "./bulk.ts";
+import { adviseHuge } from "./byteswap.ts";
+import { NATIVE } from "./codecs.ts";
+import { type ElementClasses, elementClasses } from "./elements.generated.ts";
+import {
+  type ArrayOptions,
+  readLength,
+  readOptions,
+  readRange,
+  readShape,
+  shown,
+} from "./options.ts";
+import { checkFits, type Extent, isWithin, type Place } from "./place.ts";
+import { printArray } from "./print.ts";
+import type {
+  ByteOrder,
+  DType,
+  DTypeOf,
+  Element,
+  TypedArrayOf,
+  TypeName,
+} from "./type_names.ts";
+import { bytesOf, copyOf, isValuesOf, type Values } from "./values.ts";
+import { walk } from "./walk.ts";
 
-/** Options of {@linkcode MemmapSlice.array}. */
-export interface ArrayOptions {
-  /**
-   * Elements along each axis. One length may be -1: as many as fit. The default
-   * is one axis, of as many whole elements as fit.
-   */
-  shape?: number | readonly number[];
-  /** The elements' byte order; the machine's by default. */
-  byteOrder?: ByteOrder;
-  /**
-   * Where in the slice the first element is, in bytes: any value, aligned or
-   * not. Negative ones count from the slice's end.
-   */
-  byteOffset?: number;
-}
-
-/** What an array is a view of: a place in a slice, and how its bytes are read. */
-interface Place {
-  readonly slice: MemmapSlice;
-  readonly extent: SliceExtent;
-  readonly type: ElementType;
-  readonly byteOrder: ByteOrder;
-  readonly byteOffset: number;
-}
-
-/** A number of an index or, behind those, the value: TypeScript cannot say which. */
+/** A number of an index or, after the last one, the value: TypeScript cannot say which. */
 // deno-lint-ignore no-explicit-any
 type Any = any;
 
-/** What an array's view is where a view of the whole is not wanted. */
-const NO_BYTES: DataView = new DataView(new ArrayBuffer(0));
+/** The bytes of an array that has not looked for its own yet. */
+const NO_BYTES: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(0));
 
-/**
- * Open for 0, closed for any other number of faults: there is one byte here, and
- * to read another throws. A plain `if` would do, but V8 lifts what does not change
- * out of a loop only where no branch leads out of it, and is three times slower.
- * JavaScriptCore lifts the number itself out of a loop of nothing but reads; to make
- * it look each time costs 30 % of them.
- */
-const GATE: DataView = new DataView(new ArrayBuffer(1));
-
-/** Elements converted at a time where they go through memory of our own. */
+/** Elements that are converted at a time when they go through memory of our own. */
 const PIECE = 4096;
 
 /** Creates an array over a slice; {@linkcode MemmapArray}'s constructor is private. */
 export function makeArray<N extends TypeName>(
-  slice: MemmapSlice,
-  extent: SliceExtent,
+  extent: Extent,
   name: N,
   options: ArrayOptions,
 ): MemmapArray<DTypeOf<N>> {
-  const [type, signed] = parseTypeName(name);
-  const byteOrder = checkByteOrder(name, signed, options.byteOrder);
-  const byteOffset = checkOffset(
-    options.byteOffset ?? 0,
-    extent.length,
-    "slice",
-  );
-  const room = extent.length - byteOffset;
-  const available = Math.floor(room / type.size);
-  const shape = checkShape(options.shape ?? available, available);
-  const place = { slice, extent, type, byteOrder, byteOffset };
+  const read = readOptions(name, options);
+  const { codec, byteOrder } = read;
+  const byteOffset = checkOffset(read.byteOffset, extent.length, "slice");
+  const available = Math.floor((extent.length - byteOffset) / codec.size);
+  const shape = checkShape(read.shape ?? available, available);
+  const place = { extent, codec, byteOrder, byteOffset };
   checkFits(shape, countOf(shape), place);
   return construct<DTypeOf<N>>(place, shape, rowMajor(shape));
 }
@@ -113,6 +80,9 @@ let construct: <T extends DType>(
   shape: Axes,
   strides: Axes,
 ) => MemmapArray<T>;
+
+/** Points an array's `get` and `set` at its bytes; see `elements.generated.ts`. */
+let point: ElementClasses["point"];
 
 /**
  * A typed, shaped view of one slice: numarray's arrays on portable binary files,
@@ -146,45 +116,34 @@ let construct: <T extends DType>(
 export class MemmapArray<T extends DType = DType>
   implements Iterable<Element<T>> {
   readonly #place: Place;
-  readonly #type: ElementType;
   readonly #isLittle: boolean;
   #shape: Axes;
   #strides: Axes;
   #size: number;
-  /** The array's bytes, detached once they are elsewhere; see SliceExtent.ownView. */
-  #values: DataView<ArrayBuffer>;
-  /** The same if there is one axis, else no bytes; see the classes at the end. */
-  #vector: DataView = NO_BYTES;
-  /** The same if they may be written, too. */
-  #writable: DataView = NO_BYTES;
-  /** Bytes from one element to the next, if there is one axis. */
-  #step = 0;
-  /** The memory that the bytes are in, and how many of its pages were found lost. */
+  /** The array's bytes. Detached once they are elsewhere; see SliceExtent.ownView. */
+  #values: DataView<ArrayBuffer> = NO_BYTES;
+  /** The memory that the bytes are in. */
   #memory: Mapping;
-  #faults: Int32Array;
   #data: Values | null = null;
   #shown: { shape: Axes; strides: Axes } | null = null;
 
   private constructor(place: Place, shape: Axes, strides: Axes) {
     this.#place = place;
-    this.#type = place.type;
     this.#isLittle = place.byteOrder === "little";
     this.#shape = shape;
     this.#strides = strides;
     this.#size = countOf(shape);
     this.#memory = place.extent.mapping;
-    this.#faults = this.#memory.faultCount;
-    this.#values = this.#lookAgain();
   }
 
   /** The slice whose bytes these are. */
   get slice(): MemmapSlice {
-    return this.#place.slice;
+    return this.#place.extent.slice;
   }
 
   /** The elements' type, by its canonical name. */
   get dtype(): T {
-    return this.#place.type.name as T;
+    return this.#place.codec.name as T;
   }
 
   /** The elements' byte order. */
@@ -194,7 +153,7 @@ export class MemmapArray<T extends DType = DType>
 
   /** Bytes of one element. */
   get itemSize(): number {
-    return this.#place.type.size;
+    return this.#place.codec.size;
   }
 
   /** Elements along each axis. */
@@ -231,15 +190,15 @@ export class MemmapArray<T extends DType = DType>
    * The same object until the slice's bytes move, which detaches it.
    */
   get data(): TypedArrayOf<T> | null {
-    const { buffer } = this.#place.slice;
-    const { type, byteOffset } = this.#place;
-    this.#look(); // that the array is within it
-    if (!this.#isNative || byteOffset % type.size !== 0) return null;
+    const { extent, codec, byteOffset } = this.#place;
+    const { buffer } = extent.slice;
+    this.#look(); // throws if the slice has become too short
+    if (!this.#isNative || byteOffset % codec.alignment !== 0) return null;
     const length = spanOf(this.#shape, this.#strides);
     if (this.#data?.buffer !== buffer || this.#data.length !== length) {
-      // Without elements, byteOffset may lie behind a slice that was cut short.
+      // If there are no elements, byteOffset may lie past the end of the slice.
       const at = length === 0 ? 0 : byteOffset;
-      this.#data = new type.Values(buffer, at, length);
+      this.#data = new codec.Values(buffer, at, length);
     }
     return this.#data as TypedArrayOf<T>;
   }
@@ -279,15 +238,16 @@ export class MemmapArray<T extends DType = DType>
    */
   fill(value: Element<T>): this {
     this.#edit();
-    const { type } = this.#place;
-    checkElement(type, value);
-    const piece = new type.Values(Math.min(PIECE, this.#size));
+    const { codec } = this.#place;
+    codec.check(value);
+    const piece = new codec.Values(Math.min(PIECE, this.#size));
     (piece as Values & { fill(value: unknown): void }).fill(
-      type.typeOf === "boolean" ? Number(value) : value,
+      codec.toValue(value),
     );
+    const bytes = bytesOf(piece);
     for (let at = 0; at < this.#size; at += piece.length) {
-      const left = this.#size - at;
-      this.#store(left < piece.length ? piece.subarray(0, left) : piece, at);
+      const count = Math.min(piece.length, this.#size - at);
+      this.#store(bytes.subarray(0, count * codec.size), at);
     }
     return this;
   }
@@ -296,7 +256,7 @@ export class MemmapArray<T extends DType = DType>
    * Sets every element, in place, to what `f` makes of it and its flat index.
    * numarray's `a += 1` is `a.apply((x) => x + 1)`.
    *
-   * @throws {TypeError} if `f` answers something of another kind.
+   * @throws {TypeError} if `f` returns something of another kind.
    * @throws {ReadonlyError} in mode `r`.
    */
   apply(f: (value: Element<T>, flatIndex: number) => Element<T>): this {
@@ -318,14 +278,11 @@ export class MemmapArray<T extends DType = DType>
    * A copy of the elements `begin` to `end` (flat; by the rules of
    * `TypedArray.prototype.slice`) in the machine's byte order.
    */
-  toTypedArray(begin = 0, end: number = this.#size): TypedArrayOf<T> {
+  toTypedArray(begin = 0, end?: number): TypedArrayOf<T> {
+    const [first, last] = readRange(begin, end);
     this.#look();
-    const [from, to] = clampRange(begin, end, this.#size);
-    const copy = new this.#place.type.Values(to - from);
-    const bytes = bytesOf(copy);
-    adviseHuge(bytes);
-    this.#load(bytes, from);
-    return copy as TypedArrayOf<T>;
+    const [from, to] = clampRange(first, last, this.#size);
+    return this.#valuesOf(from, to) as TypedArrayOf<T>;
   }
 
   /**
@@ -339,26 +296,25 @@ export class MemmapArray<T extends DType = DType>
   copyTo(
     target: TypedArrayOf<T, ArrayBufferLike>,
     begin = 0,
-    end: number = this.#size,
+    end?: number,
   ): number {
-    const { buffer } = this.#place.slice;
-    const { type } = this.#place;
-    if (!isValuesOf(target, type)) {
+    const [first, last] = readRange(begin, end);
+    const { extent, codec } = this.#place;
+    if (!isValuesOf(target, codec.Values)) {
       throw new TypeError(
-        `The target of copyTo() must be a ${
-          nameOf(type)
-        }, the array's own type.`,
+        `The target of copyTo() must have the array's own type, ` +
+          `${codec.Values.name}.`,
       );
     }
-    const [from, to] = clampRange(begin, end, this.#size);
-    const count = Math.min(to - from, target.length);
-    if (target.buffer === buffer) {
-      // The target is this slice's memory too.
-      const copy = new type.Values(count);
-      this.#load(bytesOf(copy), from);
-      bytesOf(target).set(bytesOf(copy));
+    const bytes = bytesOf(target);
+    const { buffer } = extent.slice;
+    const [from, to] = clampRange(first, last, this.#size);
+    const count = Math.min(to - from, Math.floor(bytes.length / codec.size));
+    if (bytes.buffer === buffer) {
+      // The target is in this slice's memory too, and may overlap the elements.
+      bytes.set(bytesOf(this.#valuesOf(from, from + count)));
     } else {
-      this.#load(bytesOf(target).subarray(0, count * type.size), from);
+      this.#load(bytes.subarray(0, count * codec.size), from);
     }
     return count;
   }
@@ -368,7 +324,7 @@ export class MemmapArray<T extends DType = DType>
    * typed arrays of the same element type, bits are kept; other values are
    * converted as typed arrays convert.
    *
-   * A source that is this very memory is copied first.
+   * A source in the memory of this very slice is copied first.
    *
    * @throws {RangeError} if it does not fit; nothing is written then.
    * @throws {TypeError} if elements are not of the array's kind.
@@ -381,31 +337,27 @@ export class MemmapArray<T extends DType = DType>
       | MemmapArray,
     offset = 0,
   ): this {
-    this.#edit();
-    const { type } = this.#place;
-    const count = source instanceof MemmapArray
-      ? source.size
-      : lengthOf(source);
-    if (!Number.isSafeInteger(offset) || offset < 0) {
-      throw new RangeError(`Invalid offset ${offset} of elements.`);
-    }
-    if (count > this.#size - offset) {
-      throw new RangeError(
-        `${count} elements do not fit at ${offset} into an array of ` +
-          `${this.#size}.`,
-      );
-    }
     if (source instanceof MemmapArray) {
+      this.#checkRoom(source.#size, offset);
       this.#copyArray(source, offset);
       return this;
     }
-    if (ArrayBuffer.isView(source)) checkAttached(source);
-    const isOwn = ArrayBuffer.isView(source) &&
-      source.buffer === this.#place.slice.buffer;
-    this.#place.extent.copyChecked(() => {
-      const values = isOwn ? copyOf(source) : source;
-      if (isValuesOf(values, type)) this.#store(values, offset);
-      else this.#copyElements((i) => values[i] as Element<T>, count, offset);
+    const { extent, codec } = this.#place;
+    const isView = ArrayBuffer.isView(source);
+    if (isView) checkAttached(source);
+    const bytes = isValuesOf(source, codec.Values) ? bytesOf(source) : null;
+    const count = bytes === null
+      ? readLength(source)
+      : Math.floor(bytes.length / codec.size);
+    this.#checkRoom(count, offset);
+    const isOwn = isView && source.buffer === extent.slice.buffer;
+    extent.copyChecked(() => {
+      if (bytes !== null) {
+        this.#store(isOwn ? new Uint8Array(bytes) : bytes, offset);
+      } else {
+        const values = isOwn ? copyOf(source) : source;
+        this.#storeEach((i) => values[i], count, offset);
+      }
     });
     return this;
   }
@@ -417,16 +369,17 @@ export class MemmapArray<T extends DType = DType>
    *
    * @throws {RangeError} if the array has no axis.
    */
-  subarray(begin = 0, end: number = this.#shape[0]): MemmapArray<T> {
-    if (this.ndim === 0) {
+  subarray(begin = 0, end?: number): MemmapArray<T> {
+    const [first, last] = readRange(begin, end);
+    const [length, ...rest] = this.#shape;
+    if (length === undefined) {
       throw new RangeError("An array without axes has no subarray.");
     }
-    const [from, to] = clampRange(begin, end, this.#shape[0]);
-    const { type, byteOffset } = this.#place;
-    const skipped = from * this.#strides[0] * type.size;
+    const [from, to] = clampRange(first, last, length);
+    const { codec, byteOffset } = this.#place;
+    const skipped = from * this.#strides[0]! * codec.size;
     const place = { ...this.#place, byteOffset: byteOffset + skipped };
-    const shape = [to - from, ...this.#shape.slice(1)];
-    return construct(place, shape, this.#strides);
+    return construct(place, [to - from, ...rest], this.#strides);
   }
 
   /**
@@ -442,14 +395,14 @@ export class MemmapArray<T extends DType = DType>
       order.length !== all.length || !all.every((axis) => order.includes(axis))
     ) {
       throw new RangeError(
-        `transpose(${axes.join(", ")}) must name each of the axes ` +
-          `${printed(all)} once.`,
+        `transpose(${axes.map(shown).join(", ")}) must name each of the axes ` +
+          `${all.join(", ")} once, one by one.`,
       );
     }
     return construct(
       this.#place,
-      order.map((axis) => this.#shape[axis]),
-      order.map((axis) => this.#strides[axis]),
+      order.map((axis) => this.#shape[axis]!),
+      order.map((axis) => this.#strides[axis]!),
     );
   }
 
@@ -474,7 +427,7 @@ export class MemmapArray<T extends DType = DType>
     if (strides === undefined) {
       throw new RangeError(
         `Shape ${printed(shape)} needs a copy, since the elements do not lie ` +
-          "side by side; use toTypedArray().",
+          "side by side: use toTypedArray().",
       );
     }
     return construct(this.#place, target, strides);
@@ -492,20 +445,22 @@ export class MemmapArray<T extends DType = DType>
    * @throws {ReadonlyError} in mode `r`.
    */
   resize(shape: number | readonly number[]): this {
+    const lengths = readShape(shape);
     this.#edit();
     if (arguments.length > 1) {
       throw new TypeError("resize() takes one shape: resize([2, 3]).");
     }
-    const target = checkShape(shape);
+    const target = checkShape(lengths);
     if (!isContiguous(this.#shape, this.#strides)) {
       throw new RangeError(
-        "The elements of this array do not lie side by side; resize the one " +
-          "that it was made of.",
+        "The elements of this array do not lie side by side: resize the array " +
+          "that it was made from.",
       );
     }
-    const { slice, type, byteOffset } = this.#place;
-    const before = this.#size * type.size;
-    const after = countOf(target) * type.size;
+    const { extent, codec, byteOffset } = this.#place;
+    const { slice } = extent;
+    const before = this.#size * codec.size;
+    const after = countOf(target) * codec.size;
     const change = Math.abs(after - before);
     if (byteOffset + before === slice.length) slice.resize(byteOffset + after);
     else if (after > before) slice.splice(byteOffset + before, 0, change);
@@ -520,16 +475,12 @@ export class MemmapArray<T extends DType = DType>
 
   /**
    * The elements in row-major order, each as it is when its turn comes. To
-   * allocate nothing, `next()` answers the same object each time: read it before
+   * allocate nothing, `next()` returns the same object each time: read it before
    * you call again, as `for…of` and spread do.
    */
   [Symbol.iterator](): IteratorObject<Element<T>, undefined> {
     const lines = new Lines(this.#shape, this.#strides, 0, this.#size);
-    // Not a whole number, so that V8 makes room for any: a later change of the
-    // kind would cost the boxes again.
-    const first = this.#type.typeOf === "number" ? 0.5 : undefined;
-    const walk: unknown = new Walk<T>(this.#flat(), lines, first as Element<T>);
-    return walk as IteratorObject<Element<T>, undefined>;
+    return walk(this.#flat(), lines, this.#place.codec.placeholder);
   }
 
   /**
@@ -537,28 +488,25 @@ export class MemmapArray<T extends DType = DType>
    * it out. Of more than 1000 elements, those in the middle are left out.
    */
   toString(): string {
-    const { type, slice, extent } = this.#place;
-    const { state } = slice;
+    const { codec, extent } = this.#place;
+    const { state } = extent.slice;
     if (state === "deleted" || state === "closed") {
       return `<MemmapArray of a ${state} slice>`;
     }
-    if (extent.hasLostBytes) {
-      return "<MemmapArray of lost bytes>";
-    }
+    if (extent.hasLostBytes) return "<MemmapArray of lost bytes>";
     const span = spanOf(this.#shape, this.#strides);
     if (!isWithin(span, this.#place)) {
       return "<MemmapArray beyond the end of its slice>";
     }
     return printArray({
       shape: this.#shape,
-      typeName: type.title,
-      kind: type.kind,
-      round: rounding(type),
+      typeName: codec.title,
+      words: codec.words,
       at: (index) => this.get(...index),
     });
   }
 
-  /** Shape and strides for users: engines read frozen lists three times slower. */
+  /** Shape and strides for users. Engines read frozen lists three times slower. */
   get #frozen(): { shape: Axes; strides: Axes } {
     return this.#shown ??= {
       shape: Object.freeze(this.#shape.slice()),
@@ -566,10 +514,10 @@ export class MemmapArray<T extends DType = DType>
     };
   }
 
-  /** Do the bytes of an element lie as the machine has them? */
+  /** Whether elements have the machine's byte order. */
   get #isNative(): boolean {
-    const { type, byteOrder } = this.#place;
-    return byteOrder === NATIVE || type.size === 1;
+    const { codec, byteOrder } = this.#place;
+    return byteOrder === NATIVE || codec.size === 1;
   }
 
   /** All elements of memory from the first to the last, side by side, as an array. */
@@ -580,7 +528,7 @@ export class MemmapArray<T extends DType = DType>
 
   /** The array's bytes, wherever they are now. */
   #look(): DataView<ArrayBuffer> {
-    // An array without bytes has nothing that could be detached.
+    // An empty buffer cannot tell that its memory is gone: it is never detached.
     if (this.#values.buffer.detached || this.#memory.isReleased) {
       return this.#lookAgain();
     }
@@ -589,29 +537,37 @@ export class MemmapArray<T extends DType = DType>
   }
 
   #lookAgain(): DataView<ArrayBuffer> {
-    const { slice, extent, type, byteOffset } = this.#place;
-    const { writable } = slice; // what is wrong with the slice, it says itself
+    const { extent, codec, byteOffset } = this.#place;
+    const { writable: isWritable } = extent.slice; // throws what is wrong with it
     const span = spanOf(this.#shape, this.#strides);
     checkFits(this.#shape, span, this.#place);
     const { mapping, buffer } = extent.ownView();
-    // An array of no elements may have been left behind by a slice cut short.
+    // If there are no elements, byteOffset may lie past the end of the slice.
     const at = Math.min(byteOffset, buffer.byteLength);
-    const values = new DataView(buffer, at, span * type.size);
+    const bytes = new DataView(buffer, at, span * codec.size);
     this.#memory = mapping;
-    this.#faults = mapping.faultCount;
-    this.#values = values;
-    this.#vector = this.ndim === 1 ? values : NO_BYTES;
-    this.#writable = writable ? this.#vector : NO_BYTES;
-    this.#step = this.ndim === 1 ? this.#strides[0] * type.size : 0;
-    return values;
+    this.#values = bytes;
+    const [stride, ...others] = this.#strides;
+    const isVector = stride !== undefined && others.length === 0;
+    point(
+      this,
+      !isVector ? null : {
+        bytes,
+        isWritable,
+        step: stride * codec.size,
+        isLittle: this.#isLittle,
+        faults: mapping.faultCount,
+      },
+    );
+    return bytes;
   }
 
   /**
-   * Reads the element at byte `at` of the array. Nothing is looked up first: a
-   * view that is no longer right is detached, and finds that out by itself.
+   * Reads the element at byte `at` of the array. Nothing is looked up first: if the
+   * bytes are elsewhere by now, the view of them is detached and throws.
    */
   #read(at: number): Element<T> {
-    const { read } = this.#type;
+    const { read } = this.#place.codec;
     let value: Element<T>;
     try {
       value = read(this.#values, at, this.#isLittle) as Element<T>;
@@ -619,7 +575,7 @@ export class MemmapArray<T extends DType = DType>
       if (!this.#values.buffer.detached) throw error;
       value = read(this.#look(), at, this.#isLittle) as Element<T>;
     }
-    if (this.#faults[0] !== 0) this.#memory.checkFaults();
+    this.#memory.checkFaults();
     return value;
   }
 
@@ -640,9 +596,10 @@ export class MemmapArray<T extends DType = DType>
   /** Writes the element at byte `at` of the array. */
   #write(at: number, value: Element<T>): void {
     const values = this.#edit();
-    checkElement(this.#type, value);
-    this.#type.write(values, at, value, this.#isLittle);
-    if (this.#faults[0] !== 0) this.#memory.checkFaults();
+    const { codec } = this.#place;
+    codec.check(value);
+    codec.write(values, at, value, this.#isLittle);
+    this.#memory.checkFaults();
   }
 
   /** The array's bytes, to be written. */
@@ -653,8 +610,8 @@ export class MemmapArray<T extends DType = DType>
   }
 
   /**
-   * The byte of the element at an index. Up to three numbers come one by one,
-   * since a list of them would be made for every element.
+   * The byte of the element at an index. Up to three numbers come one by one: a list
+   * would be allocated for every element.
    */
   #locate(
     i: number | undefined,
@@ -676,697 +633,146 @@ export class MemmapArray<T extends DType = DType>
     if (count > 1) at += this.#along(1, j!);
     if (count > 2) at += this.#along(2, k!);
     for (let axis = 3; axis < axes; axis++) {
-      at += this.#along(axis, more[axis - 3]);
+      at += this.#along(axis, more[axis - 3]!);
     }
     return at;
   }
 
   /** Bytes from the first element to that at `index` along an axis. */
   #along(axis: number, index: number): number {
-    const length = this.#shape[axis];
+    const length = this.#shape[axis]!;
     if (!(index >= 0 && index < length && Math.floor(index) === index)) {
       throw new RangeError(
-        `Index ${
-          String(index)
-        } is not on axis ${axis}, whose length is ${length}, ` +
-          `of an array of shape ${printed(this.#shape)}.`,
+        `Index ${shown(index)} is not on axis ${axis}, whose length is ` +
+          `${length}, of an array of shape ${printed(this.#shape)}.`,
       );
     }
-    return index * this.#strides[axis] * this.#type.size;
+    return index * this.#strides[axis]! * this.#place.codec.size;
   }
 
   #refuse(index: readonly unknown[]): never {
     throw new RangeError(
       `An array of shape ${printed(this.#shape)} has no element at index ` +
-        `[${index.map(shownIndex).join(", ")}]: it takes ${this.ndim} numbers.`,
+        `[${index.map(shown).join(", ")}]: it takes ${this.ndim} numbers.`,
     );
+  }
+
+  /** A copy of the elements from flat index `from` to `to`. */
+  #valuesOf(from: number, to: number): Values {
+    const values = new this.#place.codec.Values(to - from);
+    const bytes = bytesOf(values);
+    adviseHuge(bytes);
+    this.#load(bytes, from);
+    return values;
   }
 
   /** Copies elements from flat index `begin` on to all of `to`, bit by bit. */
   #load(to: Uint8Array, begin: number): void {
-    const { size } = this.#place.type;
-    const from = bytesOf(this.#look());
-    const end = begin + to.length / size;
-    this.#checkEnd(end);
-    const lines = new Lines(this.#shape, this.#strides, begin, end);
-    for (let at = 0; lines.next(); at += lines.count * size) {
-      const [begin, step] = [lines.at * size, lines.stride * size];
-      this.#copyLine(to, at, size, from, begin, step, lines.count);
-    }
+    const bytes = bytesOf(this.#look());
+    const { size } = this.#place.codec;
+    const lines = this.#lines(begin, begin + to.length / size);
+    gather(to, bytes, lines, { size, isSwapped: !this.#isNative });
     this.#memory.checkFaults();
   }
 
-  /** Copies all of `source`, which is no memory of this slice, to flat index `begin` on. */
-  #store(source: Values<ArrayBufferLike>, begin: number): void {
-    const { size } = this.#place.type;
-    const to = bytesOf(this.#edit());
-    const from = bytesOf(source);
-    const end = begin + from.length / size;
-    this.#checkEnd(end);
-    const lines = new Lines(this.#shape, this.#strides, begin, end);
-    for (let at = 0; lines.next(); at += lines.count * size) {
-      const [begin, step] = [lines.at * size, lines.stride * size];
-      this.#copyLine(to, begin, step, from, at, size, lines.count);
-    }
+  /** Copies `from`, which is no memory of this slice, to flat index `begin` on. */
+  #store(from: Uint8Array, begin: number): void {
+    const bytes = bytesOf(this.#edit());
+    const { size } = this.#place.codec;
+    const lines = this.#lines(begin, begin + from.length / size);
+    scatter(bytes, from, lines, { size, isSwapped: !this.#isNative });
     this.#memory.checkFaults();
   }
 
-  /** Throws if the array has become shorter: to look at an argument may run code. */
-  #checkEnd(end: number): void {
-    if (end <= this.#size) return;
-    throw new RangeError(
-      `The array was resized meanwhile, to ${this.#size} elements.`,
-    );
+  /** The lines of the elements `begin` to `end`. */
+  #lines(begin: number, end: number): Lines {
+    // Reading an argument may have run code that resized the array.
+    if (end > this.#size) {
+      throw new RangeError(
+        `The array was resized meanwhile, to ${this.#size} elements.`,
+      );
+    }
+    return new Lines(this.#shape, this.#strides, begin, end);
   }
 
-  /** Copies elements that are as many bytes apart as the steps say. */
-  #copyLine(
-    to: Uint8Array,
-    toAt: number,
-    toStep: number,
-    from: Uint8Array,
-    fromAt: number,
-    fromStep: number,
-    count: number,
-  ): void {
-    const { size } = this.#place.type;
-    if (toStep === size && fromStep === size) {
-      const source = from.subarray(fromAt, fromAt + count * size);
-      if (this.#isNative) to.set(source, toAt);
-      else {copySwapped(
-          to.subarray(toAt, toAt + source.length),
-          source,
-          size,
-        );}
-      return;
+  /** Throws unless `count` elements can be written from flat index `offset` on. */
+  #checkRoom(count: number, offset: number): void {
+    this.#edit();
+    if (!Number.isSafeInteger(offset) || offset < 0) {
+      throw new RangeError(`Invalid offset ${shown(offset)} of elements.`);
     }
-    const [target, source] = [viewOf(to), viewOf(from)];
-    const isSwapped = !this.#isNative;
-    for (; count > 0; count--) {
-      copyElement(target, toAt, source, fromAt, size, isSwapped);
-      toAt += toStep;
-      fromAt += fromStep;
+    if (count > this.#size - offset) {
+      throw new RangeError(
+        `${count} elements do not fit at ${offset} into an array of ` +
+          `${this.#size}.`,
+      );
     }
   }
 
   /** Copies all elements of another array; of the same type, bit by bit. */
   #copyArray(source: MemmapArray, offset: number): void {
-    const { type, extent } = this.#place;
-    // A copy of all of it, where storing the first piece could change the rest.
-    const isOwn = source.#place.extent === extent;
-    const piece = isOwn ? source.size : PIECE;
-    for (let at = 0; at < source.size; at += piece) {
-      const values = source.toTypedArray(at, at + piece);
-      if (source.dtype === type.name) this.#store(values, offset + at);
+    const from = source.#place;
+    const { codec, extent } = this.#place;
+    // Within one slice all of it is copied first: storing a piece could change the
+    // elements that are still to be read.
+    const isOwn = from.extent.slice === extent.slice;
+    const piece = isOwn ? source.#size : PIECE;
+    for (let at = 0; at < source.#size; at += piece) {
+      const end = Math.min(at + piece, source.#size);
+      const values = source.#valuesOf(at, end);
+      if (from.codec === codec) this.#store(bytesOf(values), offset + at);
       else {
-        const isBoolean = source.dtype === "bool";
-        this.#copyElements(
-          (i) => (isBoolean ? values[i] !== 0 : values[i]) as Element<T>,
-          values.length,
-          offset + at,
-        );
+        const element = (i: number) => from.codec.toElement(values[i]!);
+        this.#storeEach(element, values.length, offset + at);
       }
     }
   }
 
-  /** Copies elements one by one, each checked. */
-  #copyElements(
-    element: (i: number) => Element<T>,
+  /** Stores elements one by one, each checked. */
+  #storeEach(
+    element: (i: number) => unknown,
     count: number,
     offset: number,
   ): void {
-    const { type } = this.#place;
-    const piece = new type.Values(Math.min(PIECE, count));
+    const { codec } = this.#place;
+    const piece = new codec.Values(Math.min(PIECE, count));
+    const bytes = bytesOf(piece);
     for (let at = 0; at < count; at += piece.length) {
       const length = Math.min(piece.length, count - at);
       for (let i = 0; i < length; i++) {
         const value = element(at + i);
-        checkElement(type, value);
-        piece[i] = typeof value === "boolean" ? Number(value) : value;
+        codec.check(value);
+        piece[i] = codec.toValue(value);
       }
-      this.#store(piece.subarray(0, length), offset + at);
+      this.#store(bytes.subarray(0, length * codec.size), offset + at);
     }
   }
 
-  // One class for each element type, with the two methods that loops call, made
-  // for arrays of one axis. Why so much of the same: engines compile a method for
-  // what it has seen, so that one for all types is fast until a program uses a
-  // second type, and then three times slower for all of them.
-  //
-  // And why so bare: a read from memory takes long, and the processor starts the
-  // next ones meanwhile, as far as it can see ahead. In a loop, what is asked here
-  // is known beforehand and compiles to nothing: that `i` is a whole number, and
-  // that there is no second one. All else is found out by the DataView, which
-  // throws where there is no such element, where the bytes have moved, and where
-  // there is more than one axis, since it has no bytes then; and at the gate, behind
-  // the access, which may have been the one that found its page lost. The way of
-  // all, `#locate` and `#read`, comes after that, and knows why. The `+`, and the
-  // `BigInt.asIntN`, say of it that it answers the same kind of number; without
-  // them V8 puts each element into a box. And `+ 0` makes of -0 a plain 0, which
-  // spares the engines looking for it.
   static {
-    const classes: Record<DType, unknown> = {
-      bool: class extends MemmapArray<"bool"> {
-        override get(
-          i: number,
-          j?: number,
-          k?: number,
-          ...more: number[]
-        ): boolean {
-          if (j === undefined && Math.floor(i) === i) {
-            try {
-              const value = this.#vector.getUint8(i * this.#step + 0) !== 0;
-              GATE.getUint8(this.#faults[0]);
-              return value;
-            } catch { /* below */ }
-          }
-          return this.#read(this.#locate(i, j, k, more));
-        }
-
-        override set(...indexThenValue: [...number[], boolean]): void;
-        override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-          if (
-            k === undefined && typeof j === "boolean" && Math.floor(i) === i
-          ) {
-            try {
-              this.#writable.setUint8(i * this.#step + 0, j ? 1 : 0);
-              return void GATE.getUint8(this.#faults[0]);
-            } catch { /* below */ }
-          }
-          this.#setAny(arguments.length, i, j, k, more);
-        }
+    const Root = MemmapArray as unknown as new (
+      place: Place,
+      shape: Axes,
+      strides: Axes,
+    ) => MemmapArray;
+    const { classes, point: pointElements } = elementClasses(Root, {
+      get(array, i, j, k, more) {
+        const a = array as MemmapArray;
+        return a.#read(a.#locate(i, j, k, more));
       },
-      int8: class extends MemmapArray<"int8"> {
-        override get(
-          i: number,
-          j?: number,
-          k?: number,
-          ...more: number[]
-        ): number {
-          if (j === undefined && Math.floor(i) === i) {
-            try {
-              const value = this.#vector.getInt8(i * this.#step + 0);
-              GATE.getUint8(this.#faults[0]);
-              return value;
-            } catch { /* below */ }
-          }
-          return +this.#read(this.#locate(i, j, k, more));
-        }
-
-        override set(...indexThenValue: [...number[], number]): void;
-        override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-          if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
-            try {
-              this.#writable.setInt8(i * this.#step + 0, j);
-              return void GATE.getUint8(this.#faults[0]);
-            } catch { /* below */ }
-          }
-          this.#setAny(arguments.length, i, j, k, more);
-        }
+      set(array, count, i, j, k, more) {
+        (array as MemmapArray).#setAny(count, i, j, k, more);
       },
-      uint8: class extends MemmapArray<"uint8"> {
-        override get(
-          i: number,
-          j?: number,
-          k?: number,
-          ...more: number[]
-        ): number {
-          if (j === undefined && Math.floor(i) === i) {
-            try {
-              const value = this.#vector.getUint8(i * this.#step + 0);
-              GATE.getUint8(this.#faults[0]);
-              return value;
-            } catch { /* below */ }
-          }
-          return +this.#read(this.#locate(i, j, k, more));
-        }
-
-        override set(...indexThenValue: [...number[], number]): void;
-        override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-          if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
-            try {
-              this.#writable.setUint8(i * this.#step + 0, j);
-              return void GATE.getUint8(this.#faults[0]);
-            } catch { /* below */ }
-          }
-          this.#setAny(arguments.length, i, j, k, more);
-        }
-      },
-      int16: class extends MemmapArray<"int16"> {
-        override get(
-          i: number,
-          j?: number,
-          k?: number,
-          ...more: number[]
-        ): number {
-          if (j === undefined && Math.floor(i) === i) {
-            try {
-              const value = this.#vector.getInt16(
-                i * this.#step + 0,
-                this.#isLittle,
-              );
-              GATE.getUint8(this.#faults[0]);
-              return value;
-            } catch { /* below */ }
-          }
-          return +this.#read(this.#locate(i, j, k, more));
-        }
-
-        override set(...indexThenValue: [...number[], number]): void;
-        override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-          if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
-            try {
-              this.#writable.setInt16(i * this.#step + 0, j, this.#isLittle);
-              return void GATE.getUint8(this.#faults[0]);
-            } catch { /* below */ }
-          }
-          this.#setAny(arguments.length, i, j, k, more);
-        }
-      },
-      uint16: class extends MemmapArray<"uint16"> {
-        override get(
-          i: number,
-          j?: number,
-          k?: number,
-          ...more: number[]
-        ): number {
-          if (j === undefined && Math.floor(i) === i) {
-            try {
-              const value = this.#vector.getUint16(
-                i * this.#step + 0,
-                this.#isLittle,
-              );
-              GATE.getUint8(this.#faults[0]);
-              return value;
-            } catch { /* below */ }
-          }
-          return +this.#read(this.#locate(i, j, k, more));
-        }
-
-        override set(...indexThenValue: [...number[], number]): void;
-        override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-          if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
-            try {
-              this.#writable.setUint16(
-                i * this.#step + 0,
-                j,
-                this.#isLittle,
-              );
-              return void GATE.getUint8(this.#faults[0]);
-            } catch { /* below */ }
-          }
-          this.#setAny(arguments.length, i, j, k, more);
-        }
-      },
-      int32: class extends MemmapArray<"int32"> {
-        override get(
-          i: number,
-          j?: number,
-          k?: number,
-          ...more: number[]
-        ): number {
-          if (j === undefined && Math.floor(i) === i) {
-            try {
-              const value = this.#vector.getInt32(
-                i * this.#step + 0,
-                this.#isLittle,
-              );
-              GATE.getUint8(this.#faults[0]);
-              return value;
-            } catch { /* below */ }
-          }
-          return +this.#read(this.#locate(i, j, k, more));
-        }
-
-        override set(...indexThenValue: [...number[], number]): void;
-        override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-          if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
-            try {
-              this.#writable.setInt32(i * this.#step + 0, j, this.#isLittle);
-              return void GATE.getUint8(this.#faults[0]);
-            } catch { /* below */ }
-          }
-          this.#setAny(arguments.length, i, j, k, more);
-        }
-      },
-      uint32: class extends MemmapArray<"uint32"> {
-        override get(
-          i: number,
-          j?: number,
-          k?: number,
-          ...more: number[]
-        ): number {
-          if (j === undefined && Math.floor(i) === i) {
-            try {
-              const value = this.#vector.getUint32(
-                i * this.#step + 0,
-                this.#isLittle,
-              );
-              GATE.getUint8(this.#faults[0]);
-              return value;
-            } catch { /* below */ }
-          }
-          return +this.#read(this.#locate(i, j, k, more));
-        }
-
-        override set(...indexThenValue: [...number[], number]): void;
-        override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-          if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
-            try {
-              this.#writable.setUint32(
-                i * this.#step + 0,
-                j,
-                this.#isLittle,
-              );
-              return void GATE.getUint8(this.#faults[0]);
-            } catch { /* below */ }
-          }
-          this.#setAny(arguments.length, i, j, k, more);
-        }
-      },
-      int64: class extends MemmapArray<"int64"> {
-        override get(
-          i: number,
-          j?: number,
-          k?: number,
-          ...more: number[]
-        ): bigint {
-          if (j === undefined && Math.floor(i) === i) {
-            try {
-              const value = this.#vector.getBigInt64(
-                i * this.#step + 0,
-                this.#isLittle,
-              );
-              GATE.getUint8(this.#faults[0]);
-              return value;
-            } catch { /* below */ }
-          }
-          return BigInt.asIntN(64, this.#read(this.#locate(i, j, k, more)));
-        }
-
-        override set(...indexThenValue: [...number[], bigint]): void;
-        override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-          if (k === undefined && typeof j === "bigint" && Math.floor(i) === i) {
-            try {
-              this.#writable.setBigInt64(
-                i * this.#step + 0,
-                j,
-                this.#isLittle,
-              );
-              return void GATE.getUint8(this.#faults[0]);
-            } catch { /* below */ }
-          }
-          this.#setAny(arguments.length, i, j, k, more);
-        }
-      },
-      uint64: class extends MemmapArray<"uint64"> {
-        override get(
-          i: number,
-          j?: number,
-          k?: number,
-          ...more: number[]
-        ): bigint {
-          if (j === undefined && Math.floor(i) === i) {
-            try {
-              const value = this.#vector.getBigUint64(
-                i * this.#step + 0,
-                this.#isLittle,
-              );
-              GATE.getUint8(this.#faults[0]);
-              return value;
-            } catch { /* below */ }
-          }
-          return BigInt.asUintN(64, this.#read(this.#locate(i, j, k, more)));
-        }
-
-        override set(...indexThenValue: [...number[], bigint]): void;
-        override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-          if (k === undefined && typeof j === "bigint" && Math.floor(i) === i) {
-            try {
-              this.#writable.setBigUint64(
-                i * this.#step + 0,
-                j,
-                this.#isLittle,
-              );
-              return void GATE.getUint8(this.#faults[0]);
-            } catch { /* below */ }
-          }
-          this.#setAny(arguments.length, i, j, k, more);
-        }
-      },
-      float16: class extends MemmapArray<"float16"> {
-        override get(
-          i: number,
-          j?: number,
-          k?: number,
-          ...more: number[]
-        ): number {
-          if (j === undefined && Math.floor(i) === i) {
-            try {
-              const value = this.#vector.getFloat16(
-                i * this.#step + 0,
-                this.#isLittle,
-              );
-              GATE.getUint8(this.#faults[0]);
-              return value;
-            } catch { /* below */ }
-          }
-          return +this.#read(this.#locate(i, j, k, more));
-        }
-
-        override set(...indexThenValue: [...number[], number]): void;
-        override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-          if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
-            try {
-              this.#writable.setFloat16(
-                i * this.#step + 0,
-                j,
-                this.#isLittle,
-              );
-              return void GATE.getUint8(this.#faults[0]);
-            } catch { /* below */ }
-          }
-          this.#setAny(arguments.length, i, j, k, more);
-        }
-      },
-      float32: class extends MemmapArray<"float32"> {
-        override get(
-          i: number,
-          j?: number,
-          k?: number,
-          ...more: number[]
-        ): number {
-          if (j === undefined && Math.floor(i) === i) {
-            try {
-              const value = this.#vector.getFloat32(
-                i * this.#step + 0,
-                this.#isLittle,
-              );
-              GATE.getUint8(this.#faults[0]);
-              return value;
-            } catch { /* below */ }
-          }
-          return +this.#read(this.#locate(i, j, k, more));
-        }
-
-        override set(...indexThenValue: [...number[], number]): void;
-        override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-          if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
-            try {
-              this.#writable.setFloat32(
-                i * this.#step + 0,
-                j,
-                this.#isLittle,
-              );
-              return void GATE.getUint8(this.#faults[0]);
-            } catch { /* below */ }
-          }
-          this.#setAny(arguments.length, i, j, k, more);
-        }
-      },
-      float64: class extends MemmapArray<"float64"> {
-        override get(
-          i: number,
-          j?: number,
-          k?: number,
-          ...more: number[]
-        ): number {
-          if (j === undefined && Math.floor(i) === i) {
-            try {
-              const value = this.#vector.getFloat64(
-                i * this.#step + 0,
-                this.#isLittle,
-              );
-              GATE.getUint8(this.#faults[0]);
-              return value;
-            } catch { /* below */ }
-          }
-          return +this.#read(this.#locate(i, j, k, more));
-        }
-
-        override set(...indexThenValue: [...number[], number]): void;
-        override set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-          if (k === undefined && typeof j === "number" && Math.floor(i) === i) {
-            try {
-              this.#writable.setFloat64(
-                i * this.#step + 0,
-                j,
-                this.#isLittle,
-              );
-              return void GATE.getUint8(this.#faults[0]);
-            } catch { /* below */ }
-          }
-          this.#setAny(arguments.length, i, j, k, more);
-        }
-      },
+    });
+    point = pointElements;
+    construct = <T extends DType>(
+      place: Place,
+      shape: Axes,
+      strides: Axes,
+    ): MemmapArray<T> => {
+      const array = new classes[place.codec.name](place, shape, strides);
+      (array as MemmapArray<T>).#lookAgain();
+      return array as MemmapArray<T>;
     };
-    construct = <T extends DType>(place: Place, shape: Axes, strides: Axes) =>
-      new (classes[place.type.name] as typeof MemmapArray<T>)(
-        place,
-        shape,
-        strides,
-      );
     printAsString(MemmapArray, (value) => #place in value);
   }
-}
-
-/**
- * An iterator's last answer, with its properties in another order than the other
- * answers have them: to V8 these are then two kinds of objects, of which the
- * others hold numbers only and need no box for them.
- */
-const END: IteratorReturnResult<undefined> = Object.freeze({
-  value: undefined,
-  done: true,
-});
-
-/**
- * Goes from line to line, from element to element. It answers the same object
- * each time, which every loop of the language reads at once: V8 would allocate
- * one for each element, and a box for the number in it.
- */
-class Walk<T extends DType> {
-  readonly #flat: MemmapArray<T>;
-  readonly #lines: Lines;
-  readonly #answer: { done: false; value: Element<T> };
-  #at = 0;
-  #left = 0;
-
-  static {
-    // What all iterators have: `[Symbol.iterator]`, and in newer runtimes `map` and
-    // its like. Runtimes too old to open a file may have no `Iterator` to extend.
-    const arrayIterator = Object.getPrototypeOf([][Symbol.iterator]());
-    Object.setPrototypeOf(
-      Walk.prototype,
-      Object.getPrototypeOf(arrayIterator),
-    );
-  }
-
-  constructor(flat: MemmapArray<T>, lines: Lines, first: Element<T>) {
-    this.#flat = flat;
-    this.#lines = lines;
-    this.#answer = { done: false, value: first };
-  }
-
-  next(): IteratorResult<Element<T>, undefined> {
-    if (this.#left === 0 && !this.#nextLine()) return END;
-    const at = this.#at;
-    this.#at = at + this.#lines.stride;
-    this.#left--;
-    this.#answer.value = this.#flat.get(at);
-    return this.#answer;
-  }
-
-  #nextLine(): boolean {
-    if (!this.#lines.next()) return false;
-    this.#at = this.#lines.at;
-    this.#left = this.#lines.count;
-    return true;
-  }
-}
-
-function checkByteOrder(
-  name: string,
-  signed: ByteOrder | undefined,
-  option: ByteOrder | undefined,
-): ByteOrder {
-  if (option !== undefined && option !== "little" && option !== "big") {
-    throw new TypeError(
-      `Invalid byteOrder ${JSON.stringify(option)}: it is "little" or "big".`,
-    );
-  }
-  if (signed !== undefined && option !== undefined && signed !== option) {
-    throw new TypeError(
-      `Type '${name}' is ${signed}-endian, and byteOrder says "${option}".`,
-    );
-  }
-  return signed ?? option ?? NATIVE;
-}
-
-/** An array that is given as an index is seen to be one. */
-function shownIndex(index: unknown): string {
-  return Array.isArray(index) ? `[${index.map(String)}]` : String(index);
-}
-
-function checkFits(shape: Axes, span: number, place: Place): void {
-  if (isWithin(span, place)) return;
-  const { extent, byteOffset, type } = place;
-  throw new RangeError(
-    `An array of ${type.name} of shape ${printed(shape)} has ` +
-      `${span * type.size} bytes, ` +
-      `and the slice of ${extent.length} has ` +
-      `${
-        Math.max(extent.length - byteOffset, 0)
-      } from byte ${byteOffset} on. ` +
-      "resize() it first.",
-  );
-}
-
-function isWithin(span: number, { extent, byteOffset, type }: Place): boolean {
-  const bytes = span * type.size;
-  return bytes === 0 || bytes <= extent.length - byteOffset;
-}
-
-function lengthOf(source: ArrayLike<unknown>): number {
-  const { length } = source;
-  if (typeof length !== "number") {
-    throw new TypeError(
-      "The source of copyFrom() must be an array, a typed array, another " +
-        "MemmapArray, or something that has a length as they have.",
-    );
-  }
-  if (Number.isSafeInteger(length) && length >= 0) return length;
-  throw new RangeError(`A source of ${length} elements cannot be copied.`);
-}
-
-function isValuesOf(
-  values: unknown,
-  type: ElementType,
-): values is Values<ArrayBufferLike> {
-  return ArrayBuffer.isView(values) &&
-    Object.prototype.toString.call(values) === `[object ${nameOf(type)}]`;
-}
-
-function nameOf(type: ElementType): string {
-  return (type.Values as unknown as { name: string }).name;
-}
-
-/** A typed array of the same kind; `slice()` of a Buffer is no copy. */
-function copyOf(view: ArrayBufferView): Values {
-  const [, kind] = /^\[object (\w+)\]$/.exec(
-    Object.prototype.toString.call(view),
-  )!;
-  const Kind =
-    (globalThis as unknown as Record<string, ValuesConstructor>)[kind];
-  return new Kind(new Uint8Array(bytesOf(view)).buffer);
-}
-
-function bytesOf(view: ArrayBufferView): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-}
-
-function rounding(type: ElementType): (value: number) => number {
-  if (type.name === "float32") return Math.fround;
-  if (type.name === "float16") return Math.f16round;
-  return (value) => value;
 }

@@ -1,26 +1,28 @@
 /**
  * Bulk copies between memory of different byte orders, at any alignment.
  *
- * Bytes are moved as integers, never as floats, so that every bit survives, those
- * of a signalling NaN too. Which way is the fastest depends on the runtime; this
- * is the one place that chooses. Measured over 64 MiB in `bench/byteswap.ts`.
+ * Bytes are moved as integers, never as floats, so that every bit survives, even
+ * those of a signalling NaN. The fastest way depends on the runtime, and this is the
+ * one place that chooses it, as measured over 64 MiB by `bench/byteswap.ts`. Knows
+ * nothing of element types: an element is a number of bytes.
  *
  * @module
  */
 
 import { libc, runtime } from "../../ffi/mod.ts";
+import { viewOf } from "./values.ts";
 
-/** Bytes copied before they are swapped in place: they are in the cache still. */
+/** Bytes that are copied and then swapped in place, while they are still in the cache. */
 const PIECE = 2 ** 17;
 
-/** Bytes of new memory from which on huge pages are worth a call; numpy's figure. */
+/** New memory of at least that many bytes is worth a call for huge pages. numpy's figure. */
 const LARGE = 2 ** 22;
 
 /**
- * Asks for huge pages under new memory, before it is written for the first time: most
- * of the time of that are page faults, of which there are up to 512 times fewer then.
- * numpy does the same (`numpy/_core/src/multiarray/alloc.cpp`). A hint: nothing is
- * different where the system refuses.
+ * Asks for huge pages under new memory before its first write. Most of the time of
+ * that write goes into page faults, and huge pages have up to 512 times fewer. numpy
+ * does the same (`numpy/_core/src/multiarray/alloc.cpp`). It is only a hint: if the
+ * system refuses, nothing is different.
  */
 export function adviseHuge(bytes: Uint8Array): void {
   const c = libc();
@@ -29,14 +31,14 @@ export function adviseHuge(bytes: Uint8Array): void {
   const address = runtime().addressOf(bytes);
   const begin = Math.ceil(address / c.pageSize) * c.pageSize;
   const end = address + bytes.length;
-  // Sound: whole pages, all of them the array's own, which is attached; and the
-  // advice changes no byte.
+  // Sound: these are whole pages within the array, which is attached. The advice
+  // changes no byte.
   c.madvise(begin, end - begin, MADV_HUGEPAGE);
 }
 
 /**
- * Copies `from` to `to`, which is as long and does not overlap it, reversing each
- * element of `width` bytes.
+ * Copies `from` to `to`, reversing each element of `width` bytes. Both have the same
+ * length and do not overlap.
  */
 export function copySwapped(
   to: Uint8Array,
@@ -56,10 +58,10 @@ export function copySwapped(
 }
 
 /**
- * V8 compiles a DataView's 64-bit access to one machine instruction, the reversing
- * one to one more, and calculates with bigints of 64 bits in registers, so all
- * widths go by words of 8 bytes. Eight at a time: the loop's own work is as much
- * as a word's.
+ * Swaps by words of 8 bytes, whatever the width. V8 compiles a DataView's 64-bit
+ * access to one machine instruction, or two if it reverses, and calculates with
+ * 64-bit bigints in registers. The loop takes eight words at a time, since its own
+ * work costs as much as one word.
  */
 function swapWords(to: DataView, from: DataView, width: number): void {
   const length = from.byteLength;
@@ -87,7 +89,7 @@ function swap64(to: DataView, from: DataView, end: number): void {
 
 function swap32(to: DataView, from: DataView, end: number): void {
   for (let at = 0; at < end; at += 64) {
-    // All eight bytes reversed, then the halves exchanged.
+    // Reading reverses all eight bytes; exchanging the halves puts them in order.
     to.setBigUint64(at, halves(from.getBigUint64(at)), true);
     to.setBigUint64(at + 8, halves(from.getBigUint64(at + 8)), true);
     to.setBigUint64(at + 16, halves(from.getBigUint64(at + 16)), true);
@@ -112,8 +114,8 @@ function swap16(to: DataView, from: DataView, end: number): void {
   }
 }
 
-// The outer asUintN changes no bit: by it V8 knows that the result fits a register,
-// without which it makes a bigint of each, thirty times slower.
+// The outer asUintN changes no bit. It tells V8 that the result fits a register;
+// without it V8 makes a bigint of each word, which is thirty times slower.
 
 function halves(word: bigint): bigint {
   return BigInt.asUintN(
@@ -130,7 +132,7 @@ function pairs(word: bigint): bigint {
   );
 }
 
-/** Copies one element, reversed or as it is; as an integer, in halves of at most 32 bits. */
+/** Copies one element as integers of at most 32 bits, reversed or as it is. */
 export function copyElement(
   to: DataView,
   toAt: number,
@@ -150,9 +152,4 @@ export function copyElement(
   } else {
     to.setInt8(toAt, from.getInt8(fromAt));
   }
-}
-
-/** A DataView of the same bytes. */
-export function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,315 +1,255 @@
 /**
- * The element types of arrays: their names, sizes, and how one element is read
- * from memory and written to it.
+ * Element types as codecs: each says how large its elements are, how one is read,
+ * written, checked, converted and printed.
  *
- * Knows nothing of shapes or slices.
+ * An array asks its codec and never looks at a type's name. Another kind of element
+ * is another codec here. Knows nothing of shapes or slices.
  *
  * @module
  */
 
-/** What an array can hold: what one element is, and the typed array of them. */
-export interface ElementTypes<B extends ArrayBufferLike> {
-  /** `boolean`, `Uint8Array`. */
-  bool: { element: boolean; values: Uint8Array<B> };
-  /** `number`, `Int8Array`. */
-  int8: { element: number; values: Int8Array<B> };
-  /** `number`, `Uint8Array`. */
-  uint8: { element: number; values: Uint8Array<B> };
-  /** `number`, `Int16Array`. */
-  int16: { element: number; values: Int16Array<B> };
-  /** `number`, `Uint16Array`. */
-  uint16: { element: number; values: Uint16Array<B> };
-  /** `number`, `Int32Array`. */
-  int32: { element: number; values: Int32Array<B> };
-  /** `number`, `Uint32Array`. */
-  uint32: { element: number; values: Uint32Array<B> };
-  /** `bigint`, `BigInt64Array`. */
-  int64: { element: bigint; values: BigInt64Array<B> };
-  /** `bigint`, `BigUint64Array`. */
-  uint64: { element: bigint; values: BigUint64Array<B> };
-  /** `number`, `Float16Array`. */
-  float16: { element: number; values: Float16Array<B> };
-  /** `number`, `Float32Array`. */
-  float32: { element: number; values: Float32Array<B> };
-  /** `number`, `Float64Array`. */
-  float64: { element: number; values: Float64Array<B> };
-}
-
-/** The type of an array's elements. */
-export type DType =
-  | "bool"
-  | "int8"
-  | "uint8"
-  | "int16"
-  | "uint16"
-  | "int32"
-  | "uint32"
-  | "int64"
-  | "uint64"
-  | "float16"
-  | "float32"
-  | "float64";
-
-/** What one element is in JavaScript: a boolean, a number, or a bigint for 64-bit integers. */
-export type Element<T extends DType> = ElementTypes<ArrayBuffer>[T]["element"];
-
-/** The typed array of an element type; that of `"bool"` is `Uint8Array`. */
-export type TypedArrayOf<
-  T extends DType,
-  B extends ArrayBufferLike = ArrayBuffer,
-> = ElementTypes<B>[T]["values"];
-
-/** Which byte of an element comes first in memory: the least or the most significant. */
-export type ByteOrder = "little" | "big";
-
-/** The letter and size of numpy's type strings, without the byte order. */
-export interface NumpyCodes {
-  /** `"bool"`. */
-  b1: "bool";
-  /** `"int8"`. */
-  i1: "int8";
-  /** `"uint8"`. */
-  u1: "uint8";
-  /** `"int16"`. */
-  i2: "int16";
-  /** `"uint16"`. */
-  u2: "uint16";
-  /** `"int32"`. */
-  i4: "int32";
-  /** `"uint32"`. */
-  u4: "uint32";
-  /** `"int64"`. */
-  i8: "int64";
-  /** `"uint64"`. */
-  u8: "uint64";
-  /** `"float16"`. */
-  f2: "float16";
-  /** `"float32"`. */
-  f4: "float32";
-  /** `"float64"`. */
-  f8: "float64";
-}
-
-/** numarray's names. */
-export interface NumarrayNames {
-  /** `"bool"`. */
-  Bool: "bool";
-  /** `"int8"`. */
-  Int8: "int8";
-  /** `"uint8"`. */
-  UInt8: "uint8";
-  /** `"int16"`. */
-  Int16: "int16";
-  /** `"uint16"`. */
-  UInt16: "uint16";
-  /** `"int32"`. */
-  Int32: "int32";
-  /** `"uint32"`. */
-  UInt32: "uint32";
-  /** `"int64"`. */
-  Int64: "int64";
-  /** `"uint64"`. */
-  UInt64: "uint64";
-  /** `"float16"`. */
-  Float16: "float16";
-  /** `"float32"`. */
-  Float32: "float32";
-  /** `"float64"`. */
-  Float64: "float64";
-}
-
-/** numpy's signs for a byte order: little, big, native, not applicable, unsaid. */
-export type OrderSign = "<" | ">" | "=" | "|" | "";
-
-/**
- * Every name that an element type goes by: the canonical one (`"float64"`),
- * numpy's type string (`">f8"`, `"<i4"`, `"|u1"`, `"=i2"`), or numarray's name
- * (`"Float64"`).
- */
-export type TypeName =
-  | DType
-  | `${OrderSign}${keyof NumpyCodes}`
-  | keyof NumarrayNames;
-
-/** The element type that a {@linkcode TypeName} stands for. */
-export type DTypeOf<N extends TypeName> = N extends DType ? N
-  : N extends keyof NumarrayNames ? NumarrayNames[N]
-  : N extends keyof NumpyCodes ? NumpyCodes[N]
-  : N extends `${Exclude<OrderSign, "">}${infer A}`
-    ? A extends keyof NumpyCodes ? NumpyCodes[A] : never
-  : never;
-
-/** A typed array, of whatever type. */
-export type Values<B extends ArrayBufferLike = ArrayBuffer> = TypedArrayOf<
+import type {
+  ByteOrder,
   DType,
-  B
->;
+  NumarrayNames,
+  NumpyCodes,
+} from "./type_names.ts";
+import type { ValuesConstructor } from "./values.ts";
+import { booleanWords, floatWords, integerWords, type Words } from "./words.ts";
 
-/** The constructor of a typed array; as if all were one, which TypeScript cannot say. */
-export interface ValuesConstructor {
-  new (length: number): Values;
-  new (buffer: ArrayBuffer, byteOffset?: number, length?: number): Values;
-  readonly prototype: Values;
-  readonly BYTES_PER_ELEMENT: number;
-}
+/** What one element can be in JavaScript. */
+export type AnyElement = boolean | number | bigint;
 
-/** All there is to know of one element type. */
-export interface ElementType {
+/** Everything that an array needs to know of its elements. */
+export interface Codec {
+  /** The canonical name. */
   readonly name: DType;
   /** numarray's name. */
   readonly title: keyof NumarrayNames;
   /** numpy's letter and size. */
   readonly alias: keyof NumpyCodes;
-  /** Bytes. */
+  /** Bytes of one element. */
   readonly size: number;
-  readonly kind: "boolean" | "integer" | "float";
-  /** What `typeof` says of an element. */
-  readonly typeOf: "boolean" | "number" | "bigint";
+  /** What a byte offset must be a multiple of for a typed array over the elements. */
+  readonly alignment: number;
+  /** The typed array that holds such elements. */
   readonly Values: ValuesConstructor;
   /** Reads the element at byte `at`. */
   readonly read: Read;
-  /** Writes one there; integers wrap as those of typed arrays do. */
+  /** Writes an element there. Integers wrap as those of typed arrays do. */
   readonly write: Write;
+  /** Throws a `TypeError` unless `value` is such an element. Runs no code of its own. */
+  readonly check: (value: unknown) => void;
+  /** An element as its typed array holds it. */
+  readonly toValue: (element: unknown) => number | bigint;
+  /** A typed array's value as an element. */
+  readonly toElement: (value: number | bigint) => AnyElement;
+  /**
+   * A first value for an object that will hold elements. For numbers it is a
+   * fraction, so that V8 reserves room for any double: a later change of the
+   * representation would put every element into a box.
+   */
+  readonly placeholder: AnyElement | undefined;
+  /** Elements as words of one width, for printing. */
+  readonly words: Words;
 }
 
-type Read = (
-  view: DataView,
-  at: number,
-  little: boolean,
-) => boolean | number | bigint;
+type Read = (view: DataView, at: number, little: boolean) => AnyElement;
 
 type Write = (
   view: DataView,
   at: number,
-  // deno-lint-ignore no-explicit-any -- checkElement() has seen that it is right
+  // deno-lint-ignore no-explicit-any -- check() has seen that it is right
   value: any,
   little: boolean,
 ) => void;
 
-function elementType(
+/** What tells types of the same kind apart. */
+interface Numeric {
+  readonly name: DType;
+  readonly title: keyof NumarrayNames;
+  readonly alias: keyof NumpyCodes;
+  readonly Values: unknown;
+  readonly read: Read;
+  readonly write: Write;
+}
+
+/** What types of the same kind have in common. */
+type Kind = Pick<
+  Codec,
+  "check" | "toValue" | "toElement" | "placeholder" | "words"
+>;
+
+function codec(type: Numeric, kind: Kind): Codec {
+  const size = Number(type.alias[1]);
+  const Values = type.Values as ValuesConstructor;
+  return { ...type, ...kind, Values, size, alignment: size };
+}
+
+function boolean(type: Numeric): Codec {
+  return codec(type, {
+    check: checkIs("boolean", type.name),
+    toValue: Number,
+    toElement: (value) => value !== 0,
+    placeholder: undefined,
+    words: booleanWords,
+  });
+}
+
+function integer(type: Numeric): Codec {
+  return codec(type, {
+    check: checkIs("number", type.name),
+    toValue: (element) => element as number,
+    toElement: (value) => value,
+    placeholder: 0.5,
+    words: integerWords,
+  });
+}
+
+function bigInteger(type: Numeric): Codec {
+  return codec(type, {
+    check: checkIs("bigint", type.name),
+    toValue: (element) => element as bigint,
+    toElement: (value) => value,
+    placeholder: undefined,
+    words: integerWords,
+  });
+}
+
+/** `round` returns the nearest value of the type. */
+function float(type: Numeric, round: (value: number) => number): Codec {
+  return codec(type, {
+    check: checkIs("number", type.name),
+    toValue: (element) => element as number,
+    toElement: (value) => value,
+    placeholder: 0.5,
+    words: floatWords(round),
+  });
+}
+
+function checkIs(
+  kind: "boolean" | "number" | "bigint",
   name: DType,
-  title: keyof NumarrayNames,
-  alias: keyof NumpyCodes,
-  Values: unknown,
-  read: Read,
-  write: Write,
-): ElementType {
-  const is64Bit = alias === "i8" || alias === "u8";
-  return {
-    name,
-    title,
-    alias,
-    size: Number(alias[1]),
-    kind: alias[0] === "b" ? "boolean" : alias[0] === "f" ? "float" : "integer",
-    typeOf: alias[0] === "b" ? "boolean" : is64Bit ? "bigint" : "number",
-    Values: Values as ValuesConstructor,
-    read,
-    write,
+): (value: unknown) => void {
+  return (value) => {
+    const given: string = typeof value;
+    if (given === kind) return;
+    throw new TypeError(
+      `An element of type ${name} must be a ${kind}, not ${shown(value)}.`,
+    );
   };
 }
 
-// Importing must not fail in a runtime too old to open a file: not all know Float16Array.
-const TYPES: readonly ElementType[] = [
-  elementType(
-    "bool",
-    "Bool",
-    "b1",
-    Uint8Array,
-    (v, at) => v.getUint8(at) !== 0,
-    (v, at, x) => v.setUint8(at, x ? 1 : 0),
-  ),
-  elementType(
-    "int8",
-    "Int8",
-    "i1",
-    Int8Array,
-    (v, at) => v.getInt8(at),
-    (v, at, x) => v.setInt8(at, x),
-  ),
-  elementType(
-    "uint8",
-    "UInt8",
-    "u1",
-    Uint8Array,
-    (v, at) => v.getUint8(at),
-    (v, at, x) => v.setUint8(at, x),
-  ),
-  elementType(
-    "int16",
-    "Int16",
-    "i2",
-    Int16Array,
-    (v, at, l) => v.getInt16(at, l),
-    (v, at, x, l) => v.setInt16(at, x, l),
-  ),
-  elementType(
-    "uint16",
-    "UInt16",
-    "u2",
-    Uint16Array,
-    (v, at, l) => v.getUint16(at, l),
-    (v, at, x, l) => v.setUint16(at, x, l),
-  ),
-  elementType(
-    "int32",
-    "Int32",
-    "i4",
-    Int32Array,
-    (v, at, l) => v.getInt32(at, l),
-    (v, at, x, l) => v.setInt32(at, x, l),
-  ),
-  elementType(
-    "uint32",
-    "UInt32",
-    "u4",
-    Uint32Array,
-    (v, at, l) => v.getUint32(at, l),
-    (v, at, x, l) => v.setUint32(at, x, l),
-  ),
-  elementType(
-    "int64",
-    "Int64",
-    "i8",
-    BigInt64Array,
-    (v, at, l) => v.getBigInt64(at, l),
-    (v, at, x, l) => v.setBigInt64(at, x, l),
-  ),
-  elementType(
-    "uint64",
-    "UInt64",
-    "u8",
-    BigUint64Array,
-    (v, at, l) => v.getBigUint64(at, l),
-    (v, at, x, l) => v.setBigUint64(at, x, l),
-  ),
-  elementType(
-    "float16",
-    "Float16",
-    "f2",
-    globalThis.Float16Array,
-    (v, at, l) => v.getFloat16(at, l),
-    (v, at, x, l) => v.setFloat16(at, x, l),
-  ),
-  elementType(
-    "float32",
-    "Float32",
-    "f4",
-    Float32Array,
-    (v, at, l) => v.getFloat32(at, l),
-    (v, at, x, l) => v.setFloat32(at, x, l),
-  ),
-  elementType(
-    "float64",
-    "Float64",
-    "f8",
-    Float64Array,
-    (v, at, l) => v.getFloat64(at, l),
-    (v, at, x, l) => v.setFloat64(at, x, l),
-  ),
+function shown(value: unknown): string {
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "string") return JSON.stringify(value);
+  return typeof value === "object" ? "an object" : String(value);
+}
+
+// Each accessor is a function of its own, since engines compile a function for the
+// types that it has seen. Importing must not fail in a runtime too old to open a
+// file, which may know neither Float16Array nor Math.f16round.
+const CODECS: readonly Codec[] = [
+  boolean({
+    name: "bool",
+    title: "Bool",
+    alias: "b1",
+    Values: Uint8Array,
+    read: (view, at) => view.getUint8(at) !== 0,
+    write: (view, at, value) => view.setUint8(at, value ? 1 : 0),
+  }),
+  integer({
+    name: "int8",
+    title: "Int8",
+    alias: "i1",
+    Values: Int8Array,
+    read: (view, at) => view.getInt8(at),
+    write: (view, at, value) => view.setInt8(at, value),
+  }),
+  integer({
+    name: "uint8",
+    title: "UInt8",
+    alias: "u1",
+    Values: Uint8Array,
+    read: (view, at) => view.getUint8(at),
+    write: (view, at, value) => view.setUint8(at, value),
+  }),
+  integer({
+    name: "int16",
+    title: "Int16",
+    alias: "i2",
+    Values: Int16Array,
+    read: (view, at, little) => view.getInt16(at, little),
+    write: (view, at, value, little) => view.setInt16(at, value, little),
+  }),
+  integer({
+    name: "uint16",
+    title: "UInt16",
+    alias: "u2",
+    Values: Uint16Array,
+    read: (view, at, little) => view.getUint16(at, little),
+    write: (view, at, value, little) => view.setUint16(at, value, little),
+  }),
+  integer({
+    name: "int32",
+    title: "Int32",
+    alias: "i4",
+    Values: Int32Array,
+    read: (view, at, little) => view.getInt32(at, little),
+    write: (view, at, value, little) => view.setInt32(at, value, little),
+  }),
+  integer({
+    name: "uint32",
+    title: "UInt32",
+    alias: "u4",
+    Values: Uint32Array,
+    read: (view, at, little) => view.getUint32(at, little),
+    write: (view, at, value, little) => view.setUint32(at, value, little),
+  }),
+  bigInteger({
+    name: "int64",
+    title: "Int64",
+    alias: "i8",
+    Values: BigInt64Array,
+    read: (view, at, little) => view.getBigInt64(at, little),
+    write: (view, at, value, little) => view.setBigInt64(at, value, little),
+  }),
+  bigInteger({
+    name: "uint64",
+    title: "UInt64",
+    alias: "u8",
+    Values: BigUint64Array,
+    read: (view, at, little) => view.getBigUint64(at, little),
+    write: (view, at, value, little) => view.setBigUint64(at, value, little),
+  }),
+  float({
+    name: "float16",
+    title: "Float16",
+    alias: "f2",
+    Values: globalThis.Float16Array,
+    read: (view, at, little) => view.getFloat16(at, little),
+    write: (view, at, value, little) => view.setFloat16(at, value, little),
+  }, (value) => Math.f16round(value)),
+  float({
+    name: "float32",
+    title: "Float32",
+    alias: "f4",
+    Values: Float32Array,
+    read: (view, at, little) => view.getFloat32(at, little),
+    write: (view, at, value, little) => view.setFloat32(at, value, little),
+  }, Math.fround),
+  float({
+    name: "float64",
+    title: "Float64",
+    alias: "f8",
+    Values: Float64Array,
+    read: (view, at, little) => view.getFloat64(at, little),
+    write: (view, at, value, little) => view.setFloat64(at, value, little),
+  }, (value) => value),
 ];
 
-const BY_NAME: ReadonlyMap<string, ElementType> = new Map(
-  TYPES.flatMap((type) =>
+const BY_NAME: ReadonlyMap<string, Codec> = new Map(
+  CODECS.flatMap((type) =>
     [type.name, type.title, type.alias].map((name) => [name, type])
   ),
 );
@@ -325,47 +265,28 @@ const ORDERS: Readonly<Record<string, ByteOrder | undefined>> = {
 };
 
 /**
- * What a name stands for, and the byte order that it says, if it says one.
+ * The codec that a name stands for, and the byte order if the name says one.
  *
- * @throws {TypeError} that lists what is known.
+ * @throws {TypeError} that lists the known names.
  */
 export function parseTypeName(
   name: string,
-): [type: ElementType, order: ByteOrder | undefined] {
+): [codec: Codec, order: ByteOrder | undefined] {
   if (typeof name === "string") {
-    const type = BY_NAME.get(name);
-    if (type !== undefined) return [type, undefined];
+    const codec = BY_NAME.get(name);
+    if (codec !== undefined) return [codec, undefined];
     const signed = BY_NAME.get(name.slice(1));
-    // A sign stands before numpy's letters only.
+    // Only numpy's letters take a sign.
     if (/^[<>=|]/.test(name) && signed?.alias === name.slice(1)) {
-      return [signed, ORDERS[name[0]]];
+      return [signed, ORDERS[name.charAt(0)]];
     }
   }
   const list = (of: "name" | "alias" | "title") =>
-    TYPES.map((type) => type[of]).join(", ");
+    CODECS.map((codec) => codec[of]).join(", ");
   const given = typeof name === "string" ? JSON.stringify(name) : String(name);
   throw new TypeError(
-    `Unknown element type ${given}. Known are ` +
-      `${list("name")}; numpy's ${list("alias")}, with <, >, = or | before ` +
-      `them; and numarray's ${list("title")}.`,
-  );
-}
-
-/** Throws unless `value` is of the kind that `type` holds. */
-export function checkElement(type: ElementType, value: unknown): void {
-  const kind = typeof value;
-  if (kind !== type.typeOf) refuse(type, value);
-}
-
-function refuse(type: ElementType, value: unknown): never {
-  const given = typeof value === "bigint"
-    ? `${value}n`
-    : typeof value === "string"
-    ? JSON.stringify(value)
-    : typeof value === "object"
-    ? "an object"
-    : String(value);
-  throw new TypeError(
-    `An element of type ${type.name} must be a ${type.typeOf}, not ${given}.`,
+    `Unknown element type ${given}. Known are ${list("name")}; ` +
+      `numpy's ${list("alias")}, with <, >, = or | before them; ` +
+      `and numarray's ${list("title")}.`,
   );
 }

@@ -1,20 +1,24 @@
 /**
- * Typed, shaped views of a slice's bytes. Knows a slice only as an extent, which
- * says where its bytes are.
+ * Typed, shaped views of a slice's bytes. Owns element types, byte order, and the
+ * way from an index to a byte.
+ *
+ * Knows a slice only as an extent, which says where its bytes are. Must not map,
+ * open or flush anything.
  *
  * @module
  */
 
-export { type ArrayOptions, makeArray, MemmapArray } from "./array.ts";
-export {
-  type ByteOrder,
-  type DType,
-  type DTypeOf,
-  type Element,
-  type ElementTypes,
-  type NumarrayNames,
-  type NumpyCodes,
-  type OrderSign,
-  type TypedArrayOf,
-  type TypeName,
-} from "./codecs.ts";
+export { makeArray, MemmapArray } from "./array.ts";
+export type { ArrayOptions } from "./options.ts";
+export type {
+  ByteOrder,
+  DType,
+  DTypeOf,
+  Element,
+  ElementTypes,
+  NumarrayNames,
+  NumpyCodes,
+  OrderSign,
+  TypedArrayOf,
+  TypeName,
+} from "./type_names.ts";

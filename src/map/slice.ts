@@ -269,7 +269,7 @@ export class MemmapSlice implements Disposable {
   ): MemmapArray<DTypeOf<N>> {
     this.#use();
     const checked = checkOptions(options, "{ shape: [2, 3] }");
-    return makeArray(this, this.#extent, type, checked);
+    return makeArray(this.#extent, type, checked);
   }
 
   /**

@@ -8,11 +8,8 @@ import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import { type Runtime, runtime } from "../../../ffi/mod.ts";
 import "../../../mod.ts";
-import {
-  copyElement,
-  copySwapped,
-  viewOf,
-} from "../../../src/arrays/byteswap.ts";
+import { copyElement, copySwapped } from "../../../src/arrays/byteswap.ts";
+import { viewOf } from "../../../src/arrays/values.ts";
 import { isDeno, isThorough, withLibc } from "../../support/support.ts";
 
 const WIDTHS = [2, 4, 8] as const;

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
+  type ByteOrder,
   type DType,
   type Element,
   type MemmapArray,
@@ -15,11 +16,7 @@ import {
   type TypedArrayOf,
   type TypeName,
 } from "../../../mod.ts";
-import {
-  type ByteOrder,
-  NATIVE,
-  parseTypeName,
-} from "../../../src/arrays/codecs.ts";
+import { NATIVE, parseTypeName } from "../../../src/arrays/codecs.ts";
 import { temporaryFolder } from "../../support/support.ts";
 
 const OTHER: ByteOrder = NATIVE === "little" ? "big" : "little";

@@ -6,6 +6,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Printable, printArray } from "../../../src/arrays/print.ts";
+import {
+  booleanWords,
+  floatWords,
+  integerWords,
+} from "../../../src/arrays/words.ts";
 
 /** An array whose elements are numbered in row-major order. */
 function numbered(
@@ -16,19 +21,20 @@ function numbered(
   return {
     shape,
     typeName,
-    kind: kindOf(typeName),
-    round: roundOf(typeName),
+    words: wordsOf(typeName),
     at: (index) =>
       element(index.reduce((flat, i, axis) => flat * shape[axis] + i, 0)),
   };
 }
 
-function kindOf(typeName: string): Printable["kind"] {
-  if (typeName === "Bool") return "boolean";
-  return typeName.startsWith("Float") ? "float" : "integer";
+function wordsOf(typeName: string): Printable["words"] {
+  if (typeName === "Bool") return booleanWords;
+  return typeName.startsWith("Float")
+    ? floatWords(roundOf(typeName))
+    : integerWords;
 }
 
-function roundOf(typeName: string): Printable["round"] {
+function roundOf(typeName: string): (value: number) => number {
   if (typeName === "Float32") return Math.fround;
   if (typeName === "Float16") return Math.f16round;
   return (value) => value;

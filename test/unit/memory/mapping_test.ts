@@ -13,8 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import "../../../ffi/mod.ts"; // provides libc
-import { libc } from "../../../ffi/libc.ts";
+import { libc, runtime } from "../../../ffi/mod.ts";
 import { Mapping } from "../../../src/memory/mapping.ts";
 import { temporaryFolder } from "../../support/support.ts";
 
@@ -123,7 +122,7 @@ test("a view of no bytes can be had and revoked", () => {
 
 test("a view of more bytes than the runtime's largest ArrayBuffer is a RangeError that says so", () => {
   using a = anonymous();
-  const limit = libc().maxBufferLength;
+  const limit = runtime().maxBufferLength;
   assert.throws(() => a.mapping.view(0, limit + 1), {
     name: "RangeError",
     message: `${limit + 1} bytes are more than this runtime's largest ` +
@@ -211,7 +210,7 @@ test("bytes whose view was moved have escaped, and the others have not", () => {
 test("where nothing pins buffers, bytes of which a user had a view may be in flight", () => {
   using a = anonymous();
   const { mapping } = a;
-  const { pinsBuffers } = libc();
+  const { pinsBuffers } = runtime();
   assert.equal(mapping.inFlightEnd, 0);
   bytesOf(mapping, 0, 5000); // no user ever sees that buffer
   assert.equal(mapping.inFlightEnd, 0);
@@ -226,7 +225,8 @@ test("where nothing pins buffers, bytes of which a user had a view may be in fli
 test("a cut takes the capacity only where bytes behind it may be in flight", () => {
   using a = anonymous();
   const { mapping } = a;
-  const { pageSize, pinsBuffers } = libc();
+  const { pageSize } = libc();
+  const { pinsBuffers } = runtime();
   mapping.fill(1, 0, SIZE);
   mapping.revoke(mapping.view(0, pageSize));
   mapping.cut(pageSize);

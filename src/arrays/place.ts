@@ -1,0 +1,64 @@
+/**
+ * Where an array is: a place in a slice, and how its bytes are read.
+ *
+ * Everything that arrays ask of a slice's extent is in {@linkcode Extent}. Knows
+ * nothing of strides: to a place, an array is a span of elements.
+ *
+ * @module
+ */
+
+import { type Axes, printed } from "../geometry/mod.ts";
+import type { MemmapSlice } from "../map/mod.ts";
+import type { Mapping } from "../memory/mod.ts";
+import type { Codec } from "./codecs.ts";
+import type { ByteOrder } from "./type_names.ts";
+
+/** What arrays ask of a slice's extent. */
+export interface Extent {
+  readonly slice: MemmapSlice;
+  /** Bytes now. */
+  readonly length: number;
+  /** The memory that the bytes are in now. */
+  readonly mapping: Mapping;
+  /** Whether the bytes are the file's and pages of them were lost. */
+  readonly hasLostBytes: boolean;
+  /**
+   * The bytes in a buffer that no user ever sees, so that it is detached when they
+   * move, and only then.
+   */
+  ownView(): { readonly mapping: Mapping; readonly buffer: ArrayBuffer };
+  /** Throws unless the bytes can be changed now. */
+  checkEditable(): void;
+  /** Runs `copy`, which may read a view of the file, and throws if it met lost pages. */
+  copyChecked<T>(copy: () => T): T;
+}
+
+/** What an array is a view of. */
+export interface Place {
+  readonly extent: Extent;
+  readonly codec: Codec;
+  readonly byteOrder: ByteOrder;
+  /** Where in the slice the first element is, in bytes. */
+  readonly byteOffset: number;
+}
+
+/** Whether `span` elements from the place on lie within the slice. */
+export function isWithin(
+  span: number,
+  { extent, byteOffset, codec }: Place,
+): boolean {
+  const bytes = span * codec.size;
+  return bytes === 0 || bytes <= extent.length - byteOffset;
+}
+
+/** Throws a `RangeError` unless an array of `shape` lies within the slice. */
+export function checkFits(shape: Axes, span: number, place: Place): void {
+  if (isWithin(span, place)) return;
+  const { extent, byteOffset, codec } = place;
+  const room = Math.max(extent.length - byteOffset, 0);
+  throw new RangeError(
+    `An array of ${codec.name} of shape ${printed(shape)} has ` +
+      `${span * codec.size} bytes, and the slice of ${extent.length} has ` +
+      `${room} from byte ${byteOffset} on. resize() it first.`,
+  );
+}
