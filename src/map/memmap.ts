@@ -1,7 +1,8 @@
 /**
  * `Memmap`: the public face of one mapped file.
  *
- * Checks what users give, then asks the {@linkcode OpenMap} or `flush/`.
+ * Checks the arguments, then asks the {@linkcode OpenMap} or `flush/`. Keeps nothing
+ * itself.
  *
  * @module
  */
@@ -35,7 +36,7 @@ import { checkContent, makeSlice, MemmapSlice } from "./slice.ts";
 export interface OpenOptions {
   /** Bytes to map. Required for `w+`; otherwise the file's size is the default. */
   length?: number;
-  /** Allocate disk blocks whenever the file is created or extended; `true` by default. */
+  /** Allocate disk blocks when the file is created or extended; `true` by default. */
   reserve?: boolean;
   /**
    * Survive the loss of mapped pages, when another process cuts the file short or
@@ -44,7 +45,7 @@ export interface OpenOptions {
   guard?: boolean;
 }
 
-/** What {@linkcode Memmap.advise} can tell the system; `madvise` in POSIX's words. */
+/** What {@linkcode Memmap.advise} tells the system, in the words of POSIX's `madvise`. */
 export type Advice =
   | "normal"
   | "random"
@@ -52,7 +53,7 @@ export type Advice =
   | "willneed"
   | "dontneed";
 
-/** One stretch of a map, as {@linkcode Memmap.layout} answers it. Bytes. */
+/** One stretch of a map, as {@linkcode Memmap.layout} returns it. All numbers are bytes. */
 export interface LayoutEntry {
   /** The slice, or `null` for a gap that no slice covers. */
   slice: MemmapSlice | null;
@@ -78,15 +79,15 @@ export interface LayoutEntry {
  * | `r+`, `readwrite` | must exist; extended if `length` is larger | reach the file | allowed | allowed |
  * | `w+`, `write` | created or truncated to `length` zero bytes | reach the file | allowed | allowed |
  *
- * A `length` smaller than the file maps that prefix; what is behind it survives
+ * A `length` smaller than the file maps that prefix. The bytes behind it survive
  * every flush. Empty files can be mapped in every mode.
  *
- * If a flush of the file was killed, `r+` and `w+` finish an append that it began,
- * and remove the files that it left; in `r` and `c` the append does not count.
+ * If a flush of the file was killed, `r+` and `w+` finish the append that it began
+ * and remove the files that it left. In `r` and `c` such an append does not count.
  *
- * In Deno, needs `--allow-ffi`, and `--allow-read` (for `r+` and `w+` also
- * `--allow-write`) for the path; for its folder, too, to finish what was killed.
- * A symbolic link in a permitted folder needs them for what it leads to.
+ * In Deno, opening needs `--allow-ffi`, and for the path `--allow-read` (in `r+` and
+ * `w+` also `--allow-write`). Finishing a killed flush needs the same for the folder.
+ * A symbolic link in a permitted folder needs them for the file it leads to.
  *
  * @example
  * ```ts
@@ -102,9 +103,9 @@ export interface LayoutEntry {
  * @param path A path, absolute or relative to the working directory, or a `file:` URL.
  * @param mode How to open it; `"r+"` by default.
  * @throws {TypeError} if the path has a NUL byte, the mode is unknown, or `w+` has no `length`.
- * @throws {RangeError} if `length` is no whole number of bytes, or larger than the file in `r` or `c`.
+ * @throws {RangeError} if `length` is not a whole number of bytes, or in `r` or `c` larger than the file.
  * @throws {SystemError} if the file cannot be opened, extended or mapped; nothing is left behind then.
- * `EBUSY` in `r+` and `w+` while another process is appending to it by a flush.
+ * `EBUSY` in `r+` and `w+` while a flush of another process is appending to it.
  * @throws {UnsupportedError} if this runtime or system has no backend.
  */
 export function open(
@@ -124,9 +125,9 @@ export function close(map: Memmap): void {
  * One mapped file, cut into slices that never overlap.
  *
  * Offsets are file offsets in bytes, as the file stood at the last flush, or at
- * open. They do not shift while edits are pending, so a batch of edits can be
- * made against one picture of the file; `length`, of the map and of its slices,
- * alone looks ahead. The end is `mappedLength`: append with
+ * open. They do not shift while edits are pending, so that a batch of edits can be
+ * made against one picture of the file. Only `length`, of the map and of its slices,
+ * looks ahead. The end is `mappedLength`: append with
  * `insert(map.mappedLength, …)`.
  *
  * On a closed map, everything but `path`, `mode`, `closed` and `toString()`
@@ -198,43 +199,44 @@ export class Memmap implements Disposable {
     return this.#use().mappedLength;
   }
 
-  /** May {@linkcode Memmap.flush} and {@linkcode Memmap.sync} write the file? In `r+` and `w+`. */
+  /** Whether {@linkcode Memmap.flush} and {@linkcode Memmap.sync} write the file: in `r+` and `w+`. */
   get writable(): boolean {
     return this.#use().isWritable;
   }
 
-  /** Are resizes or inserts pending? */
+  /** Whether resizes or inserts are pending. */
   get dirty(): boolean {
     return this.#use().isDirty;
   }
 
   /**
-   * Does the map survive the loss of its pages? False with `guard: false`, where
-   * there is no guard (macOS), where the process has too many maps for it (16,384),
-   * and while somebody else handles the signal (`process.on("SIGBUS")`): losing a
-   * page may end or block the process then.
+   * Whether the map survives the loss of its pages. It does not with `guard: false`,
+   * on systems without a guard (macOS), when the process has too many maps for it
+   * (16,384), and while somebody else handles the signal (`process.on("SIGBUS")`).
+   * Losing a page may then end or block the process.
    */
   get guarded(): boolean {
     return this.#use().mapping.isGuarded;
   }
 
   /**
-   * How often a page was found lost, because the file was cut short by another
-   * process, or its disk is full or fails. Such a page reads as zeros from then
-   * on, and what is written to it is lost; so do, after a few faults, the pages
-   * behind it. Raw views (`slice.bytes`) do not say so: who reads a file that
-   * others cut looks here afterwards. What a cut leaves of a page is no fault: it
-   * reads as zeros behind the file's end.
+   * How often a page was found lost, because another process cut the file short, or
+   * its disk is full or failing. A lost page reads as zeros from then on, and writes
+   * to it are lost. After a few faults the same goes for the pages behind it.
    *
-   * Once it is not 0, whatever touches the file's bytes throws a
+   * Raw views (`slice.bytes`) cannot throw: if others may cut the file, look here
+   * after reading. The rest of the page in which a cut file ends is not lost; it
+   * reads as zeros.
+   *
+   * Once this is not 0, everything that touches the file's bytes throws a
    * {@linkcode FaultError}. Floating slices can still be read, and
-   * `close({ discard: true })` lets go of the map.
+   * `close({ discard: true })` closes the map.
    */
   get faults(): number {
     return this.#use().mapping.faults;
   }
 
-  /** Was the map closed? */
+  /** Whether the map was closed. */
   get closed(): boolean {
     return this.#open.state.isClosed;
   }
@@ -245,8 +247,8 @@ export class Memmap implements Disposable {
   }
 
   /**
-   * Registers the bytes from `begin` to `end` as a slice of their own. O(log n);
-   * no memory is touched, and no ArrayBuffer made.
+   * Registers the bytes from `begin` to `end` as a slice, by default all of them.
+   * O(log n); touches no memory and makes no ArrayBuffer.
    *
    * Negative offsets count from `mappedLength`. Slices may touch.
    *
@@ -275,9 +277,9 @@ export class Memmap implements Disposable {
    * Makes a floating slice of `content` zero bytes, or of a copy of the given
    * bytes, that {@linkcode Memmap.flush} will put at `offset`.
    *
-   * Several inserts at one offset keep the order in which they were made, and
-   * come before a slice that begins there. To delete the slice before the flush
-   * takes the insert back, and so does the end of a `using` block that holds it.
+   * Several inserts at one offset keep the order in which they were made, and come
+   * before a slice that begins there. Deleting the slice before the flush takes the
+   * insert back, and so does the end of a `using` block that holds it.
    *
    * @throws {OverlapError} if `offset` lies strictly inside a slice.
    * @throws {RangeError} if `offset` lies outside the map.
@@ -293,12 +295,12 @@ export class Memmap implements Disposable {
   }
 
   /**
-   * Unregisters a slice, given as such or by its exact range. The file keeps its
-   * bytes, and the region can be sliced again; the old slice throws a
-   * {@linkcode DeletedSliceError} from then on. A pending edit of it is dropped:
-   * a resized slice falls back to its bytes in the file, an inserted one is gone.
+   * Unregisters a slice, given as an object or by its exact range. The file keeps its
+   * bytes, and the region can be sliced again. From then on the slice throws a
+   * {@linkcode DeletedSliceError}. Its pending edit is dropped: a resized slice falls
+   * back to its bytes in the file, an inserted one is gone.
    *
-   * To remove bytes from the file, `resize(0)` and flush.
+   * To remove bytes from the file, `resize(0)` the slice and flush.
    *
    * @throws {RangeError} if no slice has exactly that range, or the slice is of another map.
    */
@@ -328,10 +330,10 @@ export class Memmap implements Disposable {
   }
 
   /**
-   * The file offset of the first occurrence of `pattern` that lies in `begin` to
-   * `end`, or -1. Strings are UTF-8; an empty pattern is found at `begin`, as in
-   * Python. The bytes of floating slices are not in the file yet: search those
-   * with {@linkcode MemmapSlice.find}.
+   * The file offset of the first occurrence of `pattern` within `begin` to `end`, or
+   * -1. A string stands for its UTF-8. An empty pattern is found at `begin`, as in
+   * Python. The bytes of floating slices are not in the file yet: search those with
+   * {@linkcode MemmapSlice.find}. Negative offsets count from `mappedLength`.
    *
    * @throws {RangeError} if an offset lies outside the map.
    */
@@ -353,8 +355,9 @@ export class Memmap implements Disposable {
   }
 
   /**
-   * Copies `count` mapped bytes from `source` to `target`, overlapping or not:
-   * `memmove`. Where a slice floats, these are the bytes that the flush will replace.
+   * Copies `count` mapped bytes from `source` to `target`, overlapping or not, as
+   * `memmove` does. Where a slice floats, these are the bytes that the flush will
+   * replace. Negative offsets count from `mappedLength`.
    *
    * @throws {RangeError} if a range lies outside the map.
    * @throws {ReadonlyError} in mode `r`.
@@ -370,8 +373,8 @@ export class Memmap implements Disposable {
   }
 
   /**
-   * What {@linkcode Memmap.flush} would write, in order: every slice, and every
-   * gap between them, with its range in the file now and after.
+   * What {@linkcode Memmap.flush} would write, in order: every slice and every gap
+   * between slices, with its range in the file now and after the flush.
    */
   layout(): LayoutEntry[] {
     const open = this.#use();
@@ -389,9 +392,9 @@ export class Memmap implements Disposable {
 
   /**
    * Tells the system how the bytes from `begin` to `end`, widened to whole pages,
-   * will be used: `madvise`. `"dontneed"` lets go of memory, never of content: in
-   * mode `c`, where it would drop private writes, it does nothing. Advice for which
-   * the system has no room at the moment is left out.
+   * will be used (`madvise`). `"dontneed"` frees memory and never loses content: in
+   * mode `c`, where it would drop private writes, it does nothing. If the system has
+   * no room for an advice at the moment, nothing happens.
    *
    * @throws {RangeError} if an offset lies outside the map.
    * @throws {TypeError} if the advice is unknown.
@@ -410,27 +413,27 @@ export class Memmap implements Disposable {
 
   /**
    * Puts floating slices into the file, moving what follows them, and maps
-   * everything again. All or nothing: when it throws, the file has its old
-   * content, the edits are still pending, and a second flush can succeed. (Two
-   * exceptions: if all is written and only the last wait for the disk fails, that
-   * error is thrown with nothing pending any more; and `"in-place"`, once it has
-   * begun to write, leaves a mixture.)
+   * everything again. All or nothing: when it throws, the file has its old content,
+   * the edits are still pending, and a second flush can succeed. There are two
+   * exceptions. If everything is written and only the last wait for the disk fails,
+   * that error is thrown with nothing pending any more. And `"in-place"` leaves a
+   * mixture if it fails after it has begun to write.
    *
-   * - `"auto"` survives a crash at any instant: the old content or the new. What
-   *   only appends or cuts at the end is written in place (`"extend"`), all else
-   *   by `"replace"`. What is appended is written to a journal beside the file
-   *   first; if the flush was killed, the next `open` that writes finishes it, and
-   *   the other modes see the old content. Where the folder may not be written,
-   *   there is no journal, and a crash can leave a part of what is appended.
-   * - `"replace"` writes a new file beside the old one and renames it. Keeps the
-   *   permissions, the owner and the extended attributes where permitted; a
+   * - `"auto"` survives a crash at any instant: the file holds the old content or the
+   *   new. Appends, and cuts at the end, are made in place (`"extend"`), everything
+   *   else by `"replace"`. An append is first written to a journal beside the file. If
+   *   the flush was killed, the next `open` that writes finishes it, and the other
+   *   modes see the old content. Where the folder may not be written there is no
+   *   journal, and a crash can leave a part of the append.
+   * - `"replace"` writes a new file beside the old one and renames it. It keeps the
+   *   permissions, and the owner and the extended attributes where permitted. A
    *   symbolic link stays one.
-   * - `"in-place"` moves the bytes inside the file: fast, keeps the inode, its
-   *   hard links and the views of slices that do not move, and does not survive
-   *   a crash or a failing disk half-way.
+   * - `"in-place"` moves the bytes inside the file. It is fast, and keeps the inode,
+   *   its hard links and the views of slices that do not move. It does not survive a
+   *   crash or a failing disk half-way.
    *
-   * With `path`, the edited content goes to that file, which is replaced if it is
-   * there, and the map goes on with it in mode `r+`; the original stays as it is,
+   * With `path`, the edited content goes to that file, which is replaced if it
+   * exists, and the map goes on with it in mode `r+`. The original stays as it is,
    * unless the path is its own.
    *
    * In Deno, replacing a file needs `--allow-read` and `--allow-write` for its
@@ -440,9 +443,9 @@ export class Memmap implements Disposable {
    * the map's back. Nothing is touched.
    * @throws {FaultError} if mapped bytes were lost; see {@linkcode Memmap.faults}.
    * @throws {ReadonlyError} in modes `r` and `c` without `path`.
-   * @throws {SystemError} if the disk is full or fails, or if the file has more
-   * than one hard link and would have to be replaced; `EBUSY` while another process
-   * or thread appends to it by a flush, or replaces it.
+   * @throws {SystemError} if the disk is full or fails, or if the file has more than
+   * one hard link and would have to be replaced; `EBUSY` while a flush of another
+   * process or thread appends to the file or replaces it.
    */
   flush(options?: FlushOptions): FlushResult {
     const request = checkRequest(options);
@@ -450,8 +453,8 @@ export class Memmap implements Disposable {
   }
 
   /**
-   * Waits until the mapped bytes from `begin` to `end` are on disk:
-   * `msync(MS_SYNC)`. Floating slices are not affected.
+   * Waits until the mapped bytes from `begin` to `end`, by default all, are on disk
+   * (`msync(MS_SYNC)`). Floating slices are not affected.
    *
    * @throws {RangeError} if an offset lies outside the map.
    * @throws {ReadonlyError} in modes `r` and `c`.
@@ -465,10 +468,10 @@ export class Memmap implements Disposable {
   }
 
   /**
-   * Flushes in `r+` and `w+`, then lets the mapping go; every view is detached. A
-   * second close does nothing. If the flush fails, its error is thrown and the
-   * map stays open with nothing lost: flush elsewhere, or
-   * `close({ discard: true })`, which drops pending edits instead.
+   * Flushes in `r+` and `w+`, then unmaps the file and detaches every view. A second
+   * close does nothing. If the flush fails, its error is thrown and the map stays open
+   * with nothing lost: flush elsewhere, or call `close({ discard: true })`, which
+   * drops pending edits instead.
    */
   close(options?: { discard?: boolean }): void {
     const { discard = false } = checkOptions(options, "{ discard: true }");
@@ -480,10 +483,10 @@ export class Memmap implements Disposable {
   }
 
   /**
-   * Closes the map; see {@linkcode Memmap.close}. So it flushes, even where a `using`
-   * block is left by an exception: to drop the edits then, call
-   * `close({ discard: true })` in the block. If closing fails too, JavaScript wraps
-   * both errors into a `SuppressedError`: the first one is its `suppressed`.
+   * Closes the map; see {@linkcode Memmap.close}. It flushes even when an exception
+   * leaves the `using` block: to drop the edits then, call `close({ discard: true })`
+   * in the block. If closing fails too, JavaScript wraps both errors into a
+   * `SuppressedError`, whose `suppressed` is the first one.
    *
    * A {@linkcode FaultError} that was thrown once is not thrown again here, unless
    * edits are pending.

@@ -1,8 +1,8 @@
 /**
  * `MemmapSlice`: the public face of one slice.
  *
- * Checks what users give, then asks the {@linkcode OpenMap}; where the bytes are
- * is the extent's business.
+ * Checks the arguments, then asks the {@linkcode OpenMap}. Its extent says where the
+ * bytes are.
  *
  * @module
  */
@@ -45,17 +45,17 @@ export let makeSlice: (
  * A region of a mapped file that no other slice overlaps: memory that can be
  * read, written and resized.
  *
- * Made by {@linkcode Memmap.slice} and {@linkcode Memmap.insert}. As long as it
- * is `"mapped"`, its bytes are the file's; once resized or inserted it is
- * `"floating"`, its bytes in memory, until the next {@linkcode Memmap.flush}.
+ * Made by {@linkcode Memmap.slice} and {@linkcode Memmap.insert}. While it is
+ * `"mapped"`, its bytes are the file's. Once resized or inserted it is `"floating"`:
+ * its bytes are in memory until the next {@linkcode Memmap.flush}.
  *
- * A view never dangles: a `buffer` or `bytes` taken before the slice was
- * resized, deleted, closed, or moved by a flush is detached, with length 0. Take
+ * A view never dangles. A `buffer` or `bytes` taken before the slice was resized,
+ * deleted, closed, or moved by a flush is detached and has length 0. Read
  * `slice.bytes` again.
  *
- * All offsets and lengths are bytes, ranges are half-open. On a deleted slice
+ * All offsets and lengths are bytes, and ranges are half-open. On a deleted slice
  * everything but `map`, `state` and `toString()` throws a
- * {@linkcode DeletedSliceError}, on a slice of a closed map a
+ * {@linkcode DeletedSliceError}; on a slice of a closed map, a
  * {@linkcode ClosedError}.
  *
  * @example
@@ -86,7 +86,7 @@ export class MemmapSlice implements Disposable {
     this.#extent = extent;
   }
 
-  /** The map that this is a slice of. */
+  /** The map that the slice belongs to. */
   get map(): Memmap {
     return this.#map;
   }
@@ -101,35 +101,35 @@ export class MemmapSlice implements Disposable {
     return this.#use().end;
   }
 
-  /** Bytes now. */
+  /** Bytes of the slice now. */
   get length(): number {
     return this.#use().length;
   }
 
-  /** Where the slice's bytes are; answers always. */
+  /** Where the slice's bytes are. Never throws. */
   get state(): SliceState {
     if (this.#extent.isDeleted) return "deleted";
     if (this.#open.state.isClosed) return "closed";
     return this.#extent.isFloating ? "floating" : "mapped";
   }
 
-  /** May the slice's bytes be written? False in mode `r`. */
+  /** Whether the slice's bytes may be written. False in mode `r`. */
   get writable(): boolean {
     this.#use();
     return this.#open.isEditable;
   }
 
-  /** Was the slice resized or inserted since the last flush? */
+  /** Whether the slice was resized or inserted since the last flush. */
   get dirty(): boolean {
     return this.#use().isFloating;
   }
 
   /**
-   * Exactly this slice's bytes as an ArrayBuffer, without a copy. The same object
-   * until the slice is resized, moved, deleted or closed, which detaches it.
+   * Exactly this slice's bytes as an ArrayBuffer, without a copy. It stays the same
+   * object until the slice is resized, moved, deleted or closed, which detaches it.
    *
-   * In mode `r`, writing through it changes this process's copy of a page, and
-   * never the file.
+   * In mode `r`, a write through it changes this process's copy of a page, never the
+   * file.
    *
    * @throws {RangeError} if the slice is larger than the runtime's largest
    * ArrayBuffer (4 GiB in Bun).
@@ -144,19 +144,20 @@ export class MemmapSlice implements Disposable {
   }
 
   /**
-   * Copies `source` into the slice from `offset` on, as `Uint8Array.set` does; of
-   * buffers and DataViews all bytes.
+   * Copies `source` into the slice at `offset`, 0 by default, as `Uint8Array.set`
+   * does. Of buffers and DataViews, all bytes are copied. A negative offset counts
+   * from the end.
    *
    * @throws {ReadonlyError} in mode `r`.
    * @throws {RangeError} if it does not fit.
-   * @throws {TypeError} if it is no source of bytes, or a stale view.
+   * @throws {TypeError} if it is not a source of bytes, or a stale view.
    */
   set(
     source: ArrayLike<number> | ArrayBufferLike | ArrayBufferView,
     offset?: number,
   ): void {
     const values = checkSource(source);
-    // First: it may run the caller's code.
+    // Before any look at the slice: this may run the caller's code.
     const length = checkLength(values.length, "length of the source");
     const extent = this.#edit();
     const at = checkOffset(
@@ -170,7 +171,7 @@ export class MemmapSlice implements Disposable {
           `${extent.length}; resize() it first.`,
       );
     }
-    // The view bounds what is written, whatever an array-like's getters say or do.
+    // The view bounds the write, whatever an array-like's getters return or do.
     const limit = runtime().maxBufferLength;
     if (extent.length <= limit) {
       const { mapping, bytes } = extent.view();
@@ -188,19 +189,23 @@ export class MemmapSlice implements Disposable {
   }
 
   /**
-   * Sets the bytes from `begin` to `end` to `value`, modulo 256.
+   * Sets the bytes from `begin` to `end`, by default all, to `value` modulo 256.
+   * Negative offsets count from the end.
    *
    * @throws {ReadonlyError} in mode `r`.
    * @throws {RangeError} if the range lies outside the slice.
    */
   fill(value: number, begin?: number, end?: number): void {
-    const byte = value & 0xff; // first: it may run the caller's code
+    const byte = value & 0xff; // before any look: this may run the caller's code
     const extent = this.#edit();
     const [from, to] = checkRange(begin, end, extent.length, "slice");
     extent.mapping.fill(byte, extent.offset + from, to - from);
   }
 
-  /** A copy of the bytes from `begin` to `end`, by the rules of `TypedArray.prototype.slice`. */
+  /**
+   * A copy of the bytes from `begin` to `end`, by default all, by the rules of
+   * `TypedArray.prototype.slice`: nothing throws, offsets are clamped.
+   */
   slice(begin?: number, end?: number): Uint8Array<ArrayBuffer> {
     // May run the caller's code, so it comes before any look at the slice.
     const first = begin === undefined ? 0 : Number(begin);
@@ -216,9 +221,9 @@ export class MemmapSlice implements Disposable {
   }
 
   /**
-   * The offset within the slice of the first occurrence of `pattern` that lies
-   * in `begin` to `end`, or -1. Strings are UTF-8; an empty pattern is found at
-   * `begin`.
+   * The offset within the slice of the first occurrence of `pattern` within `begin`
+   * to `end`, or -1. A string stands for its UTF-8. An empty pattern is found at
+   * `begin`. Negative offsets count from the end.
    *
    * @throws {RangeError} if the range lies outside the slice.
    */
@@ -240,12 +245,12 @@ export class MemmapSlice implements Disposable {
   }
 
   /**
-   * The slice's bytes as an array: typed, of any shape, in either byte order, at
-   * any alignment. Nothing is copied; the array follows the slice.
+   * The slice's bytes as an array: typed, of any shape, in either byte order, at any
+   * alignment. Nothing is copied, and the array follows the slice.
    *
-   * `type` is a name such as `"float64"`, numpy's type string (`">f8"`), or
-   * numarray's name (`"Float64"`). Without a shape, the array is 1-d and as long
-   * as whole elements fit.
+   * `type` is a name such as `"float64"`, a type string of numpy's (`">f8"`), or a
+   * name of numarray's (`"Float64"`). Without a shape, the array has one axis, of as
+   * many whole elements as fit.
    *
    * @example
    * ```ts
@@ -260,8 +265,8 @@ export class MemmapSlice implements Disposable {
    * ```
    *
    * @throws {TypeError} if there is no such type.
-   * @throws {RangeError} if the shape's bytes exceed the slice, or the runtime's
-   * largest ArrayBuffer does not hold the slice (4 GiB in Bun).
+   * @throws {RangeError} if the shape's bytes exceed the slice, or the slice exceeds
+   * the runtime's largest ArrayBuffer (4 GiB in Bun).
    */
   array<N extends TypeName>(
     type: N,
@@ -273,9 +278,9 @@ export class MemmapSlice implements Disposable {
   }
 
   /**
-   * Grows the slice with zero bytes, or cuts its tail, to `length` bytes. The
-   * slice floats from then on, and the map's `length` changes with it; the file
-   * does not until {@linkcode Memmap.flush}. At the same length nothing happens.
+   * Grows the slice with zero bytes, or cuts its tail, to `length` bytes. The slice
+   * floats from then on, and the map's `length` changes with it. The file changes at
+   * the next {@linkcode Memmap.flush}. At the same length nothing happens.
    *
    * @example
    * ```ts
@@ -292,7 +297,7 @@ export class MemmapSlice implements Disposable {
    * ```
    *
    * @throws {ReadonlyError} in mode `r`.
-   * @throws {RangeError} if `length` is no whole number of bytes.
+   * @throws {RangeError} if `length` is not a whole number of bytes.
    */
   resize(length: number): void {
     const extent = this.#edit();
@@ -301,8 +306,9 @@ export class MemmapSlice implements Disposable {
   }
 
   /**
-   * Replaces `deleteCount` bytes at `offset` by `content`: that many zero bytes,
-   * or a copy of the given ones. The slice floats from then on.
+   * Replaces `deleteCount` bytes at `offset` with `content`: that many zero bytes, or
+   * a copy of the given ones; none by default. The slice floats from then on. A
+   * negative offset counts from the end.
    *
    * @throws {ReadonlyError} in mode `r`.
    * @throws {RangeError} if the replaced bytes lie outside the slice.
@@ -322,8 +328,8 @@ export class MemmapSlice implements Disposable {
   }
 
   /**
-   * Waits until the slice's bytes are on disk: `msync(MS_SYNC)`. A floating slice
-   * has none in the file yet, and nothing happens.
+   * Waits until the slice's bytes are on disk (`msync(MS_SYNC)`). A floating slice has
+   * none in the file yet, so nothing happens.
    *
    * @throws {ReadonlyError} in modes `r` and `c`.
    * @throws {SystemError} if the disk fails.
@@ -339,7 +345,7 @@ export class MemmapSlice implements Disposable {
     this.#open.delete(this.#use());
   }
 
-  /** Deletes the slice, if it is still registered. */
+  /** Deletes the slice if it is still registered. */
   [Symbol.dispose](): void {
     if (this.state === "mapped" || this.state === "floating") this.delete();
   }
@@ -387,8 +393,8 @@ export class MemmapSlice implements Disposable {
 }
 
 /**
- * Checks what is to be inserted, and answers it as a number of zero bytes or as a
- * plain view of the given ones, whose length no subclass can change any more.
+ * Checks bytes to insert. Returns a number of zero bytes, or a plain view of the
+ * given bytes, whose length no subclass can change any more.
  */
 export function checkContent(
   content: number | ArrayBuffer | ArrayBufferView,

@@ -14,16 +14,16 @@ export type Progress = (done: number, total: number) => void;
 
 /** Options of `Memmap.flush()`. */
 export interface FlushOptions {
-  /** Write to this file instead, and go on with it; works in modes `r` and `c` too. */
+  /** Write to this file instead, and go on with it. Works in modes `r` and `c` too. */
   path?: string | URL;
   /** How to change the file; `"auto"` by default. */
   strategy?: Strategy;
   /** Wait until everything is on disk; `true` by default. */
   durable?: boolean;
   /**
-   * Called with the bytes done and to do, at least once when there are any. It
-   * must not use the map, whose calls throw a {@linkcode BusyError}; what it
-   * writes through a view, or by an array's `set`, may be lost.
+   * Called with the bytes done and to do, at least once if there are any. It must not
+   * use the map, whose methods throw a {@linkcode BusyError}. What it writes through
+   * a view, or with an array's `set`, may be lost.
    */
   onProgress?: Progress;
 }
@@ -32,7 +32,7 @@ export interface FlushOptions {
 export interface FlushResult {
   /** `"none"` if nothing was pending. */
   strategy: "none" | "extend" | "in-place" | "replace";
-  /** Bytes written to the file; those copied from the old one count, holes too. */
+  /** Bytes written to the file. Those copied from the old file count, holes too. */
   bytesWritten: number;
 }
 
