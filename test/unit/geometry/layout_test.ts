@@ -1,4 +1,4 @@
-/** The layout of a flush, from plain objects: no file, no memory. */
+/** The layout of a flush, computed from plain objects: no file, no memory. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -12,17 +12,17 @@ import {
 } from "../../../src/geometry/layout.ts";
 import { below, type Random, randomFrom } from "../../support/support.ts";
 
-/** A slice where it is in the file. */
+/** A slice in place. */
 function mapped(begin: number, end: number): Sized {
   return { begin, end, order: 0, length: end - begin, isFloating: false };
 }
 
-/** A slice of `length` bytes in memory, for bytes `begin` to `end` of the file. */
+/** A slice of `length` bytes in memory that replaces bytes `begin` to `end` of the file. */
 function floating(begin: number, end: number, length: number): Sized {
   return { begin, end, order: 0, length, isFloating: true };
 }
 
-/** `state begin-end -> offset+length`, a line a segment. */
+/** One line a segment: `state begin-end -> offset+length`. */
 function drawn(segments: readonly Segment<Sized>[]): string[] {
   return segments.map(({ state, begin, end, offset, length }) =>
     `${state} ${begin}-${end} -> ${offset}+${length}`
@@ -155,7 +155,7 @@ test("an empty slice in place is a segment and no run", () => {
   assert.deepEqual(runsOf(segments), [{ from: 0, to: 0, length: 20 }]);
 });
 
-test("appendRun joins only what goes on in the old file and in the new", () => {
+test("appendRun joins only runs that are contiguous in both files", () => {
   const runs: Run[] = [];
   appendRun(runs, 5, 5, 0);
   assert.deepEqual(runs, []);
@@ -232,14 +232,14 @@ test("segments of random slices are contiguous in the old file and in the new", 
     assert.equal(extents.length, slices.length, label);
     assert.ok(extents.every((extent, i) => extent === slices[i]), label);
     for (let i = 1; i < segments.length; i++) {
-      const gaps = segments[i - 1].state === "gap" &&
-        segments[i].state === "gap";
+      const gaps = segments[i - 1]!.state === "gap" &&
+        segments[i]!.state === "gap";
       assert.ok(!gaps, label);
     }
   }
 });
 
-test("runs of random slices are exactly the bytes in place, in as few runs as can be", () => {
+test("runs of random slices are exactly the bytes in place, in as few runs as possible", () => {
   for (let seed = 1; seed <= 3000; seed++) {
     const random = randomFrom(seed);
     const mappedLength = below(random, 200);
@@ -249,7 +249,7 @@ test("runs of random slices are exactly the bytes in place, in as few runs as ca
     );
     const runs = runsOf(segments);
     const label = `seed ${seed}: ${drawn(segments).join(", ")}`;
-    // For each byte of the new file, which byte of the old it is.
+    // Maps each byte of the new file to its byte in the old one.
     const wanted = new Map<number, number>();
     for (const { state, begin, offset, length } of segments) {
       if (state === "floating") continue;
@@ -263,7 +263,7 @@ test("runs of random slices are exactly the bytes in place, in as few runs as ca
       }
       count += length;
       if (i === 0) return;
-      const last = runs[i - 1];
+      const last = runs[i - 1]!;
       assert.ok(last.from + last.length <= from, label);
       assert.ok(last.to + last.length <= to, label);
       assert.ok(

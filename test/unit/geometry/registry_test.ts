@@ -1,6 +1,6 @@
 /**
- * The registry against a sorted array, by random operations, and the number of
- * comparisons that its operations take. No file, no memory, no timing.
+ * The registry: random operations against a sorted array, and the number of
+ * comparisons that its operations take. No files, no memory, no timing.
  */
 
 import assert from "node:assert/strict";
@@ -11,7 +11,7 @@ import { below, type Random, randomFrom } from "../../support/support.ts";
 function shuffle<T>(all: T[], random: Random): T[] {
   for (let i = all.length - 1; i > 0; i--) {
     const j = below(random, i + 1);
-    [all[i], all[j]] = [all[j], all[i]];
+    [all[i], all[j]] = [all[j]!, all[i]!];
   }
   return all;
 }
@@ -20,7 +20,7 @@ function extentOf(begin: number, end: number): Extent {
   return { begin, end, order: 0 };
 }
 
-/** The definition, one extent against one other. */
+/** The definition of an overlap, applied to two extents. */
 function overlaps(a: Extent, b: Extent): boolean {
   if (a.begin === a.end && b.begin === b.end) return false;
   if (a.begin === a.end) return b.begin < a.begin && a.begin < b.end;
@@ -28,13 +28,13 @@ function overlaps(a: Extent, b: Extent): boolean {
   return a.begin < b.end && b.begin < a.end;
 }
 
-/** Does `a`, which is here already, come before `b`, which comes now? */
+/** Does `a`, which was added before, come in front of `b`, which is added now? */
 function precedes(a: Extent, b: Extent): boolean {
   if (a.begin !== b.begin) return a.begin < b.begin;
   return a.begin === a.end || b.begin !== b.end;
 }
 
-/** What the registry promises, by looking at everything each time. */
+/** What the registry promises, done by looking at every extent each time. */
 class NaiveRegistry {
   all: Extent[] = [];
 
@@ -54,7 +54,7 @@ class NaiveRegistry {
   }
 }
 
-/** By identity, and without printing a hundred thousand extents. */
+/** Compares by identity. A failure does not print a hundred thousand extents. */
 function assertSame(
   actual: Iterable<Extent>,
   expected: readonly Extent[],
@@ -72,14 +72,14 @@ function assertSame(
 interface Habits {
   /** Offsets go from 0 to this. */
   span: number;
-  /** Of a range; 0 makes all of them empty. */
+  /** The longest range; 0 makes all of them empty. */
   longest: number;
   operations: number;
-  /** How likely an add is, while filling; removals are as likely while emptying. */
+  /** The probability of an add while filling, and of a removal while emptying. */
   push: number;
 }
 
-/** Random operations on both; fills and empties in turn. */
+/** Random operations on both, which fill and empty them in turn. */
 function runAgainstModel(seed: number, habits: Habits): void {
   const random = randomFrom(seed);
   const registry = new Registry<Extent>();
@@ -103,7 +103,7 @@ function runAgainstModel(seed: number, habits: Habits): void {
         assert.ok(overlaps(other, extent), label(step));
       }
     } else {
-      const extent = model.all[below(random, model.all.length)];
+      const extent = model.all[below(random, model.all.length)]!;
       model.remove(extent);
       registry.remove(extent);
     }
@@ -116,7 +116,7 @@ function runAgainstModel(seed: number, habits: Habits): void {
       `${label(step)}: find(${begin}, ${end})`,
     );
     if (model.all.length > 0) {
-      const some = model.all[below(random, model.all.length)];
+      const some = model.all[below(random, model.all.length)]!;
       assert.equal(
         registry.find(some.begin, some.end),
         model.find(some.begin, some.end),
@@ -164,7 +164,7 @@ test("touching ranges do not overlap, sharing one byte does", () => {
       [19, 20],
       [10, 30],
       [0, 20],
-    ]
+    ] as const
   ) {
     assert.equal(other.add(extentOf(begin, end)), middle, `${begin} to ${end}`);
   }
@@ -206,7 +206,7 @@ test("a wide range finds an empty extent inside it behind others at its begin", 
   assert.equal(registry.add(extentOf(10, 12)), undefined);
 });
 
-test("empty extents at one offset keep the order in which they came, before the one with bytes", () => {
+test("empty extents at one offset keep the order in which they were added, before the one with bytes", () => {
   const registry = new Registry<Extent>();
   const bytes = extentOf(5, 8);
   const before = extentOf(2, 5);
@@ -221,7 +221,7 @@ test("empty extents at one offset keep the order in which they came, before the 
   assert.equal(registry.find(5, 8), bytes);
 });
 
-test("find answers the first of equal ranges, and the next one after its removal", () => {
+test("find returns the first of equal ranges, and the next one after its removal", () => {
   const registry = new Registry<Extent>();
   const all = Array.from({ length: 1000 }, () => extentOf(7, 7));
   for (const extent of all) registry.add(extent);
@@ -233,7 +233,7 @@ test("find answers the first of equal ranges, and the next one after its removal
   assert.equal(registry.size, 0);
 });
 
-/** Three levels: every kind of edge between two nodes is somewhere in there. */
+/** A tree of three levels, which has every kind of edge between two nodes. */
 function threeLevels(): { registry: Registry<Extent>; all: Extent[] } {
   const registry = new Registry<Extent>();
   const all = Array.from(
@@ -258,8 +258,8 @@ test("an overlap with the previous extent is seen across the edges of all nodes"
     if (registry.add(extentOf(k * 10 - 6, k * 10 - 3)) !== all[k - 1]) {
       assert.fail(`behind extent ${k - 1}`);
     }
-    // Reaches over the begin of one that is gone, and that may have parted nodes.
-    registry.remove(all[k]);
+    // Reaches over the begin of a removed extent, which may still be a separator.
+    registry.remove(all[k]!);
     const reaching = extentOf(k * 10 - 3, k * 10 + 3);
     assert.equal(registry.add(reaching), undefined);
     if (registry.add(extentOf(k * 10 + 2, k * 10 + 4)) !== reaching) {
@@ -267,7 +267,7 @@ test("an overlap with the previous extent is seen across the edges of all nodes"
     }
     registry.remove(reaching);
     all[k] = extentOf(k * 10, k * 10 + 5);
-    assert.equal(registry.add(all[k]), undefined);
+    assert.equal(registry.add(all[k]!), undefined);
   }
   assertSame(registry, all, "in order again");
 });
@@ -404,7 +404,7 @@ test("100,000 empty extents at one offset keep their order through random remova
   assert.equal(registry.find(9, 9), [...left][0]);
 });
 
-test("a rebuild keeps the order it is given, and goes on from there", () => {
+test("a rebuild keeps the order it is given, and later adds respect it", () => {
   for (const count of [0, 1, 2, 47, 48, 49, 64, 65, 2304, 2305, 10_000]) {
     const registry = new Registry<Extent>();
     registry.add(extentOf(0, 3)); // is replaced
@@ -454,7 +454,7 @@ test("a rebuild follows ranges that have moved in place", () => {
 
 let reads = 0;
 
-/** Counts how often the registry looks at a begin. */
+/** Counts how often the registry reads a begin. */
 class CountedExtent implements Extent {
   readonly #begin: number;
   end: number;
@@ -525,7 +525,7 @@ test("a thousand times the extents take about twice the comparisons", () => {
   const few = readsAmong(1000);
   const many = readsAmong(1_000_000);
   for (const name of ["add", "overlap", "find", "remove"] as const) {
-    // log 1,000,000 is twice log 1000; a tree that is not quite full, a bit more.
+    // log 1,000,000 is twice log 1000. A tree that is not quite full takes a bit more.
     assert.ok(
       many[name] <= 2.5 * few[name],
       `${name}: ${few[name]} reads among 1000, ${many[name]} among 1,000,000`,
@@ -548,7 +548,8 @@ test("comparisons stay logarithmic where all extents are empty and at one offset
     }
     worst.push(most);
   }
-  assert.ok(worst[1] <= 3 * worst[0], `${worst[0]} reads, then ${worst[1]}`);
+  const [few, many] = worst as [number, number];
+  assert.ok(many <= 3 * few, `${few} reads, then ${many}`);
 });
 
 test("comparisons stay logarithmic after most extents are removed", () => {

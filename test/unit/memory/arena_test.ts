@@ -1,6 +1,6 @@
 /**
- * The arena of floating slices: zeroed memory, contents kept, few kernel
- * mappings, memory reused only where nobody can reach it any more.
+ * The arena of floating slices: memory is zero at first, content is kept, kernel
+ * mappings are few, and memory is reused only after nobody can reach it.
  */
 
 import assert from "node:assert/strict";
@@ -16,13 +16,13 @@ import { below, randomFrom } from "../../support/support.ts";
 const MEBI = 2 ** 20;
 const GIBI = 2 ** 30;
 
-/** An arena that is let go at the end of the test. */
+/** An arena that is released at the end of the test. */
 function disposableArena(): { arena: Arena } & Disposable {
   const arena = new Arena("/floating.tst");
   return { arena, [Symbol.dispose]: () => arena.release() };
 }
 
-/** A view of a piece's bytes; whoever resizes or frees the piece revokes it first. */
+/** A view of a piece's bytes. It must be revoked before the piece is resized or freed. */
 function viewOf({ mapping, offset, length }: Piece): ArrayBuffer {
   return mapping.view(offset, offset + length);
 }
@@ -44,17 +44,17 @@ function assertAll(piece: Piece, value: number, message = "a piece"): void {
   });
 }
 
-/** The kernel's mappings of this process. */
+/** The kernel mappings of this process. */
 function kernelMappings(): readonly (readonly [begin: number, end: number])[] {
   return readFileSync("/proc/self/maps", "latin1").trimEnd().split("\n").map(
     (line) => {
-      const [begin, end] = line.split(" ", 1)[0].split("-");
+      const [begin, end] = line.split(/[- ]/, 2) as [string, string];
       return [parseInt(begin, 16), parseInt(end, 16)] as const;
     },
   );
 }
 
-/** What /proc can answer. */
+/** A test that looks into /proc. */
 function testOnLinux(name: string, body: () => void): void {
   test(name, { skip: process.platform !== "linux" && "needs /proc" }, body);
 }
@@ -69,7 +69,7 @@ function bytesMapped(address: number, length: number): number {
   return sum;
 }
 
-test("a piece is zeroed and as long as asked", () => {
+test("a piece is zeroed and has the length that was asked for", () => {
   using a = disposableArena();
   for (
     const length of [1, 63, 64, 65, 4096, 100_000, MEBI - 1, MEBI, 3 * MEBI + 1]
@@ -81,7 +81,7 @@ test("a piece is zeroed and as long as asked", () => {
   }
 });
 
-test("a piece of no bytes can be had, grown and freed", () => {
+test("a piece of no bytes can be allocated, grown and freed", () => {
   using a = disposableArena();
   const piece = a.arena.allocate(0);
   assert.equal(piece.length, 0);
@@ -109,7 +109,7 @@ test("pieces do not share a byte", () => {
   pieces.forEach((piece, i) => assertAll(piece, i % 255 + 1, `piece ${i}`));
 });
 
-test("memory that is used again is zero again", () => {
+test("reused memory is zero again", () => {
   using a = disposableArena();
   for (let round = 0; round < 20; round++) {
     const pieces: Piece[] = [];
@@ -153,10 +153,13 @@ test("growing keeps the content and adds zeros", () => {
 test("shrinking keeps the head, and what is grown back is zero", () => {
   using a = disposableArena();
   for (
-    const [from, to] of [[100, 10], [5000, 0], [3 * MEBI, 3 * MEBI - 1], [
-      3 * MEBI,
-      5,
-    ], [3 * MEBI, MEBI]]
+    const [from, to] of [
+      [100, 10],
+      [5000, 0],
+      [3 * MEBI, 3 * MEBI - 1],
+      [3 * MEBI, 5],
+      [3 * MEBI, MEBI],
+    ] as const
   ) {
     let piece = a.arena.allocate(from);
     use(piece, (bytes) => bytes.fill(9));
@@ -176,7 +179,7 @@ test("shrinking keeps the head, and what is grown back is zero", () => {
   }
 });
 
-test("a piece that grows byte by byte moves a few times only", () => {
+test("a piece that grows byte by byte moves only a few times", () => {
   using a = disposableArena();
   let piece = a.arena.allocate(1);
   let moves = 0;
@@ -206,7 +209,7 @@ test("random allocations, resizes and frees match arrays of bytes", () => {
       use(piece, (bytes) => bytes.fill(value, begin, end));
     };
     for (let step = 0; step < 3000; step++) {
-      // Emptied now and then, so that the last piece of a chunk is freed.
+      // Empty the arena now and then, so that the last piece of a chunk is freed.
       const emptying = step % 500 > 400;
       const choice = random();
       if (pieces.length === 0 || (!emptying && choice < 0.4)) {
@@ -218,7 +221,7 @@ test("random allocations, resizes and frees match arrays of bytes", () => {
         continue;
       }
       const at = below(random, pieces.length);
-      const { piece, model } = pieces[at];
+      const { piece, model } = pieces[at]!;
       const same = use(piece, (bytes) => Buffer.compare(bytes, model) === 0);
       assert.ok(same, `seed ${seed}, step ${step}`);
       if (emptying || choice < 0.6) {
@@ -238,7 +241,7 @@ test("random allocations, resizes and frees match arrays of bytes", () => {
   }
 });
 
-test("the last piece freed lets its chunk's memory be used again", () => {
+test("a chunk's memory is reused after its last piece is freed", () => {
   using a = disposableArena();
   const first = a.arena.allocate(100);
   const second = a.arena.allocate(100);
@@ -286,7 +289,7 @@ testOnLinux("a big piece is unmapped when it is freed", () => {
   const { address } = piece.mapping;
   assert.equal(bytesMapped(address, GIBI), GIBI);
   piece.free();
-  // Others may have been given some of these addresses since, but not all.
+  // Some of these addresses may be mapped again by others, but not all.
   assert.ok(bytesMapped(address, GIBI) < GIBI / 2);
 });
 
@@ -311,7 +314,7 @@ testOnLinux("releasing the arena unmaps small and big pieces", () => {
   assert.throws(() => small.fill(0, 0, 1), { message: /after its release/ });
 });
 
-test("releasing the arena detaches views, and the arena can go on", () => {
+test("releasing the arena detaches views, and it can be used again", () => {
   using a = disposableArena();
   const view = viewOf(a.arena.allocate(10));
   a.arena.release();
@@ -320,7 +323,7 @@ test("releasing the arena detaches views, and the arena can go on", () => {
   assertAll(a.arena.allocate(10), 0);
 });
 
-/** The ways in which a user can put a view's memory out of our reach. */
+/** The ways in which a user can move a view's memory out of our reach. */
 const MOVES: Record<string, (view: ArrayBuffer) => ArrayBuffer> = {
   "transfer()": (view) => view.transfer(),
   "structuredClone": (view) => structuredClone(view, { transfer: [view] }),
@@ -373,7 +376,7 @@ test("a moved view outlives others of its chunk, and is not given away when the 
   assert.equal(firstOther(moved, 0x11), -1);
 });
 
-test("a moved view of a big piece reads on after the piece is freed", () => {
+test("a moved view of a big piece can still be read after the piece is freed", () => {
   using a = disposableArena();
   const piece = a.arena.allocate(4 * MEBI);
   const view = viewOf(piece);
@@ -403,7 +406,7 @@ test("a moved view of a piece that has to move does not reach the new piece", ()
   });
 });
 
-test("a moved view of a released arena reads on and reaches nobody", () => {
+test("a moved view of a released arena can still be read, and reaches nobody", () => {
   using a = disposableArena();
   const piece = a.arena.allocate(1000);
   const view = viewOf(piece);
@@ -416,7 +419,7 @@ test("a moved view of a released arena reads on and reaches nobody", () => {
   for (const other of others) assertAll(other, 0xee);
 });
 
-test("more memory than there are addresses is a SystemError, and the arena goes on", () => {
+test("more memory than there are addresses is a SystemError, and the arena still works", () => {
   using a = disposableArena();
   const piece = a.arena.allocate(100);
   use(piece, (bytes) => bytes.fill(5));
@@ -428,7 +431,7 @@ test("more memory than there are addresses is a SystemError, and the arena goes 
   assertAll(a.arena.allocate(100), 0);
 });
 
-test("a piece can hold as many bytes as the mapping's page size and more", () => {
+test("a piece can have fewer bytes than a page, as many, or more", () => {
   using a = disposableArena();
   const { pageSize } = libc();
   for (const length of [pageSize - 1, pageSize, pageSize + 1]) {

@@ -1,6 +1,6 @@
 /**
- * One mapping: its bytes, its views, what is left when it goes, and what it knows of
- * the disk. Faults are tested in child processes, in test/system/faults.
+ * One mapping: its bytes, its views, what stays after its release, and whether its
+ * bytes are on disk. Faults are tested in child processes, in test/system/faults.
  */
 
 import assert from "node:assert/strict";
@@ -113,7 +113,7 @@ test("a view is the memory itself, not a copy", () => {
   assert.deepEqual([...view], [1, 8, 3, 4]);
 });
 
-test("a view of no bytes can be had and revoked", () => {
+test("a view of no bytes can be made and revoked", () => {
   using a = anonymous();
   const view = a.mapping.view(5, 5);
   assert.equal(view.byteLength, 0);
@@ -291,7 +291,7 @@ test("a file that grows into spare address space is there without a new mapping"
   assert.deepEqual([...view], [1, 2]);
 });
 
-test("spare address space that the system does not have is done without", () => {
+test("a mapping does without spare address space that the system does not have", () => {
   using file = mappedFile(new Uint8Array([1, 2]), { spare: 2 ** 52 });
   assert.equal(file.mapping.capacity, 2);
   assert.deepEqual(bytesOf(file.mapping, 0, 2), [1, 2]);

@@ -1,8 +1,10 @@
+/** Which rows of addresses are reserved, and which go first. No memory is mapped. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Limits, Quarantine } from "../../../src/memory/quarantine.ts";
 
-/** A quarantine over memory that is only written down. */
+/** A quarantine over fake memory, which notes what is unmapped. */
 function fake(limits: Partial<Limits> = {}) {
   const unmapped: string[] = [];
   let room = 1000;
@@ -15,7 +17,7 @@ function fake(limits: Partial<Limits> = {}) {
   return { quarantine, unmapped };
 }
 
-test("what waits one after the other is one row, and the next has its end", () => {
+test("addresses that touch are one row, and the next mapping goes at its end", () => {
   const { quarantine, unmapped } = fake();
   const row = quarantine.take();
   assert.equal(row.end, 1_001_000);
@@ -29,7 +31,7 @@ test("what waits one after the other is one row, and the next has its end", () =
   assert.deepEqual(unmapped, ["1001000-1001015"]);
 });
 
-test("a row is one mapping's at a time, and free again when that leaves nothing", () => {
+test("a row belongs to one mapping at a time, and is free again when that leaves nothing", () => {
   const { quarantine, unmapped } = fake();
   const [first, second] = [quarantine.take(), quarantine.take()];
   assert.notEqual(first.end, second.end);
@@ -38,7 +40,7 @@ test("a row is one mapping's at a time, and free again when that leaves nothing"
   assert.deepEqual(unmapped, []);
 });
 
-test("what the system placed elsewhere waits there, and the row grows no more", () => {
+test("what the system placed elsewhere is reserved there, and the row grows no more", () => {
   const { quarantine, unmapped } = fake();
   const row = quarantine.take();
   quarantine.add(50, 60, row);
@@ -47,7 +49,7 @@ test("what the system placed elsewhere waits there, and the row grows no more", 
   assert.deepEqual(unmapped, ["50-60"]);
 });
 
-test("the oldest goes when there are too many rows, or bytes", () => {
+test("the oldest row is given back when there are too many rows, or bytes", () => {
   const rows = fake({ rows: 2 });
   for (const at of [10, 20, 30, 40]) {
     rows.quarantine.add(at, at + 1, rows.quarantine.take());
@@ -72,7 +74,7 @@ test("a row that has just grown is not the oldest", () => {
   assert.deepEqual(unmapped, ["10-20"]);
 });
 
-test("behind what stays for good a row goes on, and what waits before it still does", () => {
+test("a row goes on behind what stays for good, and what is reserved before that stays reserved", () => {
   const { quarantine, unmapped } = fake();
   const row = quarantine.take();
   const { begin } = row;
@@ -85,7 +87,7 @@ test("behind what stays for good a row goes on, and what waits before it still d
   assert.equal(quarantine.clear(), false);
 });
 
-test("what other threads left counts, but a thread keeps some of its own", () => {
+test("the rows of other threads count, but each thread keeps some of its own", () => {
   let rows = 0;
   const unmapped: number[] = [];
   const quarantineOf = () =>
@@ -105,7 +107,7 @@ test("what other threads left counts, but a thread keeps some of its own", () =>
   assert.deepEqual(unmapped, [10, 70]);
 });
 
-test("a row grows only so far, and one that was given back goes on from its end", () => {
+test("a row grows up to a limit, and one that was given back goes on from its end", () => {
   const { quarantine, unmapped } = fake({ row: 20, rows: 1 });
   const row = quarantine.take();
   const { begin } = row;
