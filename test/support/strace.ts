@@ -11,7 +11,7 @@
  */
 
 import { spawn, spawnSync } from "node:child_process";
-import { accessSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { commandOf, temporaryFolder } from "./support.ts";
@@ -28,15 +28,6 @@ export const skipWithoutStrace: string | false = (() => {
   const reason = error?.message ?? stderr.trim().split("\n").pop();
   return `strace does not work here (apt-get install strace): ${reason}`;
 })();
-
-/** A system call that has no effect, and that a trace can be searched for. */
-export function mark(what: "begins" | "ends"): void {
-  try {
-    accessSync(`/memmap-test-${what}`);
-  } catch {
-    // There is no such file.
-  }
-}
 
 /** One system call in a trace. */
 export interface Call {

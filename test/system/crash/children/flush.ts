@@ -24,7 +24,7 @@ import {
   scenarioNamed,
   targetBefore,
 } from "../flush_scenarios.ts";
-import { mark } from "../../../support/strace.ts";
+import { mark } from "../../../support/mark.ts";
 
 /** What came of a flush, or of an open, that was not killed. */
 export interface Report {
