@@ -1,0 +1,187 @@
+/**
+ * What `scripts/test` runs: the tests of both runtimes side by side, in one runner
+ * process a promise, and what else must hold.
+ *
+ * Arguments: the tier, and the path of Bun.
+ *
+ * @module
+ */
+
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { check } from "./check.ts";
+import {
+  type Counts,
+  countTests,
+  inParallel,
+  print,
+  run,
+  scratchFolder,
+  skippedTests,
+} from "./steps.ts";
+
+const [tier, bun] = process.argv.slice(2) as [
+  "quick" | "ordinary" | "thorough",
+  string,
+];
+const deno = process.execPath;
+const root = fileURLToPath(new URL("../", import.meta.url));
+const env: Record<string, string> = tier === "thorough"
+  ? { MEMMAP_THOROUGH: "1" }
+  : {};
+
+type Runtime = "deno" | "bun";
+const NAMES = { deno: "Deno", bun: "Bun" } as const;
+const COMMANDS: Readonly<Record<Runtime, readonly string[]>> = {
+  // The types are checked once, by scripts/check.
+  deno: [deno, "test", "--allow-all", "--no-check"],
+  bun: [bun, "test", "--timeout", "900000"],
+};
+
+const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+
+/** Runs a command that is right or wrong as a whole. */
+async function step(name: string, command: readonly string[]): Promise<void> {
+  if (!print(name, await run(command, { env }))) total.failed++;
+}
+
+/** Runs tests and counts them. */
+async function tests(
+  name: string,
+  runtime: Runtime,
+  args: readonly string[],
+  cwd: string = root,
+): Promise<void> {
+  const outcome = await run([...COMMANDS[runtime], ...args], { cwd, env });
+  const counts = countTests(runtime, outcome);
+  const isRight = print(name, outcome);
+  if (isRight && counts.failed > 0) console.log("  | No test ran.");
+  if (isRight) {
+    for (const test of skippedTests(outcome.output)) {
+      console.log(`  skipped: ${test}`);
+    }
+  }
+  total.passed += counts.passed;
+  total.failed += counts.failed;
+  total.skipped += counts.skipped;
+}
+
+/**
+ * The documentation's examples. They write files such as "example.dat" where they
+ * run: in a folder of their own. Deno adds an import of all that a module exports
+ * to each, so unused ones must be allowed there.
+ */
+async function examples(folder: string): Promise<void> {
+  mkdirSync(folder);
+  const text = readFileSync(join(root, "deno.json"), "utf8");
+  const { name, compilerOptions } = JSON.parse(text);
+  const config = join(folder, "deno.json");
+  writeFileSync(
+    config,
+    JSON.stringify({
+      imports: { [name]: pathToFileURL(join(root, "mod.ts")).href },
+      compilerOptions: { ...compilerOptions, noUnusedLocals: false },
+    }),
+  );
+  // The examples' types are checked here and nowhere else.
+  const outcome = await run([
+    ...[deno, "test", "--allow-all", "--doc", "--config", config],
+    ...["mod.ts", "src/"].map((path) => join(root, path)),
+  ], { cwd: folder });
+  const counts = countTests("deno", outcome);
+  print("documentation's examples", outcome);
+  total.passed += counts.passed;
+  total.failed += counts.failed;
+}
+
+/** Test files by the promise that they prove; what has no folder there is the rest. */
+function groups(): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const name of readdirSync(join(root, "test"), { recursive: true })) {
+    if (typeof name !== "string" || !name.endsWith("_test.ts")) continue;
+    const [room, promise] = name.split("/");
+    const group = room === "system"
+      ? promise!
+      : room === "fuzz"
+      ? room
+      : "unit and API";
+    found.set(group, [...found.get(group) ?? [], `./test/${name}`]);
+  }
+  for (const files of found.values()) files.sort();
+  return found;
+}
+
+/** Groups that take long, begun first, so that none is left alone at the end. */
+const LONGEST = ["crash", "faults", "large", "memory_safety", "unit and API"];
+/** Groups that take several GiB of memory: one runtime after the other. */
+const ALONE = ["large"];
+
+/** Jobs that run all test files under both runtimes. */
+function testJobs(only?: string): (() => Promise<void>)[] {
+  const rank = (group: string) => {
+    const index = LONGEST.indexOf(group);
+    return index === -1 ? LONGEST.length : index;
+  };
+  const jobs: (() => Promise<void>)[] = [];
+  const sorted = [...groups()].sort(([a], [b]) => rank(a) - rank(b));
+  for (const [group, files] of sorted) {
+    if (only !== undefined && group !== only) continue;
+    const under = (runtime: Runtime) =>
+      tests(`${NAMES[runtime]}: ${group}`, runtime, files);
+    if (ALONE.includes(group)) {
+      jobs.push(async () => {
+        await under("deno");
+        await under("bun");
+      });
+    } else jobs.push(() => under("deno"), () => under("bun"));
+  }
+  return jobs;
+}
+
+/** A little fuzz, from another seed each time; what fails names its seed. */
+async function fuzz(runtime: Runtime): Promise<void> {
+  const { fastFolder } = await import("../test/fuzz/run.ts");
+  const { temporaryFolder } = await import("../test/support/support.ts");
+  using folder = temporaryFolder(fastFolder());
+  const seed = Math.floor(Math.random() * 2 ** 24);
+  const command = runtime === "deno"
+    ? [deno, "run", "--quiet", "--allow-all", "--no-check"]
+    : [bun, "run", "--no-install"];
+  const args = ["scripts/fuzz.ts", folder.path, "5", String(seed)];
+  await step(`${NAMES[runtime]}: fuzz from seed ${seed}`, [
+    ...command,
+    ...args,
+  ]);
+}
+
+const version = await run([bun, "--version"]);
+const { deno: denoVersion } = process.versions as Record<string, string>;
+console.log(`Deno ${denoVersion}, Bun ${version.output.trim()}`);
+const width = Math.max(2, availableParallelism());
+if (tier === "quick") {
+  const fuzzes = [() => fuzz("deno"), () => fuzz("bun")];
+  await inParallel([...testJobs("unit and API"), ...fuzzes], width);
+} else {
+  total.failed += await check();
+  const scratch = scratchFolder();
+  const bench = ["--quick", "--output", join(scratch, "bench")];
+  await inParallel([
+    ...testJobs(),
+    // Each benchmark runs and reads the right bytes; how fast is not asked here.
+    () => step("scripts/bench --quick", ["scripts/bench", ...bench]),
+    () => examples(join(scratch, "examples")),
+    () =>
+      step("deno publish --dry-run", [
+        ...[deno, "publish", "--dry-run", "--allow-dirty"],
+      ]),
+  ], width);
+}
+
+const { passed, failed, skipped } = total;
+const summary = [`${passed} passed`, `${failed} failed`];
+if (skipped > 0) summary.push(`${skipped} skipped`);
+console.log(summary.join(", "));
+process.exit(failed === 0 ? 0 : 1);
