@@ -56,7 +56,7 @@ test("platformOf() knows nothing else", () => {
 
 test("this system's libc is at one of its absolute paths", () => {
   const { libraries } = platformOf(process.platform, process.arch)!;
-  // macOS keeps its libraries in a cache of the loader's: no file is there.
+  // On macOS no file is there: the loader keeps the libraries in a cache of its own.
   assert.ok(
     process.platform === "darwin" ||
       libraries.filter(isAbsolute).some(fs.existsSync),
@@ -132,7 +132,7 @@ test("this runtime is new enough", () => {
   assert.ok(isAtLeast(deno ?? bun, isDeno ? OLDEST.deno : OLDEST.bun));
 });
 
-/** Pretends to be elsewhere, then opens a file; answers what that threw. */
+/** Opens a file in a process that pretends to be elsewhere. Returns what that threw. */
 function openElsewhere(pretend: string): Record<string, string> {
   using folder = temporaryFolder();
   const path = join(folder.path, "new.dat");
