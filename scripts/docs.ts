@@ -187,8 +187,9 @@ h3{font-size:1.1rem}
 .here{color:var(--line);text-decoration:none;font-weight:400;opacity:0}
 :is(h1,h2,h3):hover .here{opacity:1}
 main a:not(.here){color:var(--link);text-underline-offset:.15em}
-code{font:.875em/1.5 ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;background:var(--soft);padding:.15em .35em;border-radius:4px}
+code{font:.875em/1.5 ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;background:var(--soft);padding:.1em .25em;border-radius:4px}
 pre,pre[class*="language-"]{margin:1.2em 0;padding:1rem 1.2rem;overflow:auto;background:var(--soft);border:1px solid var(--line);border-radius:6px;line-height:1.5}
+.dark pre[class*="language-"]{background:var(--soft)}
 pre code,code[class*="language-"]{padding:0;background:none;font-size:.85rem;color:var(--ink)}
 .table{overflow-x:auto;margin:1.2em 0}
 table{border-collapse:collapse;width:100%;font-size:.92rem;line-height:1.45}
@@ -295,6 +296,7 @@ function writeApi(): void {
 
 function writeSite(pages: ReadonlyMap<string, Page>): void {
   rmSync(SITE, { recursive: true, force: true });
+  mkdirSync(SITE);
   writeApi();
   const linked = new Set<string>();
   for (const page of pages.values()) {
