@@ -54,8 +54,22 @@ interface Page {
   readonly title: string;
   readonly headings: readonly Heading[];
   readonly html: string;
-  /** Where its links lead: a path in the repository, and a place in that file. */
-  readonly links: readonly { href: string; path: string; place: string }[];
+  readonly links: readonly Link[];
+  readonly claims: readonly Claim[];
+}
+
+/** Where a link of a page leads. */
+interface Link {
+  readonly href: string;
+  /** A path in the repository, and a place in that file. */
+  readonly path: string;
+  readonly place: string;
+}
+
+/** "[x.ts](x.ts) `f()`": a page says that a source file has a function. */
+interface Claim {
+  readonly path: string;
+  readonly name: string;
 }
 
 function* files(folder: string): Generator<string> {
@@ -102,11 +116,33 @@ function escaped(text: string): string {
   );
 }
 
+/** What the text of one paragraph, or one cell, claims of the sources that it links to. */
+function* claimsIn(page: string, tokens: readonly Token[]): Generator<Claim> {
+  let path = "";
+  for (const token of tokens) {
+    if (token.type === "link") path = join(dirname(page), token.href);
+    if (token.type !== "codespan" || !path.endsWith(".ts")) continue;
+    const name = /^#?(\w+)\(\)$/.exec(token.text)?.[1];
+    if (name !== undefined) yield { path, name };
+  }
+}
+
 function readPage(path: string): Page {
   const headings: Heading[] = [];
-  const links: Page["links"][number][] = [];
+  const links: Link[] = [];
+  const claims: Claim[] = [];
   const ids = new Map<string, number>();
   const retarget = (token: Token) => {
+    // A token comes before those in it: their links lead where they did.
+    if (token.type === "table") {
+      const { rows } = token as Tokens.Table;
+      for (const { tokens } of rows.flat()) {
+        claims.push(...claimsIn(path, tokens));
+      }
+    } else if (token.type === "paragraph" || token.type === "text") {
+      const { tokens = [] } = token as Tokens.Paragraph | Tokens.Text;
+      claims.push(...claimsIn(path, tokens));
+    }
     if (token.type !== "link" && token.type !== "image") return;
     const link = token as Tokens.Link | Tokens.Image;
     const { href } = link;
@@ -141,7 +177,7 @@ function readPage(path: string): Page {
     .replace(/<table>/g, '<div class="table"><table>')
     .replace(/<\/table>/g, "</table></div>");
   const title = headings[0]?.html.replace(/<[^>]*>/g, "") ?? path;
-  return { path, title, headings, html, links };
+  return { path, title, headings, html, links, claims };
 }
 
 /** What is wrong with the links of all pages, one line each. */
@@ -154,6 +190,19 @@ function brokenLinks(pages: ReadonlyMap<string, Page>): string[] {
       if (page === undefined || place === "") return false;
       return !page.headings.some(({ id }) => id === place);
     }).map(({ href }) => `${path}: the link to '${href}' leads nowhere`)
+  );
+}
+
+/** What pages claim of sources that is not so, one line each. */
+function brokenClaims(pages: ReadonlyMap<string, Page>): string[] {
+  return [...pages.values()].flatMap(({ path, claims }) =>
+    claims.filter(({ path: source, name }) => {
+      const place = join(ROOT, source);
+      if (!existsSync(place)) return false; // a broken link
+      return !new RegExp(`\\b${name}\\b`).test(readFileSync(place, "utf8"));
+    }).map(({ path: source, name }) =>
+      `${path}: there is no '${name}' in ${source}`
+    )
   );
 }
 
@@ -320,7 +369,7 @@ if (!writePicture(option === "--check")) {
 }
 if (option !== "--picture") {
   const pages = new Map(pagePaths().map((path) => [path, readPage(path)]));
-  const broken = brokenLinks(pages);
+  const broken = [...brokenLinks(pages), ...brokenClaims(pages)];
   for (const line of broken) console.error(line);
   if (broken.length > 0) process.exitCode = 1;
   if (option !== "--check") writeSite(pages);
