@@ -19,12 +19,14 @@ const script = (path: string, ...args: string[]) => [
 const STEPS: readonly (readonly [name: string, command: readonly string[]])[] =
   [
     ["deno check", [deno, "check"]],
-    ["tsc", ["node_modules/.bin/tsc", "-p", "."]],
+    ["tsc, the library", ["node_modules/.bin/tsc", "-p", "."]],
+    ["tsc, all else", ["node_modules/.bin/tsc", "-p", "tsconfig.tests.json"]],
     ["public API", script("scripts/api.ts")],
     ["deno fmt --check", [deno, "fmt", "--check"]],
     ["deno lint", [deno, "lint"]],
     ["deno doc --lint", [deno, "doc", "--lint", "mod.ts"]],
     ["layers", script("scripts/layers.ts")],
+    ["generated classes", script("scripts/elements.ts", "--check")],
   ];
 
 /** Runs all steps; how many went wrong. */

@@ -14,7 +14,9 @@ const RIGHT: Readonly<Record<string, string>> = {
   "src/map/memmap.ts": `
     import { MemmapArray } from "../arrays/mod.ts";
     import { plan } from "./flush/plan.ts";
+    import { MemmapSlice } from "./slice.ts";
   `,
+  "src/map/slice.ts": 'import type { Memmap } from "./memmap.ts";\n',
   "src/map/flush/plan.ts": 'import { layout } from "../../geometry/mod.ts";\n',
   "src/arrays/mod.ts": 'export { MemmapArray } from "./array.ts";\n',
   "src/arrays/array.ts": `
