@@ -64,7 +64,7 @@ export interface RegionOptions {
  * the finalizers look after the region of a mapping that was garbage collected.
  */
 export class Region {
-  // These two hold the region of a mapping that was collected. Nothing else does.
+  // Once the mapping was collected, these two alone hold its region.
   static readonly #ownedRegions = new FinalizationRegistry<Region>((region) =>
     region.#abandon()
   );
@@ -138,8 +138,8 @@ export class Region {
     // a file's end may be mapped; nobody accesses them.
     const map = () => c.mmap(row?.end ?? 0, size, protection, flags, fd, 0);
     let address = map();
-    // With room to spare, the caller tries again without it. Nothing reserved is
-    // given back for the sake of spare room.
+    // Reserved addresses are not given back for the sake of spare room: the caller
+    // tries again without it, and there may be enough.
     if (address === -1 && length <= used && makeRoom(c)) address = map();
     if (address === -1) {
       if (row !== undefined) quarantine.leave(row);
@@ -157,7 +157,7 @@ export class Region {
     Region.#ownedRegions.register(owner, this, this);
   }
 
-  /** Can JavaScript reach any byte, as far as is known? */
+  /** Is a buffer handed out, or has a byte escaped? */
   get hasViews(): boolean {
     return this.#views.size > 0 || this.#escaped.length > 0;
   }
@@ -227,7 +227,10 @@ export class Region {
     this.#unmap();
   }
 
-  /** The owner was collected unreleased. Views that are alive keep the region. */
+  /**
+   * The owner was collected unreleased. Views that are alive keep the region until they
+   * are collected too; so `#views`, which would keep them alive, lets go of them.
+   */
   #abandon(): void {
     const views = this.#views;
     this.#views = new Map();
