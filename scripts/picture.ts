@@ -11,16 +11,11 @@
  * @module
  */
 
-import {
-  existsSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { importsOf } from "./layers.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const PICTURE = join(ROOT, "docs", "rooms.svg");
@@ -68,21 +63,20 @@ function roomOf(path: string): string {
   return first === "src" ? second! : first!;
 }
 
-/** What a source file imports or exports of others: names, and where they come from. */
+/** What a source file imports of other files: names, and where they come from. */
 function* importsIn(
   path: string,
 ): Generator<{ names: string[]; from: string; isOfTypes: boolean }> {
-  const text = readFileSync(join(ROOT, path), "utf8")
-    .replace(/\/\*[^]*?\*\//g, "")
-    .replace(/^\s*\/\/.*$/gm, "");
-  const pattern =
-    /^(?:import|export)\s+(type\s+)?([^"';]*?)\s*\bfrom\s*"(\.[^"]+)"/gm;
-  for (const [, type, clause, specifier] of text.matchAll(pattern)) {
-    const names = clause!.replace(/[{}]/g, "").split(",")
+  const text = readFileSync(join(ROOT, path), "utf8");
+  for (const { specifier, statement } of importsOf(text)) {
+    if (!specifier.startsWith(".")) continue;
+    const [, type, clause = ""] =
+      /^(?:import|export)\s+(type\b)?([^]*?)\bfrom\b/.exec(statement) ?? [];
+    const names = clause.replace(/[{}]/g, "").split(",")
       .map((name) => name.trim()).filter((name) => name !== "");
     yield {
       names: names.map((name) => name.replace(/^type\s+/, "")),
-      from: relative(ROOT, join(ROOT, dirname(path), specifier!)),
+      from: join(dirname(path), specifier),
       isOfTypes: type !== undefined ||
         names.every((name) => name.startsWith("type ")),
     };
@@ -220,9 +214,9 @@ function draw({ rooms, passages }: House): string {
       }"/>`,
       `<path class="tip ${colour}" d="M${BOX_RIGHT + 1} ${end}l9 -4.5v9z"/>`,
     );
-    for (const { from, names, isOfTypes } of joining) {
+    for (const { from, isOfTypes } of joining) {
       const what = `${from} imports from ${name}` +
-        `${isOfTypes ? ", types alone" : ""}: ${[...names].sort().join(", ")}`;
+        (isOfTypes ? ", types alone" : "");
       drawn.push(
         `<circle class="${
           isOfTypes ? "types" : "joint"
@@ -291,7 +285,7 @@ export function writePicture(isCheck: boolean): boolean {
   return true;
 }
 
-if (realpathSync(process.argv[1]!) === fileURLToPath(import.meta.url)) {
+if (import.meta.main) {
   const isCheck = process.argv.includes("--check");
   if (!writePicture(isCheck)) {
     console.error(
