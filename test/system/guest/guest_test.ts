@@ -105,8 +105,11 @@ const TSCONFIG = {
     noFallthroughCasesInSwitch: true,
     noUncheckedIndexedAccess: true,
     noImplicitOverride: true,
+    allowUnreachableCode: false,
     exactOptionalPropertyTypes: true,
-    noPropertyAccessFromIndexSignature: false,
+    isolatedModules: true,
+    noImplicitReturns: true,
+    noPropertyAccessFromIndexSignature: true,
   },
 };
 
