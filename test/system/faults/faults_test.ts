@@ -21,6 +21,7 @@ import {
   commandOf,
   forEach,
   isDeno,
+  isThorough,
   proof,
   runChild,
   temporaryFolder,
@@ -72,6 +73,7 @@ async function runAndCut(script: URL, args: readonly string[]): Promise<End> {
         const { path, cut } = JSON.parse(text);
         await setTimeout(delay = (delay + 7) % 23); // now early, now late in a round
         truncateSync(path, cut);
+        writeFileSync(`${path}.cut`, ""); // its pages are gone by now
       }
     }
   });
@@ -262,7 +264,7 @@ test("a write into a hole on a full disk is a fault, not a death", {
 test("one table serves all threads of the process", guarded, () => {
   using folder = temporaryFolder();
   const child = runChild(new URL("./children/threads.ts", import.meta.url), {
-    args: [folder.path],
+    args: [folder.path, isThorough ? "100" : "25"],
     timeout: TIMEOUT.timeout,
   });
   assert.deepEqual([child.status, child.signal], [0, null], child.stderr);

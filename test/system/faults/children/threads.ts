@@ -1,8 +1,9 @@
 /**
- * A hundred threads, each with maps whose files are cut while it reads them.
+ * Many threads, each with maps whose files are cut while it reads them.
  *
- * Run by guard_test.ts with a folder as argument; prints how many maps were cut in
- * how many threads, how many faults that made, and how many threads have one table.
+ * Run by faults_test.ts with a folder and the number of threads. Prints how many maps
+ * were cut in how many threads, how many faults that made, and how many threads share
+ * one table.
  *
  * @module
  */
@@ -13,22 +14,21 @@ import process from "node:process";
 import { libc } from "../../../../ffi/libc.ts";
 import { open } from "../../../../mod.ts";
 
-const WORKERS = 100;
-/** What each of them opens. */
+/** Maps that each thread opens. */
 const MAPS = 4;
-/** What each of them adds to a number of the guard's table while it waits. */
+/** Added by each waiting thread to a number in the guard's table. */
 const MARK = 1_000_000;
-/** As many threads at a time as a small machine starts in bearable time. */
+/** Threads at a time: a small machine starts as many in bearable time. */
 const AT_ONCE = 25;
 const THREAD = new URL("./thread.ts", import.meta.url);
 
-async function main(folder: string): Promise<void> {
+async function main(folder: string, count: number): Promise<void> {
   const path = join(folder, "main.dat");
   writeFileSync(path, "x");
   using _ = open(path);
   let faults = 0;
   let sharing = 0;
-  for (let first = 0; first < WORKERS; first += AT_ONCE) {
+  for (let first = 0; first < count; first += AT_ONCE) {
     const workers = Array.from(
       { length: AT_ONCE },
       () => new Worker(THREAD, { type: "module" }),
@@ -55,12 +55,12 @@ async function main(folder: string): Promise<void> {
   }
   console.log(
     JSON.stringify({
-      workers: WORKERS,
-      maps: WORKERS * MAPS,
+      workers: count,
+      maps: count * MAPS,
       faults,
       sharing,
     }),
   );
 }
 
-await main(process.argv[2]);
+await main(process.argv[2], Number(process.argv[3]));
