@@ -27,6 +27,7 @@ const STEPS: readonly (readonly [name: string, command: readonly string[]])[] =
     ["deno doc --lint", [deno, "doc", "--lint", "mod.ts"]],
     ["layers", script("scripts/layers.ts")],
     ["generated classes", script("scripts/elements.ts", "--check")],
+    ["docs", script("scripts/docs.ts", "--check")],
   ];
 
 /** Runs all steps; how many went wrong. */
