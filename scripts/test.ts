@@ -89,7 +89,7 @@ async function examples(folder: string): Promise<void> {
   // The examples' types are checked here and nowhere else.
   const outcome = await run([
     ...[deno, "test", "--allow-all", "--doc", "--config", config],
-    ...["mod.ts", "src/"].map((path) => join(root, path)),
+    ...["mod.ts", "src/", "README.md"].map((path) => join(root, path)),
   ], { cwd: folder });
   const counts = countTests("deno", outcome);
   print("documentation's examples", outcome);
