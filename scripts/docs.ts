@@ -256,8 +256,9 @@ const THEME =
 function barFor(path: string): string {
   const links = MAIN.map(([to, name]) => {
     const isHere = to === path ||
-      (dirname(to) !== "." && dirname(to) === dirname(path) &&
-        basename(to) === "README.md");
+      to.startsWith("api/") && path.startsWith("api/") ||
+      dirname(to) !== "." && dirname(to) === dirname(path) &&
+        basename(to) === "README.md";
     return `<a href="${linkFrom(path, to)}"${
       isHere ? ' class="current"' : ""
     }>${name}</a>`;
@@ -327,6 +328,8 @@ function writeSource(path: string): void {
 /** Has `deno doc` write its pages, and leads from them to the others. */
 function writeApi(): void {
   const folder = join(SITE, "api");
+  const settings = readFileSync(join(ROOT, "deno.json"), "utf8");
+  const { name: packageName } = JSON.parse(settings) as { name: string };
   const { status, stderr } = spawnSync(
     process.execPath,
     ["doc", "--html", "--name=memmap", `--output=${folder}`, "mod.ts"],
@@ -337,6 +340,8 @@ function writeApi(): void {
     if (!name.endsWith(".html")) continue;
     const path = join("api", name);
     const html = readFileSync(join(folder, name), "utf8")
+      // 'deno doc' knows the entry point by its place alone.
+      .replaceAll("from &quot;.&quot;", `from &quot;${packageName}&quot;`)
       .replace("</head>", () => `<style>${STYLE}</style></head>`)
       .replace("<body>", () => `<body>${barFor(path)}`);
     write(path, html);
