@@ -26,7 +26,7 @@ import type { MemmapSlice } from "../map/mod.ts";
 import type { Mapping } from "../memory/mod.ts";
 import { gather, scatter } from "./bulk.ts";
 import { adviseHuge } from "./byteswap.ts";
-import { NATIVE } from "./codecs.ts";
+import { type Codec, NATIVE } from "./codecs.ts";
 import { type ElementClasses, elementClasses } from "./elements.generated.ts";
 import {
   type ArrayOptions,
@@ -53,7 +53,7 @@ import { walk } from "./walk.ts";
 // deno-lint-ignore no-explicit-any
 type Any = any;
 
-/** The bytes of an array that has not looked for its own yet. */
+/** Stands for the bytes where they must not be used, or are not known yet. */
 const NO_BYTES: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(0));
 
 /** Elements that are converted at a time when they go through memory of our own. */
@@ -116,6 +116,7 @@ let point: ElementClasses["point"];
 export class MemmapArray<T extends DType = DType>
   implements Iterable<Element<T>> {
   readonly #place: Place;
+  readonly #codec: Codec;
   readonly #isLittle: boolean;
   #shape: Axes;
   #strides: Axes;
@@ -129,6 +130,7 @@ export class MemmapArray<T extends DType = DType>
 
   private constructor(place: Place, shape: Axes, strides: Axes) {
     this.#place = place;
+    this.#codec = place.codec;
     this.#isLittle = place.byteOrder === "little";
     this.#shape = shape;
     this.#strides = strides;
@@ -143,7 +145,7 @@ export class MemmapArray<T extends DType = DType>
 
   /** The elements' type, by its canonical name. */
   get dtype(): T {
-    return this.#place.codec.name as T;
+    return this.#codec.name as T;
   }
 
   /** The elements' byte order. */
@@ -153,7 +155,7 @@ export class MemmapArray<T extends DType = DType>
 
   /** Bytes of one element. */
   get itemSize(): number {
-    return this.#place.codec.size;
+    return this.#codec.size;
   }
 
   /** Elements along each axis. */
@@ -239,11 +241,9 @@ export class MemmapArray<T extends DType = DType>
   fill(value: Element<T>): this {
     this.#edit();
     const { codec } = this.#place;
-    codec.check(value);
+    const encoded = codec.encode(value);
     const piece = new codec.Values(Math.min(PIECE, this.#size));
-    (piece as Values & { fill(value: unknown): void }).fill(
-      codec.toValue(value),
-    );
+    (piece as Values & { fill(value: unknown): void }).fill(encoded);
     const bytes = bytesOf(piece);
     for (let at = 0; at < this.#size; at += piece.length) {
       const count = Math.min(piece.length, this.#size - at);
@@ -356,7 +356,7 @@ export class MemmapArray<T extends DType = DType>
         this.#store(isOwn ? new Uint8Array(bytes) : bytes, offset);
       } else {
         const values = isOwn ? copyOf(source) : source;
-        this.#storeEach((i) => values[i], count, offset);
+        this.#storeEach(values, count, offset);
       }
     });
     return this;
@@ -480,7 +480,7 @@ export class MemmapArray<T extends DType = DType>
    */
   [Symbol.iterator](): IteratorObject<Element<T>, undefined> {
     const lines = new Lines(this.#shape, this.#strides, 0, this.#size);
-    return walk(this.#flat(), lines, this.#place.codec.placeholder);
+    return walk(this.#flat(), lines, this.#codec.placeholder);
   }
 
   /**
@@ -551,13 +551,11 @@ export class MemmapArray<T extends DType = DType>
     const isVector = stride !== undefined && others.length === 0;
     point(
       this,
-      !isVector ? null : {
-        bytes,
-        isWritable,
-        step: stride * codec.size,
-        isLittle: this.#isLittle,
-        faults: mapping.faultCount,
-      },
+      isVector ? bytes : NO_BYTES,
+      isVector && isWritable ? bytes : NO_BYTES,
+      isVector ? stride * codec.size : 0,
+      this.#isLittle,
+      mapping.faultCount,
     );
     return bytes;
   }
@@ -567,7 +565,7 @@ export class MemmapArray<T extends DType = DType>
    * bytes are elsewhere by now, the view of them is detached and throws.
    */
   #read(at: number): Element<T> {
-    const { read } = this.#place.codec;
+    const { read } = this.#codec;
     let value: Element<T>;
     try {
       value = read(this.#values, at, this.#isLittle) as Element<T>;
@@ -596,9 +594,8 @@ export class MemmapArray<T extends DType = DType>
   /** Writes the element at byte `at` of the array. */
   #write(at: number, value: Element<T>): void {
     const values = this.#edit();
-    const { codec } = this.#place;
-    codec.check(value);
-    codec.write(values, at, value, this.#isLittle);
+    const encoded = this.#codec.encode(value);
+    this.#codec.write(values, at, encoded, this.#isLittle);
     this.#memory.checkFaults();
   }
 
@@ -647,7 +644,7 @@ export class MemmapArray<T extends DType = DType>
           `${length}, of an array of shape ${printed(this.#shape)}.`,
       );
     }
-    return index * this.#strides[axis]! * this.#place.codec.size;
+    return index * this.#strides[axis]! * this.#codec.size;
   }
 
   #refuse(index: readonly unknown[]): never {
@@ -659,7 +656,7 @@ export class MemmapArray<T extends DType = DType>
 
   /** A copy of the elements from flat index `from` to `to`. */
   #valuesOf(from: number, to: number): Values {
-    const values = new this.#place.codec.Values(to - from);
+    const values = new this.#codec.Values(to - from);
     const bytes = bytesOf(values);
     adviseHuge(bytes);
     this.#load(bytes, from);
@@ -669,7 +666,7 @@ export class MemmapArray<T extends DType = DType>
   /** Copies elements from flat index `begin` on to all of `to`, bit by bit. */
   #load(to: Uint8Array, begin: number): void {
     const bytes = bytesOf(this.#look());
-    const { size } = this.#place.codec;
+    const { size } = this.#codec;
     const lines = this.#lines(begin, begin + to.length / size);
     gather(to, bytes, lines, { size, isSwapped: !this.#isNative });
     this.#memory.checkFaults();
@@ -678,7 +675,7 @@ export class MemmapArray<T extends DType = DType>
   /** Copies `from`, which is no memory of this slice, to flat index `begin` on. */
   #store(from: Uint8Array, begin: number): void {
     const bytes = bytesOf(this.#edit());
-    const { size } = this.#place.codec;
+    const { size } = this.#codec;
     const lines = this.#lines(begin, begin + from.length / size);
     scatter(bytes, from, lines, { size, isSwapped: !this.#isNative });
     this.#memory.checkFaults();
@@ -722,15 +719,15 @@ export class MemmapArray<T extends DType = DType>
       const values = source.#valuesOf(at, end);
       if (from.codec === codec) this.#store(bytesOf(values), offset + at);
       else {
-        const element = (i: number) => from.codec.toElement(values[i]!);
-        this.#storeEach(element, values.length, offset + at);
+        const elements = from.codec.decodeAll(values);
+        this.#storeEach(elements, values.length, offset + at);
       }
     }
   }
 
-  /** Stores elements one by one, each checked. */
+  /** Stores the first `count` elements of a list, each checked. */
   #storeEach(
-    element: (i: number) => unknown,
+    elements: ArrayLike<unknown>,
     count: number,
     offset: number,
   ): void {
@@ -739,11 +736,7 @@ export class MemmapArray<T extends DType = DType>
     const bytes = bytesOf(piece);
     for (let at = 0; at < count; at += piece.length) {
       const length = Math.min(piece.length, count - at);
-      for (let i = 0; i < length; i++) {
-        const value = element(at + i);
-        codec.check(value);
-        piece[i] = codec.toValue(value);
-      }
+      codec.encodeAll(piece, elements, at, length);
       this.#store(bytes.subarray(0, length * codec.size), offset + at);
     }
   }

@@ -24,12 +24,27 @@ export function gather(
   to: Uint8Array,
   from: Uint8Array,
   lines: Lines,
-  elements: Elements,
+  { size, isSwapped }: Elements,
 ): void {
-  const { size } = elements;
-  for (let at = 0; lines.next(); at += lines.count * size) {
-    const [begin, step] = [lines.at * size, lines.stride * size];
-    copyLine(to, at, size, from, begin, step, lines.count, elements);
+  let at = 0;
+  if (lines.stride === 1) {
+    while (lines.next()) {
+      const begin = lines.at * size;
+      const line = from.subarray(begin, begin + lines.count * size);
+      copyRun(to, at, line, size, isSwapped);
+      at += line.length;
+    }
+    return;
+  }
+  const [target, source] = [viewOf(to), viewOf(from)];
+  const step = lines.stride * size;
+  while (lines.next()) {
+    let from = lines.at * size;
+    for (let left = lines.count; left > 0; left--) {
+      copyElement(target, at, source, from, size, isSwapped);
+      at += size;
+      from += step;
+    }
   }
 }
 
@@ -38,36 +53,37 @@ export function scatter(
   to: Uint8Array,
   from: Uint8Array,
   lines: Lines,
-  elements: Elements,
-): void {
-  const { size } = elements;
-  for (let at = 0; lines.next(); at += lines.count * size) {
-    const [begin, step] = [lines.at * size, lines.stride * size];
-    copyLine(to, begin, step, from, at, size, lines.count, elements);
-  }
-}
-
-/** Copies elements that are as many bytes apart as the steps say. */
-function copyLine(
-  to: Uint8Array,
-  toAt: number,
-  toStep: number,
-  from: Uint8Array,
-  fromAt: number,
-  fromStep: number,
-  count: number,
   { size, isSwapped }: Elements,
 ): void {
-  if (toStep === size && fromStep === size) {
-    const source = from.subarray(fromAt, fromAt + count * size);
-    if (!isSwapped) to.set(source, toAt);
-    else copySwapped(to.subarray(toAt, toAt + source.length), source, size);
+  let at = 0;
+  if (lines.stride === 1) {
+    while (lines.next()) {
+      const line = from.subarray(at, at + lines.count * size);
+      copyRun(to, lines.at * size, line, size, isSwapped);
+      at += line.length;
+    }
     return;
   }
   const [target, source] = [viewOf(to), viewOf(from)];
-  for (; count > 0; count--) {
-    copyElement(target, toAt, source, fromAt, size, isSwapped);
-    toAt += toStep;
-    fromAt += fromStep;
+  const step = lines.stride * size;
+  while (lines.next()) {
+    let to = lines.at * size;
+    for (let left = lines.count; left > 0; left--) {
+      copyElement(target, to, source, at, size, isSwapped);
+      at += size;
+      to += step;
+    }
   }
+}
+
+/** Copies all of `from`, whose elements lie side by side, to byte `at` of `to`. */
+function copyRun(
+  to: Uint8Array,
+  at: number,
+  from: Uint8Array,
+  size: number,
+  isSwapped: boolean,
+): void {
+  if (!isSwapped) to.set(from, at);
+  else copySwapped(to.subarray(at, at + from.length), from, size);
 }

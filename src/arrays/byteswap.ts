@@ -142,9 +142,9 @@ export function copyElement(
   reversed: boolean,
 ): void {
   if (width === 8) {
-    const [first, second] = reversed ? [4, 0] : [0, 4];
+    const first = reversed ? 4 : 0;
     to.setInt32(toAt, from.getInt32(fromAt + first, reversed));
-    to.setInt32(toAt + 4, from.getInt32(fromAt + second, reversed));
+    to.setInt32(toAt + 4, from.getInt32(fromAt + 4 - first, reversed));
   } else if (width === 4) {
     to.setInt32(toAt, from.getInt32(fromAt, reversed));
   } else if (width === 2) {

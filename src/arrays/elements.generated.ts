@@ -33,7 +33,7 @@ import type { DType } from "./type_names.ts";
 // deno-lint-ignore no-explicit-any -- an index or, after the last one, the value
 type Any = any;
 
-/** Stands for a view of the whole where the methods here must not use one. */
+/** Where an array points until it has looked for its bytes. */
 const NO_BYTES: DataView = new DataView(new ArrayBuffer(0));
 
 /**
@@ -44,7 +44,6 @@ const NO_BYTES: DataView = new DataView(new ArrayBuffer(0));
  */
 const GATE: DataView = new DataView(new ArrayBuffer(1));
 
-/** The faults of an array that points nowhere. */
 const NO_FAULTS: Int32Array = new Int32Array(1);
 
 /** What the methods leave to the array: everything but the fast way. */
@@ -54,23 +53,21 @@ export interface SlowWay {
   set(array: object, count: number, i: Any, j: Any, k: Any, more: Any[]): void;
 }
 
-/** Where an array's elements are, if it has one axis. */
-export interface Vector {
-  /** All of its bytes, for reading. */
-  readonly bytes: DataView;
-  readonly isWritable: boolean;
-  /** Bytes from one element to the next. */
-  readonly step: number;
-  readonly isLittle: boolean;
-  /** One number: how many pages of the memory were found lost. */
-  readonly faults: Int32Array;
-}
-
 /** The classes of arrays, and what points one of their instances at its bytes. */
 export interface ElementClasses<A extends unknown[] = Any[]> {
   readonly classes: Readonly<Record<DType, new (...args: A) => object>>;
-  /** `null` for an array that does not have one axis: all of it goes the slow way. */
-  readonly point: (array: object, vector: Vector | null) => void;
+  readonly point: (
+    array: object,
+    /** The array's bytes. None at all if it does not have one axis. */
+    vector: DataView,
+    /** The same, and none if they must not be written. */
+    writable: DataView,
+    /** Bytes from one element to the next. */
+    step: number,
+    isLittle: boolean,
+    /** One number: how many pages of the memory were found lost. */
+    faults: Int32Array,
+  ) => void;
 }
 
 /** The classes of arrays over `Base`, which has all the other methods. */
@@ -89,13 +86,20 @@ export function elementClasses<A extends Any[]>(
     #faults: Int32Array = NO_FAULTS;
 
     static {
-      const point = (array: object, vector: Vector | null) => {
+      const point: ElementClasses["point"] = (
+        array,
+        vector,
+        writable,
+        step,
+        isLittle,
+        faults,
+      ) => {
         const elements = array as Elements;
-        elements.#vector = vector?.bytes ?? NO_BYTES;
-        elements.#writable = vector?.isWritable ? vector.bytes : NO_BYTES;
-        elements.#step = vector?.step ?? 0;
-        elements.#isLittle = vector?.isLittle ?? true;
-        elements.#faults = vector?.faults ?? NO_FAULTS;
+        elements.#vector = vector;
+        elements.#writable = writable;
+        elements.#step = step;
+        elements.#isLittle = isLittle;
+        elements.#faults = faults;
       };
       const classes = {
         bool: class extends Elements {
