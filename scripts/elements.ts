@@ -83,7 +83,7 @@ function classOf({ name, element, read, write, same }: Type): string {
                 return value;
               } catch { /* below */ }
             }
-            return ${same("slow.get(this, i, j, k, more)")};
+            return ${same("slowGet(this as Any, i, j, k, more)")};
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
@@ -96,7 +96,7 @@ function classOf({ name, element, read, write, same }: Type): string {
                 return void GATE.getUint8(this.#faults[0]!);
               } catch { /* below */ }
             }
-            slow.set(this, arguments.length, i, j, k, more);
+            slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },`;
 }
@@ -150,18 +150,24 @@ const GATE: DataView = new DataView(new ArrayBuffer(1));
 
 const NO_FAULTS: Int32Array = new Int32Array(1);
 
-/** What the methods leave to the array: everything but the fast way. */
-export interface SlowWay {
-  get(array: object, i: number, j: Any, k: Any, more: number[]): Any;
-  /** The last of \`count\` arguments is the value. */
-  set(array: object, count: number, i: Any, j: Any, k: Any, more: Any[]): void;
-}
+/** \`get\` for whatever the fast way does not do. */
+type SlowGet<T> = (array: T, i: Any, j: Any, k: Any, more: number[]) => Any;
+
+/** \`set\` for that. The last of \`count\` arguments is the value. */
+type SlowSet<T> = (
+  array: T,
+  count: number,
+  i: Any,
+  j: Any,
+  k: Any,
+  more: Any[],
+) => void;
 
 /** The classes of arrays, and what points one of their instances at its bytes. */
-export interface ElementClasses<A extends unknown[] = Any[]> {
-  readonly classes: Readonly<Record<DType, new (...args: A) => object>>;
+export interface ElementClasses<T, A extends unknown[]> {
+  readonly classes: Readonly<Record<DType, new (...args: A) => T>>;
   readonly point: (
-    array: object,
+    array: T,
     /** The array's bytes. None at all if it does not have one axis. */
     vector: DataView,
     /** The same, and none if they must not be written. */
@@ -175,11 +181,12 @@ export interface ElementClasses<A extends unknown[] = Any[]> {
 }
 
 /** The classes of arrays over \`Base\`, which has all the other methods. */
-export function elementClasses<A extends Any[]>(
-  Base: new (...args: A) => object,
-  slow: SlowWay,
-): ElementClasses<A> {
-  let made: ElementClasses<A>;
+export function elementClasses<T extends object, A extends Any[]>(
+  Base: new (...args: A) => T,
+  slowGet: SlowGet<T>,
+  slowSet: SlowSet<T>,
+): ElementClasses<T, A> {
+  let made: ElementClasses<T, A>;
 
   // Nobody needs the class itself: its static block makes what is returned.
   void class Elements extends (Base as new (...args: Any[]) => object) {
@@ -190,7 +197,7 @@ export function elementClasses<A extends Any[]>(
     #faults: Int32Array = NO_FAULTS;
 
     static {
-      const point: ElementClasses["point"] = (
+      const point: ElementClasses<T, A>["point"] = (
         array,
         vector,
         writable,
@@ -198,7 +205,7 @@ export function elementClasses<A extends Any[]>(
         isLittle,
         faults,
       ) => {
-        const elements = array as Elements;
+        const elements = array as Any as Elements;
         elements.#vector = vector;
         elements.#writable = writable;
         elements.#step = step;
@@ -207,7 +214,7 @@ export function elementClasses<A extends Any[]>(
       };
       const classes = {${TYPES.map(classOf).join("")}
       };
-      made = { classes, point };
+      made = { classes: classes as Any, point };
     }
   };
 

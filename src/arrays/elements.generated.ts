@@ -46,18 +46,24 @@ const GATE: DataView = new DataView(new ArrayBuffer(1));
 
 const NO_FAULTS: Int32Array = new Int32Array(1);
 
-/** What the methods leave to the array: everything but the fast way. */
-export interface SlowWay {
-  get(array: object, i: number, j: Any, k: Any, more: number[]): Any;
-  /** The last of `count` arguments is the value. */
-  set(array: object, count: number, i: Any, j: Any, k: Any, more: Any[]): void;
-}
+/** `get` for whatever the fast way does not do. */
+type SlowGet<T> = (array: T, i: Any, j: Any, k: Any, more: number[]) => Any;
+
+/** `set` for that. The last of `count` arguments is the value. */
+type SlowSet<T> = (
+  array: T,
+  count: number,
+  i: Any,
+  j: Any,
+  k: Any,
+  more: Any[],
+) => void;
 
 /** The classes of arrays, and what points one of their instances at its bytes. */
-export interface ElementClasses<A extends unknown[] = Any[]> {
-  readonly classes: Readonly<Record<DType, new (...args: A) => object>>;
+export interface ElementClasses<T, A extends unknown[]> {
+  readonly classes: Readonly<Record<DType, new (...args: A) => T>>;
   readonly point: (
-    array: object,
+    array: T,
     /** The array's bytes. None at all if it does not have one axis. */
     vector: DataView,
     /** The same, and none if they must not be written. */
@@ -71,11 +77,12 @@ export interface ElementClasses<A extends unknown[] = Any[]> {
 }
 
 /** The classes of arrays over `Base`, which has all the other methods. */
-export function elementClasses<A extends Any[]>(
-  Base: new (...args: A) => object,
-  slow: SlowWay,
-): ElementClasses<A> {
-  let made: ElementClasses<A>;
+export function elementClasses<T extends object, A extends Any[]>(
+  Base: new (...args: A) => T,
+  slowGet: SlowGet<T>,
+  slowSet: SlowSet<T>,
+): ElementClasses<T, A> {
+  let made: ElementClasses<T, A>;
 
   // Nobody needs the class itself: its static block makes what is returned.
   void class Elements extends (Base as new (...args: Any[]) => object) {
@@ -86,7 +93,7 @@ export function elementClasses<A extends Any[]>(
     #faults: Int32Array = NO_FAULTS;
 
     static {
-      const point: ElementClasses["point"] = (
+      const point: ElementClasses<T, A>["point"] = (
         array,
         vector,
         writable,
@@ -94,7 +101,7 @@ export function elementClasses<A extends Any[]>(
         isLittle,
         faults,
       ) => {
-        const elements = array as Elements;
+        const elements = array as Any as Elements;
         elements.#vector = vector;
         elements.#writable = writable;
         elements.#step = step;
@@ -112,7 +119,7 @@ export function elementClasses<A extends Any[]>(
                 return value;
               } catch { /* below */ }
             }
-            return slow.get(this, i, j, k, more);
+            return slowGet(this as Any, i, j, k, more);
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
@@ -125,7 +132,7 @@ export function elementClasses<A extends Any[]>(
                 return void GATE.getUint8(this.#faults[0]!);
               } catch { /* below */ }
             }
-            slow.set(this, arguments.length, i, j, k, more);
+            slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         int8: class extends Elements {
@@ -138,7 +145,7 @@ export function elementClasses<A extends Any[]>(
                 return value;
               } catch { /* below */ }
             }
-            return +slow.get(this, i, j, k, more);
+            return +slowGet(this as Any, i, j, k, more);
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
@@ -151,7 +158,7 @@ export function elementClasses<A extends Any[]>(
                 return void GATE.getUint8(this.#faults[0]!);
               } catch { /* below */ }
             }
-            slow.set(this, arguments.length, i, j, k, more);
+            slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         uint8: class extends Elements {
@@ -164,7 +171,7 @@ export function elementClasses<A extends Any[]>(
                 return value;
               } catch { /* below */ }
             }
-            return +slow.get(this, i, j, k, more);
+            return +slowGet(this as Any, i, j, k, more);
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
@@ -177,7 +184,7 @@ export function elementClasses<A extends Any[]>(
                 return void GATE.getUint8(this.#faults[0]!);
               } catch { /* below */ }
             }
-            slow.set(this, arguments.length, i, j, k, more);
+            slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         int16: class extends Elements {
@@ -190,7 +197,7 @@ export function elementClasses<A extends Any[]>(
                 return value;
               } catch { /* below */ }
             }
-            return +slow.get(this, i, j, k, more);
+            return +slowGet(this as Any, i, j, k, more);
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
@@ -203,7 +210,7 @@ export function elementClasses<A extends Any[]>(
                 return void GATE.getUint8(this.#faults[0]!);
               } catch { /* below */ }
             }
-            slow.set(this, arguments.length, i, j, k, more);
+            slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         uint16: class extends Elements {
@@ -216,7 +223,7 @@ export function elementClasses<A extends Any[]>(
                 return value;
               } catch { /* below */ }
             }
-            return +slow.get(this, i, j, k, more);
+            return +slowGet(this as Any, i, j, k, more);
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
@@ -229,7 +236,7 @@ export function elementClasses<A extends Any[]>(
                 return void GATE.getUint8(this.#faults[0]!);
               } catch { /* below */ }
             }
-            slow.set(this, arguments.length, i, j, k, more);
+            slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         int32: class extends Elements {
@@ -242,7 +249,7 @@ export function elementClasses<A extends Any[]>(
                 return value;
               } catch { /* below */ }
             }
-            return +slow.get(this, i, j, k, more);
+            return +slowGet(this as Any, i, j, k, more);
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
@@ -255,7 +262,7 @@ export function elementClasses<A extends Any[]>(
                 return void GATE.getUint8(this.#faults[0]!);
               } catch { /* below */ }
             }
-            slow.set(this, arguments.length, i, j, k, more);
+            slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         uint32: class extends Elements {
@@ -268,7 +275,7 @@ export function elementClasses<A extends Any[]>(
                 return value;
               } catch { /* below */ }
             }
-            return +slow.get(this, i, j, k, more);
+            return +slowGet(this as Any, i, j, k, more);
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
@@ -281,7 +288,7 @@ export function elementClasses<A extends Any[]>(
                 return void GATE.getUint8(this.#faults[0]!);
               } catch { /* below */ }
             }
-            slow.set(this, arguments.length, i, j, k, more);
+            slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         int64: class extends Elements {
@@ -294,7 +301,7 @@ export function elementClasses<A extends Any[]>(
                 return value;
               } catch { /* below */ }
             }
-            return BigInt.asIntN(64, slow.get(this, i, j, k, more));
+            return BigInt.asIntN(64, slowGet(this as Any, i, j, k, more));
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
@@ -307,7 +314,7 @@ export function elementClasses<A extends Any[]>(
                 return void GATE.getUint8(this.#faults[0]!);
               } catch { /* below */ }
             }
-            slow.set(this, arguments.length, i, j, k, more);
+            slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         uint64: class extends Elements {
@@ -320,7 +327,7 @@ export function elementClasses<A extends Any[]>(
                 return value;
               } catch { /* below */ }
             }
-            return BigInt.asUintN(64, slow.get(this, i, j, k, more));
+            return BigInt.asUintN(64, slowGet(this as Any, i, j, k, more));
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
@@ -333,7 +340,7 @@ export function elementClasses<A extends Any[]>(
                 return void GATE.getUint8(this.#faults[0]!);
               } catch { /* below */ }
             }
-            slow.set(this, arguments.length, i, j, k, more);
+            slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         float16: class extends Elements {
@@ -346,7 +353,7 @@ export function elementClasses<A extends Any[]>(
                 return value;
               } catch { /* below */ }
             }
-            return +slow.get(this, i, j, k, more);
+            return +slowGet(this as Any, i, j, k, more);
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
@@ -359,7 +366,7 @@ export function elementClasses<A extends Any[]>(
                 return void GATE.getUint8(this.#faults[0]!);
               } catch { /* below */ }
             }
-            slow.set(this, arguments.length, i, j, k, more);
+            slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         float32: class extends Elements {
@@ -372,7 +379,7 @@ export function elementClasses<A extends Any[]>(
                 return value;
               } catch { /* below */ }
             }
-            return +slow.get(this, i, j, k, more);
+            return +slowGet(this as Any, i, j, k, more);
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
@@ -385,7 +392,7 @@ export function elementClasses<A extends Any[]>(
                 return void GATE.getUint8(this.#faults[0]!);
               } catch { /* below */ }
             }
-            slow.set(this, arguments.length, i, j, k, more);
+            slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         float64: class extends Elements {
@@ -398,7 +405,7 @@ export function elementClasses<A extends Any[]>(
                 return value;
               } catch { /* below */ }
             }
-            return +slow.get(this, i, j, k, more);
+            return +slowGet(this as Any, i, j, k, more);
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
@@ -411,11 +418,11 @@ export function elementClasses<A extends Any[]>(
                 return void GATE.getUint8(this.#faults[0]!);
               } catch { /* below */ }
             }
-            slow.set(this, arguments.length, i, j, k, more);
+            slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
       };
-      made = { classes, point };
+      made = { classes: classes as Any, point };
     }
   };
 

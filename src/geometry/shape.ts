@@ -18,7 +18,7 @@ export function checkShape(
   shape: number | Axes,
   available?: number,
 ): Axes {
-  const axes = typeof shape === "number" ? [shape] : Array.from(shape);
+  const axes = typeof shape === "number" ? [shape] : [...shape];
   const unknown = axes.indexOf(-1);
   if (unknown !== -1 && available !== undefined) {
     const others = axes.toSpliced(unknown, 1);
