@@ -46,7 +46,13 @@ import type {
   TypedArrayOf,
   TypeName,
 } from "./type_names.ts";
-import { bytesOf, copyOf, isValuesOf, type Values } from "./values.ts";
+import {
+  bytesOf,
+  copyOf,
+  isValuesOf,
+  plainView,
+  type Values,
+} from "./values.ts";
 import { walk } from "./walk.ts";
 
 /** A number of an index or, after the last one, the value: TypeScript cannot say which. */
@@ -349,21 +355,17 @@ export class MemmapArray<T extends DType = DType>
       return this;
     }
     const { extent, codec } = this.#place;
-    const isView = ArrayBuffer.isView(source);
-    if (isView) checkAttached(source);
-    const bytes = isValuesOf(source, codec.Values) ? bytesOf(source) : null;
-    const count = bytes === null
-      ? readLength(source)
-      : Math.floor(bytes.length / codec.size);
+    if (ArrayBuffer.isView(source)) checkAttached(source);
+    const view = plainView(source);
+    const count = view?.length ?? readLength(source);
     this.#checkRoom(count, offset);
-    const isOwn = isView && source.buffer === extent.slice.buffer;
+    const isOwn = view !== undefined &&
+      view.buffer === extent.slice.buffer;
     extent.copyChecked(() => {
-      if (bytes !== null) {
-        this.#store(isOwn ? new Uint8Array(bytes) : bytes, offset);
-      } else {
-        const values = isOwn ? copyOf(source) : source;
-        this.#storeEach(values, count, offset);
-      }
+      const values = isOwn ? copyOf(view) : view ?? source;
+      if (isValuesOf(values, codec.Values)) {
+        this.#store(bytesOf(values), offset);
+      } else this.#storeEach(values, count, offset);
     });
     return this;
   }
@@ -402,8 +404,8 @@ export class MemmapArray<T extends DType = DType>
       order.length !== all.length || !all.every((axis) => order.includes(axis))
     ) {
       throw new RangeError(
-        `transpose(${axes.map(shown).join(", ")}) must name each of the axes ` +
-          `${all.join(", ")} once, one by one.`,
+        `transpose(${axes.map(shown).join(", ")}) must name each axis once, ` +
+          `one by one, as transpose(${all.toReversed().join(", ")}) does.`,
       );
     }
     return construct(

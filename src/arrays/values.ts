@@ -29,13 +29,25 @@ export function isValuesOf(
   values: unknown,
   type: ValuesConstructor,
 ): values is Values<ArrayBufferLike> {
-  return ArrayBuffer.isView(values) && tagOf(values) === type.name;
+  return typeNameOf(values) === type.name;
+}
+
+/**
+ * A caller's typed array as a plain one over the same memory, with no subclass and
+ * no getter in the way. `undefined` for anything else.
+ */
+export function plainView(
+  values: unknown,
+): Values<ArrayBufferLike> | undefined {
+  const Type = typeOf(values);
+  if (Type === undefined) return undefined;
+  const { buffer, byteOffset, byteLength } = values as Values;
+  return new Type(buffer, byteOffset, byteLength / Type.BYTES_PER_ELEMENT);
 }
 
 /** A copy of a typed array, of the same type. A Buffer's `slice()` would not copy. */
-export function copyOf(view: ArrayBufferView): Values {
-  const types = globalThis as unknown as Record<string, ValuesConstructor>;
-  return new types[tagOf(view)]!(new Uint8Array(bytesOf(view)).buffer);
+export function copyOf(values: Values<ArrayBufferLike>): Values {
+  return new (typeOf(values)!)(new Uint8Array(bytesOf(values)).buffer);
 }
 
 /** The bytes of a view, as a plain view that no subclass of the caller's can change. */
@@ -48,7 +60,20 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** `Int32Array`: the built-in type's name, which subclasses inherit. */
-function tagOf(view: ArrayBufferView): string {
-  return Object.prototype.toString.call(view).slice("[object ".length, -1);
+/** The getter of a typed array's tag. It reads an internal slot, which nobody can fake. */
+const TAG = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  Symbol.toStringTag,
+)!.get!;
+
+/** The built-in type of a typed array. */
+function typeOf(values: unknown): ValuesConstructor | undefined {
+  const name = typeNameOf(values);
+  if (name === undefined) return undefined;
+  return (globalThis as unknown as Record<string, ValuesConstructor>)[name];
+}
+
+/** `Int32Array`, also for its subclasses. `undefined` for what is no typed array. */
+function typeNameOf(values: unknown): string | undefined {
+  return Reflect.apply(TAG, values, []);
 }

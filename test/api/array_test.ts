@@ -1984,6 +1984,76 @@ test("arguments that run code of their own end in an error, or in a result", {
   assert.deepEqual([child.status, child.signal], [0, null]);
 });
 
+test("each option of array() is read once, before the slice's length", () => {
+  withSlice(64, (slice) => {
+    const seen: string[] = [];
+    const read = <T>(name: string, value: T): T => {
+      seen.push(name);
+      slice.resize(64 + seen.length * 8);
+      return value;
+    };
+    const a = slice.array("int32", {
+      get shape() {
+        return read("shape", [-1, 2]);
+      },
+      get byteOrder() {
+        return read("byteOrder", "big" as const);
+      },
+      get byteOffset() {
+        return read("byteOffset", -40);
+      },
+    });
+    assert.deepEqual(seen.toSorted(), ["byteOffset", "byteOrder", "shape"]);
+    assert.equal(slice.length, 88);
+    assert.deepEqual([a.byteOffset, ...a.shape, a.byteOrder], [
+      48,
+      5,
+      2,
+      "big",
+    ]);
+  });
+});
+
+test("a source of copyFrom() is read as the memory that it is", () => {
+  withSlice(64, (slice) => {
+    class Short extends Int32Array<ArrayBuffer> {
+      override get length(): number {
+        return 1;
+      }
+    }
+    const a = slice.array("int32", { shape: [4] });
+    a.copyFrom(new Short(new Int32Array([1, 2, 3]).buffer));
+    assert.deepEqual([...a], [1, 2, 3, 0]);
+    const doubles = slice.array("float64", { byteOffset: 16, shape: [4] });
+    doubles.copyFrom(new Short(new Int32Array([1, 2, 3]).buffer));
+    assert.deepEqual([...doubles], [1, 2, 3, 0]);
+    assert.throws(
+      () => a.copyFrom(new Short(new ArrayBuffer(20))),
+      RANGE_ERROR,
+    );
+  });
+});
+
+test("messages show an argument as it was written", () => {
+  withSlice(48, (slice) => {
+    const a = slice.array("int32", { shape: [3, 4] });
+    const says = (call: () => unknown, message: RegExp) =>
+      assert.throws(call, { message });
+    says(
+      () => a.get("1" as unknown as number, 0),
+      /^Index "1" is not on axis 0/,
+    );
+    says(
+      () => a.transpose([1, 0] as unknown as number),
+      /^transpose\(\[1,0\]\) must name each axis once, one by one, as transpose\(1, 0\) does\.$/,
+    );
+    says(
+      () => a.copyTo(new Float64Array(1) as unknown as Int32Array<ArrayBuffer>),
+      /must have the array's own type, Int32Array\.$/,
+    );
+  });
+});
+
 // Iterators
 
 test("iterators work with spread, Array.from, destructuring and helpers", () => {

@@ -1,0 +1,96 @@
+/**
+ * The classes that scripts/elements.ts writes: they are up to date, and nothing that
+ * they hide can be reached.
+ */
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { type DType, type MemmapArray, open } from "../../../mod.ts";
+import { elementClasses } from "../../../src/arrays/elements.generated.ts";
+import { temporaryFolder } from "../../support/support.ts";
+
+const SCRIPT = fileURLToPath(
+  new URL("../../../scripts/elements.ts", import.meta.url),
+);
+
+const DTYPES: readonly DType[] = [
+  ...["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32"] as const,
+  ...["int64", "uint64", "float16", "float32", "float64"] as const,
+];
+
+test("the generated file is what the script gives", () => {
+  const isDeno = "deno" in process.versions;
+  const args = isDeno ? ["run", "-A", "--no-check"] : [];
+  const run = spawnSync(process.execPath, [...args, SCRIPT, "--check"], {
+    encoding: "utf8",
+  });
+  assert.equal(run.status, 0, run.stderr);
+});
+
+/** An array of 8 elements of each type, with everything that its prototypes hold. */
+function eachType(use: (array: MemmapArray, held: object[]) => void): void {
+  using folder = temporaryFolder();
+  using map = open(join(folder.path, "a.dat"), "w+", { length: 64 });
+  const slice = map.slice();
+  for (const dtype of DTYPES) {
+    const array: MemmapArray = slice.array(dtype, { shape: [8] });
+    const held: object[] = [];
+    for (
+      let object: object | null = array;
+      object !== null && object !== Object.prototype;
+      object = Object.getPrototypeOf(object)
+    ) held.push(object);
+    use(array, held);
+  }
+}
+
+test("each type has a class of its own, named after it", () => {
+  const classes = new Set<unknown>();
+  eachType((array) => {
+    assert.equal(array.constructor.name, array.dtype);
+    classes.add(array.constructor);
+  });
+  assert.equal(classes.size, DTYPES.length);
+});
+
+test("an array and its classes have no property that leads to the hidden views", () => {
+  eachType((array, held) => {
+    assert.deepEqual(Reflect.ownKeys(array), []);
+    for (const prototype of held.slice(1)) {
+      for (const key of Reflect.ownKeys(prototype)) {
+        const { value, get } = Reflect.getOwnPropertyDescriptor(
+          prototype,
+          key,
+        )!;
+        assert.equal(typeof (value ?? get), "function", String(key));
+      }
+      const { constructor } = prototype;
+      const statics = Reflect.ownKeys(constructor).filter((key) =>
+        !["length", "name", "prototype"].includes(String(key))
+      );
+      assert.deepEqual(statics, [], constructor.name);
+    }
+  });
+});
+
+test("classes made over another base cannot look into an array", () => {
+  eachType((array) => {
+    const { classes, point } = elementClasses(
+      class {} as new () => MemmapArray,
+      ({ dtype }: MemmapArray) => /int64/.test(dtype) ? 7n : 7, // the slow way
+      () => {},
+    );
+    const stranger = classes[array.dtype].prototype as MemmapArray;
+    assert.equal(Number(stranger.get.call(array, 0)), 7);
+    const view = new DataView(new ArrayBuffer(8));
+    assert.throws(
+      () => point(array, view, view, 1, true, new Int32Array(1)),
+      TypeError,
+    );
+    assert.equal(Number(array.get(0)), 0);
+  });
+});
