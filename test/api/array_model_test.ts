@@ -1,7 +1,7 @@
 /**
- * Arrays over one slice against a model that is nothing but a list of bytes and
- * the definition of strides: random operations, and after each one every byte of
- * the slice and every element of every array.
+ * Arrays over one slice against a model, which is no more than a list of bytes and
+ * the definition of strides. After each random operation, every byte of the slice
+ * and every element of every array is compared.
  */
 
 import assert from "node:assert/strict";
@@ -148,7 +148,7 @@ class Model {
     return bytes.slice(at, at + this.itemSize);
   }
 
-  /** The elements' bytes in row-major order, as the machine would have them. */
+  /** The elements' bytes in row-major order and the machine's byte order. */
   nativeBits(bytes: readonly number[]): number[] {
     return this.offsets.flatMap((at) => {
       const bits = bytes.slice(at, at + this.itemSize);
@@ -176,7 +176,7 @@ interface Scene {
   readonly random: Random;
 }
 
-/** Any value of the type, but no NaN: engines may write any of them for it. */
+/** Any value of the type but NaN, which engines may write with any of its bit patterns. */
 function someValue(type: DType, random: Random): Value {
   const bits = Array.from({ length: 8 }, () => below(random, 256));
   const value = decoded(bits, type, "big");
@@ -268,7 +268,7 @@ const OPERATIONS: Record<string, Operation> = {
       { length: count * itemSize },
       () => below(random, 256),
     );
-    // Misaligned arrays there cannot be, but such that begin in the middle.
+    // Typed arrays cannot be misaligned, but can begin in the middle of a buffer.
     const padded = new Uint8Array(source.length + itemSize);
     padded.set(source, itemSize);
     const values = new TYPES[type][1](padded.buffer, itemSize, count);
@@ -387,7 +387,7 @@ const OPERATIONS: Record<string, Operation> = {
       left /= divisor;
     }
     if (left === 0 && !shape.includes(0)) shape.push(0);
-    // The only strides that could do.
+    // The only strides that are possible.
     const strides = shape.map((length, axis) => {
       const next = countOf(shape.slice(axis + 1));
       return length > 1 ? (offsets[next] - offsets[0]) / itemSize : 1;
@@ -399,7 +399,7 @@ const OPERATIONS: Record<string, Operation> = {
       return;
     }
     const array = model.array.reshape(...shape);
-    // Of an axis of one element, any stride is right.
+    // An axis of one element may have any stride.
     assert.deepEqual(reshaped(array.strides).offsets, offsets);
     models.push(
       new Model(array, type, order, byteOffset, shape, array.strides),
@@ -465,7 +465,7 @@ const OPERATIONS: Record<string, Operation> = {
   },
 };
 
-/** Operations on the slice and the map; the others are on one array. */
+/** Operations on the slice and the map. The others are on one array. */
 const ON_THE_SLICE = [
   "create",
   "sliceResize",

@@ -1,6 +1,6 @@
 /**
- * `MemmapArray`: elements against what a DataView finds in the file, views against
- * index arithmetic, and all that can happen to a slice meanwhile.
+ * `MemmapArray`: elements compared with what a DataView finds in the file, views
+ * with index arithmetic, and everything that can happen to a slice meanwhile.
  */
 
 import assert from "node:assert/strict";
@@ -68,7 +68,7 @@ const CONSTRUCTORS = {
 
 const TYPES = Object.keys(ACCESS) as DType[];
 
-/** What a DataView reads there. */
+/** What a DataView reads at that byte. */
 function readAt(
   bytes: Uint8Array,
   type: DType,
@@ -80,7 +80,7 @@ function readAt(
   return type === "bool" ? value !== 0 : value;
 }
 
-/** Writes there with a DataView. */
+/** Writes at that byte with a DataView. */
 function writeAt(
   bytes: Uint8Array,
   type: DType,
@@ -93,7 +93,7 @@ function writeAt(
   view[`set${ACCESS[type]}`](at, given as never, order === "little");
 }
 
-/** The value that is left of another one in an element of a type. */
+/** What an element of the type keeps of a value. */
 function rounded(type: DType, value: Value): Value {
   const bytes = new Uint8Array(8);
   writeAt(bytes, type, 0, "big", value);
@@ -108,7 +108,7 @@ function numbered(type: DType, n: number): Value {
 
 const SPECIAL = [0, -0, 1, -1.5, Infinity, -Infinity, NaN, 1 / 3, Math.PI];
 
-/** Extremes of each type, and what lies beyond them. */
+/** Extremes of each type, and values beyond them. */
 const SAMPLES: Record<DType, readonly Value[]> = {
   bool: [true, false, true],
   int8: [0, 1, -1, 127, -128, 128, -129, 1e9 + 7],
@@ -171,7 +171,7 @@ function elementsOf<T extends DType>(a: MemmapArray<T>): Element<T>[] {
   return indicesOf(a.shape).map((index) => a.get(...index));
 }
 
-/** The elements, asserted to be the same by every way there is to read them. */
+/** The elements, after asserting that every way to read them gives the same. */
 function valuesOf<T extends DType>(a: MemmapArray<T>): Element<T>[] {
   const values = elementsOf(a);
   assert.deepEqual([...a], values);
@@ -183,7 +183,7 @@ function valuesOf<T extends DType>(a: MemmapArray<T>): Element<T>[] {
   return values;
 }
 
-/** Without printing a hundred thousand bytes. */
+/** Asserts without printing a hundred thousand bytes. */
 function assertBytes(a: Uint8Array, b: Uint8Array, message: string): void {
   assert.ok(Buffer.compare(a, b) === 0, message);
 }
@@ -217,12 +217,12 @@ for (const type of TYPES) {
             fs.readSync(file, content, 0, 600, 0);
             const found = readAt(content, type, at(i), byteOrder);
             assert.ok(Object.is(found, expected), `${found}, ${expected}`);
-            // The other way round, next to it.
+            // The other byte order, in the element next to it.
             writeAt(content, type, at(i + 1), byteOrder, sample);
             fs.writeSync(file, content, 0, 600, 0);
             assert.ok(Object.is(line.get(i + 1), expected));
             assert.ok(Object.is(line.get(i), expected));
-            // By the way of arrays that have more axes.
+            // The slow way, which arrays of more axes take.
             assert.ok(Object.is(column.get(i + 1, 0), expected));
             column.set(i + 2, 0, sample);
             assert.ok(Object.is(line.get(i + 2), expected));
@@ -330,7 +330,7 @@ test("a value of the wrong kind is a TypeError, and nothing is written", () => {
     const before = slice.slice();
     for (const type of TYPES) {
       for (const shape of [[4], [2, 2], [1, 2, 2, 1]]) {
-        // deno-lint-ignore no-explicit-any -- all that TypeScript refuses
+        // deno-lint-ignore no-explicit-any -- everything that TypeScript refuses
         const a: any = slice.array(type, { shape });
         for (const value of values) {
           const kind: string = typeof value;
@@ -355,7 +355,7 @@ test("a value of the wrong kind is a TypeError, and nothing is written", () => {
 
 test("fill() and copyFrom() refuse undefined as any other value", () => {
   withSlice(64, (slice) => {
-    // deno-lint-ignore no-explicit-any -- all that TypeScript refuses
+    // deno-lint-ignore no-explicit-any -- everything that TypeScript refuses
     const a: any = slice.array("int32");
     assert.throws(() => a.fill(), TYPE_ERROR);
     assert.throws(() => a.fill(undefined), TYPE_ERROR);
@@ -372,7 +372,7 @@ test("set() and apply() refuse undefined as a value", () => {
   withSlice(64, (slice) => {
     slice.fill(1);
     for (const shape of [[], [4], [2, 2], [1, 2, 2], [1, 1, 2, 2]]) {
-      // deno-lint-ignore no-explicit-any -- all that TypeScript refuses
+      // deno-lint-ignore no-explicit-any -- everything that TypeScript refuses
       const a: any = slice.array("int32", { shape });
       const zero = shape.map(() => 0);
       assert.throws(() => a.set(...zero, undefined), TYPE_ERROR);
@@ -520,7 +520,7 @@ test("an index that is none is a RangeError that says the shape", () => {
       for (
         const shape of [[], [5], [3, 4], [2, 3, 4], [1, 2, 3, 4], [0], [2, 0]]
       ) {
-        // deno-lint-ignore no-explicit-any -- all that TypeScript refuses
+        // deno-lint-ignore no-explicit-any -- everything that TypeScript refuses
         const a: any = slice.array(type, { shape });
         const zero = shape.map(() => 0);
         const wrong: unknown[][] = [[...zero, 0], [...zero, 0, 0]];
@@ -1015,7 +1015,7 @@ test("resize() refuses what is no shape, and elements that lie apart", () => {
     }
     assert.equal(slice.state, "mapped");
     assert.equal(t.reshape(4, 3, 1).get(1, 2, 0), 9);
-    // A part that lies side by side may: what is behind it moves.
+    // A part whose elements lie side by side may be resized: what follows it moves.
     const row = a.subarray(1, 2);
     row.resize([1, 6]);
     assert.deepEqual([...slice.array("int32")], [
@@ -1057,7 +1057,7 @@ test("resize() of one array leaves others of its slice at their byte offsets", (
 
 // Following the slice
 
-/** Some ways in which a slice's bytes come to be elsewhere. */
+/** Some ways in which a slice's bytes move. */
 const MOVES: Record<string, (slice: MemmapSlice, map: Memmap) => void> = {
   "slice.resize()": (slice) => slice.resize(slice.length + 100),
   "slice.resize() far": (slice) => slice.resize(2 ** 21),
@@ -1270,7 +1270,7 @@ function assertAllThrow(
   }
 }
 
-/** An array of one axis, of two, and of two turned around: of four elements each. */
+/** Arrays of four elements: of one axis, of two, and of two transposed. */
 function someArrays(slice: MemmapSlice): MemmapArray<"int32">[] {
   const line = slice.array("int32", { shape: 4 });
   return [line, line.reshape(2, 2), slice.array(">i4", { shape: [2, 2] })];
@@ -1319,7 +1319,7 @@ test("an empty array from before a flush learns that its map is closed", () => {
   const { buffer } = slice;
   map.insert(0, 1);
   map.flush({ strategy: "replace" });
-  // An empty buffer is in no mapping, so a later one must not just take its place.
+  // An empty buffer is in no mapping. The one that follows must still detach it.
   slice.array("uint8");
   assert.notEqual(slice.buffer, buffer);
   assert.ok(buffer.detached);
@@ -1369,7 +1369,7 @@ test("in mode r every write throws ReadonlyError, and nothing is written", () =>
   assertAllThrow(arrays, WRITES, READONLY);
   for (const a of arrays) {
     for (const write of Object.values(READS)) {
-      // A read with one index too many or too few is another matter.
+      // A read with an index too many or too few for the array may throw that.
       try {
         write(a);
       } catch (error) {
@@ -1486,7 +1486,7 @@ test("apply() whose callback throws keeps what it has written", () => {
   });
 });
 
-/** What a callback may do in the middle, and the error that the next element is. */
+/** What a callback may do in the middle, and the error that the next element throws. */
 const INTERRUPTIONS: Record<
   string,
   [(slice: MemmapSlice, map: Memmap) => void, object | null]
@@ -1638,7 +1638,7 @@ test("copyTo() and toTypedArray() copy a range, by the rules of typed arrays", (
 test("copyTo() takes only what is of the array's own type", () => {
   withSlice(64, (slice) => {
     for (const type of TYPES) {
-      // deno-lint-ignore no-explicit-any -- all that TypeScript refuses
+      // deno-lint-ignore no-explicit-any -- everything that TypeScript refuses
       const a: any = slice.array(type, { shape: 8 });
       for (const [other, Other] of Object.entries(CONSTRUCTORS)) {
         const target = new Other(8);
@@ -1812,7 +1812,7 @@ test("copyFrom() of more than a piece of elements, by every way", () => {
 });
 
 test("copies within a slice are as copies by way of a temporary", () => {
-  // Small, and larger than what is converted at a time.
+  // Small, and larger than a piece that is converted at a time.
   for (const n of [6, 100]) {
     withSlice(8 * n * n + 3, (slice) => {
       for (
@@ -1979,7 +1979,7 @@ test("arguments that run code of their own end in an error, or in a result", {
     `,
     { args: [folder.path], timeout: 20_000 },
   );
-  // The last line is what it was at.
+  // The last line names the attack that was running.
   assert.equal(child.stdout.trim().split("\n").at(-1), "done", child.stderr);
   assert.deepEqual([child.status, child.signal], [0, null]);
 });
@@ -2121,7 +2121,7 @@ test("an iterator that is done stays so, and two do not disturb each other", () 
 
 // Printing
 
-/** What a REPL prints, in each of the ways there are. */
+/** What a REPL prints, in every runtime's way. */
 function assertPrints(value: object, text: string): void {
   assert.equal(String(value), text);
   assert.equal(`${value}`, text);
@@ -2310,7 +2310,7 @@ test(
   },
 );
 
-/** What the kernel notes of the mapping at an address. */
+/** What the kernel reports about the mapping at an address. */
 function flagsAt(address: number): string {
   const smaps = fs.readFileSync("/proc/self/smaps", "latin1");
   for (const mapping of smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)) {

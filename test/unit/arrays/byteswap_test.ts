@@ -1,6 +1,6 @@
 /**
- * Copies that reverse bytes, against a loop that takes them one by one; by both
- * ways on both runtimes: through the runtime's own `swapInPlace`, and by words.
+ * Copies that reverse bytes, compared with a loop that takes them one by one. Both
+ * ways are tested on both runtimes: the runtime's own `swapInPlace`, and words.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +15,7 @@ import { isDeno, isThorough, withLibc } from "../../support/support.ts";
 const WIDTHS = [2, 4, 8] as const;
 const PIECE = 2 ** 16;
 
-/** Stands in for the native way where the runtime has none: Deno. */
+/** Stands in for the native way in Deno, which has none. */
 function swapByBuffer(bytes: Uint8Array, width: number): void {
   const { buffer, byteOffset, byteLength } = bytes;
   const same = Buffer.from(buffer, byteOffset, byteLength);
@@ -37,7 +37,7 @@ function swapped(from: Uint8Array, width: number): Uint8Array {
   return from.map((_, i) => from[i - i % width + width - 1 - i % width]);
 }
 
-/** Bytes that all differ from their neighbours, near and far. */
+/** Bytes that differ from all their neighbours, near and far. */
 function someBytes(length: number): Uint8Array {
   return Uint8Array.from(
     { length },
@@ -48,7 +48,7 @@ function someBytes(length: number): Uint8Array {
 const PAD = 16;
 const CANARY = 0xa5;
 
-/** Copies between two misaligned places, and looks at what lies around the target. */
+/** Copies between two misaligned places, and checks what lies around the target. */
 function checkCopy(
   from: Uint8Array,
   expected: Uint8Array,
@@ -90,7 +90,7 @@ for (const [name, swapInPlace] of WAYS) {
         for (let count = 0; count <= 200; count++) {
           const from = someBytes(count * width);
           const expected = swapped(from, width);
-          // All alignments of both where a length is new to the unrolled loop.
+          // Every alignment of both, for lengths that are new to the unrolled loop.
           const every = isThorough || count <= 40 || count % 16 < 2;
           for (let sourceAt = 0; sourceAt <= 8; sourceAt++) {
             for (let targetAt = 0; targetAt <= 8; targetAt++) {

@@ -1,6 +1,6 @@
 /**
- * The names of element types: what each stands for, which byte order it says,
- * and what TypeScript makes of it. The types are checked by compiling this file.
+ * The names of element types: what each stands for, which byte order it says, and
+ * what TypeScript infers from it. Compiling this file checks the types.
  */
 
 import assert from "node:assert/strict";
@@ -192,7 +192,7 @@ test("TypeScript knows the elements of each type by each of its names", () => {
   assertSame<Element<"int64">, bigint>(true);
   assertSame<Element<"float16">, number>(true);
   assertSame<Element<DType>, boolean | number | bigint>(true);
-  // @ts-expect-error: the two differ, or assertSame() would prove nothing
+  // @ts-expect-error: the two differ; otherwise assertSame() would prove nothing
   assertSame<Element<"bool">, number>(true);
 });
 
@@ -260,7 +260,7 @@ test("TypeScript refuses what would throw", () => {
     slice.array("float64").set(0, 1n);
     // @ts-expect-error: bool takes booleans
     slice.array("bool").set(0, 1);
-    // @ts-expect-error: the callback answers an element
+    // @ts-expect-error: the callback returns an element
     slice.array("int32").apply((x) => String(x));
     // @ts-expect-error: bool takes booleans
     slice.array("bool").copyFrom([1, 0]);

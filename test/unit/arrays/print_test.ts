@@ -1,6 +1,6 @@
 /**
- * The text of arrays. What is expected was printed by numpy 2.4 with
- * `set_printoptions(legacy="2.1")`, `dtype=` and what is not finite respelt.
+ * The text of arrays. numpy 2.4 printed the expected texts, with
+ * `set_printoptions(legacy="2.1")`. `dtype=`, infinities and NaN are respelled.
  */
 
 import assert from "node:assert/strict";

@@ -1,6 +1,6 @@
 /**
- * Shapes and strides against brute force: a shape and its strides are nothing but
- * a list of positions, one for each element in row-major order.
+ * Shapes and strides against brute force: a shape and its strides are no more than a
+ * list of positions, one for each element in row-major order.
  */
 
 import assert from "node:assert/strict";
@@ -36,8 +36,8 @@ function positionsOf(shape: Axes, strides: Axes): number[] {
 }
 
 /**
- * The strides of `shape` that give these positions, if there are any: along each
- * axis, the second element's position can only be its stride.
+ * The strides of `shape` that give these positions, if there are any. Along each
+ * axis, the second element's position determines the stride.
  */
 function stridesOf(
   shape: Axes,
@@ -263,13 +263,13 @@ test("what lies side by side is one line, whatever its shape", () => {
     }),
     RUNS,
   );
-  // One line a row: two transposed axes of three.
+  // One line for each row: two of three axes are transposed.
   assert.equal(walk({ shape: [2, 3, 4], strides: [4, 8, 1] }, 0, 24)[1], 6);
-  // All axes but the first in one.
+  // All axes but the first merge into one.
   assert.equal(walk({ shape: [2, 3, 4], strides: [99, 4, 1] }, 0, 24)[1], 2);
 });
 
-test("checkShape() answers a copy of the lengths, and never a negative zero", () => {
+test("checkShape() returns a copy of the lengths, and never a negative zero", () => {
   fc.assert(
     fc.property(lengths(6), fc.nat(10_000), (shape, available) => {
       for (const answer of [checkShape(shape), checkShape(shape, available)]) {
