@@ -7,7 +7,6 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 
@@ -53,8 +52,8 @@ for (
 }
 
 /** A fresh folder that is gone when the process ends. */
-export function scratchFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "memmap-check."));
+export function scratchFolder(parent: string): string {
+  const folder = mkdtempSync(join(parent, "memmap-check."));
   folders.add(folder);
   return folder;
 }
@@ -105,7 +104,8 @@ export async function inParallel(
 
 const PROOF = /^proof: (.*)$/gm;
 /** What test runners print of what went well. */
-const NOISE = /^(.* \.\.\. ok \(.*|\(pass\) .*|Check .*|proof: .*)\n/gm;
+const NOISE =
+  /^(.* \.\.\. ok \(.*|\(pass\) .*|Check .*|proof: .*|-+ (output|output end) -+)\n/gm;
 
 /**
  * Prints a command's name and how it went: what was proved and what could not be,

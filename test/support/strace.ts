@@ -153,7 +153,7 @@ export interface TraceOptions {
   prepare?: () => void;
   /** Called with the child's id, and the path of the trace, when it goes on. */
   watch?: (pid: number, trace: string) => Promise<void>;
-  /** Milliseconds; half a minute by default. */
+  /** Milliseconds after which the child counts as hanging; two minutes by default. */
   timeout?: number;
 }
 
@@ -193,7 +193,7 @@ export async function runTraced(
     isLate = true;
     child.kill("SIGKILL");
     if (stdout.includes("\n")) process.kill(pid(), "SIGKILL");
-  }, options.timeout ?? 30_000);
+  }, options.timeout ?? 120_000);
   try {
     await new Promise((resolve, reject) => {
       child.on("error", reject).on("close", resolve);

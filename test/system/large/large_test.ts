@@ -18,7 +18,7 @@ function skipWithoutSparseFiles(): string | false {
     "this file system has no sparse files";
 }
 
-const LARGE = { timeout: 60_000, skip: skipWithoutSparseFiles() };
+const LARGE = { timeout: 600_000, skip: skipWithoutSparseFiles() };
 
 function runCase(name: string, parent?: string): void {
   using folder = temporaryFolder(parent);
