@@ -1,24 +1,20 @@
 /**
  * `MemmapArray`: one slice's bytes as a typed, shaped array.
  *
- * Owns shape, strides and the way from an index to a byte. It keeps no bytes: when
- * those that it last saw are gone, it asks the slice's extent for the new ones. How
- * an element is read is in `codecs.ts`; the loops' own `get` and `set` are in
+ * Owns the way from an index to a byte. Keeps no bytes: when those that it last saw
+ * are gone, it asks the slice's extent for the new ones. How an element is read is in
+ * `codecs.ts`, what a view is in `views.ts`, and the loops' own `get` and `set` in
  * `elements.generated.ts`. Must not know a type's name or where a slice's bytes are.
  *
  * @module
  */
 
-import { checkAttached, checkOffset, clampRange } from "../base/mod.ts";
-import { printAsString } from "../base/mod.ts";
+import { checkAttached, clampRange, printAsString } from "../base/mod.ts";
 import {
   type Axes,
   checkShape,
   countOf,
-  isContiguous,
   Lines,
-  printed,
-  reshaped,
   rowMajor,
   spanOf,
 } from "../geometry/mod.ts";
@@ -34,7 +30,6 @@ import {
   readOptions,
   readRange,
   readShape,
-  shown,
 } from "./options.ts";
 import { checkFits, type Extent, isWithin, type Place } from "./place.ts";
 import { printArray } from "./print.ts";
@@ -53,6 +48,17 @@ import {
   plainView,
   type Values,
 } from "./values.ts";
+import {
+  checkRoom,
+  cut,
+  inShape,
+  newView,
+  refuseAlong,
+  refuseIndex,
+  resizeSlice,
+  turned,
+  type View,
+} from "./views.ts";
 import { walk } from "./walk.ts";
 
 /** A number of an index or, after the last one, the value: TypeScript cannot say which. */
@@ -71,21 +77,10 @@ export function makeArray<N extends TypeName>(
   name: N,
   options: ArrayOptions,
 ): MemmapArray<DTypeOf<N>> {
-  const read = readOptions(name, options);
-  const { codec, byteOrder } = read;
-  const byteOffset = checkOffset(read.byteOffset, extent.length, "slice");
-  const available = Math.floor((extent.length - byteOffset) / codec.size);
-  const shape = checkShape(read.shape ?? available, available);
-  const place = { extent, codec, byteOrder, byteOffset };
-  checkFits(shape, countOf(shape), place);
-  return construct<DTypeOf<N>>(place, shape, rowMajor(shape));
+  return construct<DTypeOf<N>>(newView(extent, readOptions(name, options)));
 }
 
-let construct: <T extends DType>(
-  place: Place,
-  shape: Axes,
-  strides: Axes,
-) => MemmapArray<T>;
+let construct: <T extends DType>(view: View) => MemmapArray<T>;
 
 /** Points an array's `get` and `set` at its bytes; see `elements.generated.ts`. */
 let point: ElementClasses<MemmapArray, never>["point"];
@@ -139,7 +134,7 @@ export class MemmapArray<T extends DType = DType>
   #data: Values | null = null;
   #shown: { shape: Axes; strides: Axes } | null = null;
 
-  private constructor(place: Place, shape: Axes, strides: Axes) {
+  private constructor({ place, shape, strides }: View) {
     this.#place = place;
     this.#codec = place.codec;
     this.#isLittle = place.byteOrder === "little";
@@ -290,7 +285,7 @@ export class MemmapArray<T extends DType = DType>
    * A copy of the elements `begin` to `end` (flat; by the rules of
    * `TypedArray.prototype.slice`) in the machine's byte order.
    */
-  toTypedArray(begin = 0, end?: number): TypedArrayOf<T> {
+  toTypedArray(begin?: number, end?: number): TypedArrayOf<T> {
     const [first, last] = readRange(begin, end);
     this.#look();
     const [from, to] = clampRange(first, last, this.#size);
@@ -307,7 +302,7 @@ export class MemmapArray<T extends DType = DType>
    */
   copyTo(
     target: TypedArrayOf<T, ArrayBufferLike>,
-    begin = 0,
+    begin?: number,
     end?: number,
   ): number {
     const [first, last] = readRange(begin, end);
@@ -347,25 +342,28 @@ export class MemmapArray<T extends DType = DType>
       | ArrayLike<Element<T>>
       | TypedArrayOf<T, ArrayBufferLike>
       | MemmapArray,
-    offset = 0,
+    offset?: number,
   ): this {
+    const at = offset === undefined ? 0 : offset;
     if (source instanceof MemmapArray) {
-      this.#checkRoom(source.#size, offset);
-      this.#copyArray(source, offset);
+      this.#edit();
+      checkRoom(source.#size, at, this.#size);
+      this.#copyArray(source, at);
       return this;
     }
     const { extent, codec } = this.#place;
     if (ArrayBuffer.isView(source)) checkAttached(source);
     const view = plainView(source);
     const count = view?.length ?? readLength(source);
-    this.#checkRoom(count, offset);
+    this.#edit();
+    checkRoom(count, at, this.#size);
     const isOwn = view !== undefined &&
       view.buffer === extent.slice.buffer;
     extent.copyChecked(() => {
       const values = isOwn ? copyOf(view) : view ?? source;
       if (isValuesOf(values, codec.Values)) {
-        this.#store(bytesOf(values), offset);
-      } else this.#storeEach(values, count, offset);
+        this.#store(bytesOf(values), at);
+      } else this.#storeEach(values, count, at);
     });
     return this;
   }
@@ -377,18 +375,9 @@ export class MemmapArray<T extends DType = DType>
    *
    * @throws {RangeError} if the array has no axis.
    */
-  subarray(begin = 0, end?: number): MemmapArray<T> {
+  subarray(begin?: number, end?: number): MemmapArray<T> {
     const [first, last] = readRange(begin, end);
-    const length = this.#shape[0];
-    if (length === undefined) {
-      throw new RangeError("An array without axes has no subarray.");
-    }
-    const [from, to] = clampRange(first, last, length);
-    const { codec, byteOffset } = this.#place;
-    const skipped = from * this.#strides[0]! * codec.size;
-    const place = { ...this.#place, byteOffset: byteOffset + skipped };
-    const shape = [to - from, ...this.#shape.slice(1)];
-    return construct(place, shape, this.#strides);
+    return construct(cut(this.#view, first, last));
   }
 
   /**
@@ -398,21 +387,7 @@ export class MemmapArray<T extends DType = DType>
    * @throws {RangeError} unless each axis is named once.
    */
   transpose(...axes: number[]): MemmapArray<T> {
-    const all = this.#shape.map((_, axis) => axis);
-    const order = axes.length === 0 ? all.toReversed() : axes;
-    if (
-      order.length !== all.length || !all.every((axis) => order.includes(axis))
-    ) {
-      throw new RangeError(
-        `transpose(${axes.map(shown).join(", ")}) must name each axis once, ` +
-          `one by one, as transpose(${all.toReversed().join(", ")}) does.`,
-      );
-    }
-    return construct(
-      this.#place,
-      order.map((axis) => this.#shape[axis]!),
-      order.map((axis) => this.#strides[axis]!),
-    );
+    return construct(turned(this.#view, axes));
   }
 
   /**
@@ -423,23 +398,7 @@ export class MemmapArray<T extends DType = DType>
    * give that shape, as after a transpose.
    */
   reshape(...shape: number[]): MemmapArray<T> {
-    if (shape.some((length) => typeof length === "object")) {
-      throw new TypeError("reshape() takes lengths one by one: reshape(2, 3).");
-    }
-    const target = checkShape(shape, this.#size);
-    if (countOf(target) !== this.#size) {
-      throw new RangeError(
-        `${this.#size} elements do not have shape ${printed(shape)}.`,
-      );
-    }
-    const strides = reshaped(this.#shape, this.#strides, target);
-    if (strides === undefined) {
-      throw new RangeError(
-        `Shape ${printed(shape)} needs a copy, since the elements do not lie ` +
-          "side by side: use toTypedArray().",
-      );
-    }
-    return construct(this.#place, target, strides);
+    return construct(inShape(this.#view, shape));
   }
 
   /**
@@ -460,20 +419,7 @@ export class MemmapArray<T extends DType = DType>
       throw new TypeError("resize() takes one shape: resize([2, 3]).");
     }
     const target = checkShape(lengths);
-    if (!isContiguous(this.#shape, this.#strides)) {
-      throw new RangeError(
-        "The elements of this array do not lie side by side: resize the array " +
-          "that it was made from.",
-      );
-    }
-    const { extent, codec, byteOffset } = this.#place;
-    const { slice } = extent;
-    const before = this.#size * codec.size;
-    const after = countOf(target) * codec.size;
-    const change = Math.abs(after - before);
-    if (byteOffset + before === slice.length) slice.resize(byteOffset + after);
-    else if (after > before) slice.splice(byteOffset + before, 0, change);
-    else if (after < before) slice.splice(byteOffset + after, change);
+    resizeSlice(this.#view, target);
     this.#shown = null;
     this.#shape = target;
     this.#strides = rowMajor(target);
@@ -515,6 +461,10 @@ export class MemmapArray<T extends DType = DType>
     });
   }
 
+  get #view(): View {
+    return { place: this.#place, shape: this.#shape, strides: this.#strides };
+  }
+
   /** Shape and strides for users. Engines read frozen lists three times slower. */
   get #frozen(): { shape: Axes; strides: Axes } {
     return this.#shown ??= {
@@ -532,7 +482,7 @@ export class MemmapArray<T extends DType = DType>
   /** All elements of memory from the first to the last, side by side, as an array. */
   #flat(): MemmapArray<T> {
     const length = spanOf(this.#shape, this.#strides);
-    return construct<T>(this.#place, [length], [1]);
+    return construct<T>({ ...this.#view, shape: [length], strides: [1] });
   }
 
   /** The array's bytes, wherever they are now. */
@@ -633,7 +583,9 @@ export class MemmapArray<T extends DType = DType>
       : k === undefined
       ? 2
       : 3 + more.length;
-    if (count !== axes) this.#refuse([i, j, k, ...more].slice(0, count));
+    if (count !== axes) {
+      refuseIndex(this.#shape, [i, j, k, ...more].slice(0, count));
+    }
     let at = 0;
     if (count > 0) at += this.#along(0, i!);
     if (count > 1) at += this.#along(1, j!);
@@ -648,19 +600,9 @@ export class MemmapArray<T extends DType = DType>
   #along(axis: number, index: number): number {
     const length = this.#shape[axis]!;
     if (!(index >= 0 && index < length && Math.floor(index) === index)) {
-      throw new RangeError(
-        `Index ${shown(index)} is not on axis ${axis}, whose length is ` +
-          `${length}, of an array of shape ${printed(this.#shape)}.`,
-      );
+      refuseAlong(this.#shape, axis, index);
     }
     return index * this.#strides[axis]! * this.#codec.size;
-  }
-
-  #refuse(index: readonly unknown[]): never {
-    throw new RangeError(
-      `An array of shape ${printed(this.#shape)} has no element at index ` +
-        `[${index.map(shown).join(", ")}]: it takes ${this.ndim} numbers.`,
-    );
   }
 
   /** A copy of the elements from flat index `from` to `to`. */
@@ -701,20 +643,6 @@ export class MemmapArray<T extends DType = DType>
     return new Lines(this.#shape, this.#strides, begin, end);
   }
 
-  /** Throws unless `count` elements can be written from flat index `offset` on. */
-  #checkRoom(count: number, offset: number): void {
-    this.#edit();
-    if (!Number.isSafeInteger(offset) || offset < 0) {
-      throw new RangeError(`Invalid offset ${shown(offset)} of elements.`);
-    }
-    if (count > this.#size - offset) {
-      throw new RangeError(
-        `${count} elements do not fit at ${offset} into an array of ` +
-          `${this.#size}.`,
-      );
-    }
-  }
-
   /** Copies all elements of another array; of the same type, bit by bit. */
   #copyArray(source: MemmapArray, offset: number): void {
     const from = source.#place;
@@ -751,23 +679,15 @@ export class MemmapArray<T extends DType = DType>
   }
 
   static {
-    const Root = MemmapArray as unknown as new (
-      place: Place,
-      shape: Axes,
-      strides: Axes,
-    ) => MemmapArray;
+    const Root = MemmapArray as unknown as new (view: View) => MemmapArray;
     const { classes, point: pointElements } = elementClasses(
       Root,
       (array, i, j, k, more) => array.#read(array.#locate(i, j, k, more)),
       (array, count, i, j, k, more) => array.#setAny(count, i, j, k, more),
     );
     point = pointElements;
-    construct = <T extends DType>(
-      place: Place,
-      shape: Axes,
-      strides: Axes,
-    ): MemmapArray<T> => {
-      const array = new classes[place.codec.name](place, shape, strides);
+    construct = <T extends DType>(view: View): MemmapArray<T> => {
+      const array = new classes[view.place.codec.name](view);
       array.#lookAgain();
       return array as MemmapArray<Any>;
     };

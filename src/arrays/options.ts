@@ -55,12 +55,15 @@ export function readShape(
   return typeof shape === "number" ? shape : Array.from(shape);
 }
 
-/** Reads a range that will be clamped; `undefined` stands for the array's end. */
+/** Reads a range that will be clamped; by default from the first to the last. */
 export function readRange(
-  begin: number,
+  begin: number | undefined,
   end: number | undefined,
 ): [begin: number, end: number] {
-  return [+begin, end === undefined ? Infinity : +end];
+  return [
+    begin === undefined ? 0 : +begin,
+    end === undefined ? Infinity : +end,
+  ];
 }
 
 /** Reads how many elements the source of a copy has. */

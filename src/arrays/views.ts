@@ -1,0 +1,146 @@
+/**
+ * Views: the place, shape and strides of an array that is made, cut, turned or
+ * reshaped, with the errors for what cannot be.
+ *
+ * Reads no byte. What callers hand over has been read into plain values before.
+ *
+ * @module
+ */
+
+import { checkOffset, clampRange } from "../base/mod.ts";
+import {
+  type Axes,
+  checkShape,
+  countOf,
+  isContiguous,
+  printed,
+  reshaped,
+  rowMajor,
+} from "../geometry/mod.ts";
+import { type ReadOptions, shown } from "./options.ts";
+import { checkFits, type Extent, type Place } from "./place.ts";
+
+/** Which elements an array has. */
+export interface View {
+  readonly place: Place;
+  readonly shape: Axes;
+  /** For each axis, elements of memory from one index to the next. */
+  readonly strides: Axes;
+}
+
+/** The view that the options of a new array ask for. */
+export function newView(extent: Extent, options: ReadOptions): View {
+  const { codec, byteOrder } = options;
+  const byteOffset = checkOffset(options.byteOffset, extent.length, "slice");
+  const available = Math.floor((extent.length - byteOffset) / codec.size);
+  const shape = checkShape(options.shape ?? available, available);
+  const place = { extent, codec, byteOrder, byteOffset };
+  checkFits(shape, countOf(shape), place);
+  return { place, shape, strides: rowMajor(shape) };
+}
+
+/** The part from `begin` to `end` of the first axis. */
+export function cut(
+  { place, shape, strides }: View,
+  begin: number,
+  end: number,
+): View {
+  const length = shape[0];
+  if (length === undefined) {
+    throw new RangeError("An array without axes has no subarray.");
+  }
+  const [from, to] = clampRange(begin, end, length);
+  const { codec, byteOffset } = place;
+  const skipped = from * strides[0]! * codec.size;
+  return {
+    place: { ...place, byteOffset: byteOffset + skipped },
+    shape: [to - from, ...shape.slice(1)],
+    strides,
+  };
+}
+
+/** The axes in the order of `axes`; reversed if there are none. */
+export function turned({ place, shape, strides }: View, axes: Axes): View {
+  const all = shape.map((_, axis) => axis);
+  const order = axes.length === 0 ? all.toReversed() : axes;
+  if (
+    order.length !== all.length || !all.every((axis) => order.includes(axis))
+  ) {
+    throw new RangeError(
+      `transpose(${axes.map(shown).join(", ")}) must name each axis once, ` +
+        `one by one, as transpose(${all.toReversed().join(", ")}) does.`,
+    );
+  }
+  return {
+    place,
+    shape: order.map((axis) => shape[axis]!),
+    strides: order.map((axis) => strides[axis]!),
+  };
+}
+
+/** The same elements in the shape `lengths`, one of which may be -1. */
+export function inShape({ place, shape, strides }: View, lengths: Axes): View {
+  if (lengths.some((length) => typeof length === "object")) {
+    throw new TypeError("reshape() takes lengths one by one: reshape(2, 3).");
+  }
+  const size = countOf(shape);
+  const target = checkShape(lengths, size);
+  if (countOf(target) !== size) {
+    throw new RangeError(
+      `${size} elements do not have shape ${printed(lengths)}.`,
+    );
+  }
+  const result = reshaped(shape, strides, target);
+  if (result === undefined) {
+    throw new RangeError(
+      `Shape ${printed(lengths)} needs a copy, since the elements do not lie ` +
+        "side by side: use toTypedArray().",
+    );
+  }
+  return { place, shape: target, strides: result };
+}
+
+/** Resizes the slice so that an array of `shape` takes the view's place in it. */
+export function resizeSlice({ place, shape, strides }: View, to: Axes): void {
+  if (!isContiguous(shape, strides)) {
+    throw new RangeError(
+      "The elements of this array do not lie side by side: resize the array " +
+        "that it was made from.",
+    );
+  }
+  const { extent: { slice }, codec, byteOffset } = place;
+  const before = countOf(shape) * codec.size;
+  const after = countOf(to) * codec.size;
+  const change = Math.abs(after - before);
+  if (byteOffset + before === slice.length) slice.resize(byteOffset + after);
+  else if (after > before) slice.splice(byteOffset + before, 0, change);
+  else if (after < before) slice.splice(byteOffset + after, change);
+}
+
+/** Throws a `RangeError`: an index has too many or too few numbers. */
+export function refuseIndex(shape: Axes, index: readonly unknown[]): never {
+  throw new RangeError(
+    `An array of shape ${printed(shape)} has no element at index ` +
+      `[${index.map(shown).join(", ")}]: it takes ${shape.length} numbers.`,
+  );
+}
+
+/** Throws a `RangeError`: one number of an index is not on its axis. */
+export function refuseAlong(shape: Axes, axis: number, index: unknown): never {
+  throw new RangeError(
+    `Index ${shown(index)} is not on axis ${axis}, whose length is ` +
+      `${shape[axis]}, of an array of shape ${printed(shape)}.`,
+  );
+}
+
+/** Throws unless `count` elements have room from flat index `offset` of `size` on. */
+export function checkRoom(count: number, offset: number, size: number): void {
+  if (!Number.isSafeInteger(offset) || offset < 0) {
+    throw new RangeError(`Invalid offset ${shown(offset)} of elements.`);
+  }
+  if (count > size - offset) {
+    throw new RangeError(
+      `${count} elements do not fit at ${offset} into an array of ${size}.`,
+    );
+  }
+}
