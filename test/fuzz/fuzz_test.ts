@@ -9,16 +9,16 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fastFolder } from "./run.ts";
 import { watch } from "./watch.ts";
 import {
+  fastFolder,
   isThorough,
   proof,
   SEED,
   temporaryFolder,
 } from "../support/support.ts";
 
-const SEQUENCES = isThorough ? 12_000 : 3000;
+const SEQUENCES = isThorough ? 12_000 : 2000;
 
 test("random sequences of all operations do what a plain model does", {
   timeout: 900_000,

@@ -8,7 +8,6 @@
 
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { libc } from "../../ffi/libc.ts";
@@ -57,6 +56,7 @@ import {
 } from "./model.ts";
 import {
   descriptorsOf,
+  fastFolder,
   mappingsOf,
   temporaryFolder,
 } from "../support/support.ts";
@@ -1266,16 +1266,6 @@ function touch(buffer: ArrayBuffer): void {
   for (let at = 0; at < bytes.length; at += 4096) sum += bytes[at];
   if (bytes.length > 0) sum += bytes[bytes.length - 1];
   same(Number.isNaN(sum), false, "the sum of stolen bytes");
-}
-
-/** Where files are in memory, if there is such a place: most of the time is spent there. */
-export function fastFolder(): string {
-  try {
-    fs.accessSync("/dev/shm", fs.constants.W_OK);
-    return "/dev/shm";
-  } catch {
-    return tmpdir();
-  }
 }
 
 /**

@@ -7,8 +7,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fastFolder } from "../../fuzz/run.ts";
 import {
+  fastFolder,
   isThorough,
   proof,
   runChild,
@@ -16,7 +16,7 @@ import {
   temporaryFolder,
 } from "../../support/support.ts";
 
-const ROUNDS = isThorough ? 100_000 : 5000;
+const ROUNDS = isThorough ? 100_000 : 4000;
 // What a runtime holds for itself comes and goes: by 7 MiB and 20 mappings in the first
 // thousands of rounds, and by no more in 100,000; how much of its spare room counts is
 // known to some MiB. In 100,000 rounds a page in every twelfth would be too much.

@@ -1,8 +1,8 @@
 /**
  * Lets bytes go, in every way, while operations on other threads are at work on them.
  *
- * Run by memory_safety_test.ts with a folder as argument; prints one line for each
- * operation and way. A fault would end the process.
+ * Run by memory_safety_test.ts with a folder and the number of bytes to work on;
+ * prints one line for each operation and way. A fault would end the process.
  *
  * @module
  */
@@ -17,8 +17,8 @@ import { deflate } from "node:zlib";
 import { libc } from "../../../../ffi/libc.ts";
 import { type Memmap, type MemmapSlice, open } from "../../../../mod.ts";
 
-const LENGTH = 2 ** 23;
-const folder = process.argv[2];
+const [, , folder, length] = process.argv;
+const LENGTH = Number(length);
 const target = join(folder, "target.dat");
 fs.writeFileSync(target, new Uint8Array(LENGTH).fill(9));
 
