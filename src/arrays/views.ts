@@ -50,10 +50,10 @@ export function cut(
     throw new RangeError("An array without axes has no subarray.");
   }
   const [from, to] = clampRange(begin, end, length);
-  const { codec, byteOffset } = place;
-  const skipped = from * strides[0]! * codec.size;
+  const { extent, codec, byteOrder } = place;
+  const byteOffset = place.byteOffset + from * strides[0]! * codec.size;
   return {
-    place: { ...place, byteOffset: byteOffset + skipped },
+    place: { extent, codec, byteOrder, byteOffset },
     shape: [to - from, ...shape.slice(1)],
     strides,
   };
