@@ -141,15 +141,17 @@ function groups(): Map<string, string[]> {
 }
 
 /** Groups that take long, begun first, so that none is left alone at the end. */
-const LONGEST = ["crash", "faults", "large", "memory_safety", "unit and API"];
+const LONGEST = [
+  ...["crash", "large", "unit and API", "memory_safety", "faults"],
+  ...["fuzz", "guest", "permissions"],
+];
 /** Groups that take several GiB of memory: one runtime after the other. */
 const ALONE = ["large"];
 /**
- * Groups whose files are on a disk in the ordinary tier, too: what is said about
- * sparse files, attributes and file systems is proved on a common one. The thorough
- * tier has everything there.
+ * Groups whose files need no disk, but for the thorough tier. Not those that give
+ * Deno few permissions: below /dev it asks for all.
  */
-const ON_DISK = ["large", "unit and API"];
+const IN_MEMORY = ["crash", "faults", "fuzz", "leaks", "memory_safety", "soak"];
 
 /** Jobs that run all test files under both runtimes. */
 function testJobs(only?: string): (() => Promise<void>)[] {
@@ -161,9 +163,9 @@ function testJobs(only?: string): (() => Promise<void>)[] {
   const sorted = [...groups()].sort(([a], [b]) => rank(a) - rank(b));
   for (const [group, files] of sorted) {
     if (only !== undefined && group !== only) continue;
-    const isOnDisk = tier === "thorough" ||
-      tier === "ordinary" && ON_DISK.includes(group);
-    const folder = isOnDisk ? tmpdir() : memory;
+    const isInMemory = tier === "quick" ||
+      tier === "ordinary" && IN_MEMORY.includes(group);
+    const folder = isInMemory ? memory : tmpdir();
     const under = (runtime: Runtime) =>
       tests(`${NAMES[runtime]}: ${group}`, runtime, files, folder);
     if (ALONE.includes(group)) {
