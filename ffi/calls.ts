@@ -38,7 +38,8 @@ export function libcOf<Long extends number | bigint>(
   const keeper = keepErrno(arrayBuffer(Number(locate()), 4));
   const { now, noted } = keeper;
   const { names, numbers } = errnosOf(system);
-  const { posix_fallocate, copy_file_range, sync_file_range } = c;
+  const { posix_fallocate, fallocate } = c;
+  const { copy_file_range, sync_file_range } = c;
   const sourceAt = new BigInt64Array(1);
   const targetAt = new BigInt64Array(1);
   const memory: GuardCalls = {
@@ -97,6 +98,10 @@ export function libcOf<Long extends number | bigint>(
     flock: (fd, operation) => noted(c.flock(fd, operation), now[0]!),
     posix_fallocate: isThere(posix_fallocate)
       ? (fd, offset, length) => posix_fallocate(fd, long(offset), long(length))
+      : null,
+    fallocate: isThere(fallocate)
+      ? (fd, mode, offset, length) =>
+        noted(fallocate(fd, mode, long(offset), long(length)), now[0]!)
       : null,
     // Sound: the offsets are arrays of our own, which live through the call.
     copy_file_range: isThere(copy_file_range)

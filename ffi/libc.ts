@@ -37,8 +37,10 @@ export interface Constants {
   readonly SEEK_HOLE: number;
   readonly LOCK_EX: number;
   readonly LOCK_NB: number;
-  /** Linux only, as is the call that takes it. */
+  readonly LOCK_UN: number;
+  /** Linux only, as are the calls that take these. */
   readonly SYNC_FILE_RANGE_WRITE: number;
+  readonly FALLOC_FL_KEEP_SIZE: number;
 }
 
 /**
@@ -128,6 +130,10 @@ export interface Libc {
   /** Returns the error number itself, 0 for success. `null` where the system has none (macOS). */
   readonly posix_fallocate:
     | ((fd: number, offset: number, length: number) => number)
+    | null;
+  /** Linux's own call, which no C library imitates. `null` where there is none (macOS). */
+  readonly fallocate:
+    | ((fd: number, mode: number, offset: number, length: number) => number)
     | null;
   /**
    * Copies inside the kernel, at explicit offsets. Returns the bytes copied, or -1.

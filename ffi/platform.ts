@@ -48,7 +48,9 @@ const LINUX: Constants = {
   SEEK_HOLE: 4,
   LOCK_EX: 2,
   LOCK_NB: 4,
+  LOCK_UN: 8,
   SYNC_FILE_RANGE_WRITE: 2,
+  FALLOC_FL_KEEP_SIZE: 1,
 };
 
 // From <sys/mman.h> and <unistd.h> of the macOS SDK.

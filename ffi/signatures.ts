@@ -177,6 +177,15 @@ const LINUX_FILES = {
     ],
     result: "int",
   },
+  fallocate: {
+    parameters: [
+      "int", // int fd
+      "int", // int mode
+      "offset", // off_t offset
+      "offset", // off_t len
+    ],
+    result: "int",
+  },
   copy_file_range: {
     parameters: [
       "int", // int fd_in

@@ -3,13 +3,14 @@
  * behind.
  *
  * Order: open the file, finish what a killed flush left, map, and only then resize:
- * if mapping fails, the file is as it was.
+ * if mapping fails, the file is as it was. What changes the file's length holds its
+ * lock, as a flush does.
  *
  * @module
  */
 
 import { isWritable, type ShortMode } from "../base/mod.ts";
-import { MappedFile, recover } from "../storage/mod.ts";
+import { type Lock, MappedFile, recover } from "../storage/mod.ts";
 import { mapFile, OpenMap } from "./open_map.ts";
 
 /** Opens and maps the file at `path`, which is absolute; `label` is as the user gave it. */
@@ -22,8 +23,13 @@ export function openMap(
   isGuarded: boolean,
 ): OpenMap {
   const { file, created } = MappedFile.open(path, label, mode, reserve);
+  let lock: Lock | undefined;
   try {
     recover(file, isWritable(mode));
+    if (mode === "w+" || (mode === "r+" && Number(length) > file.size)) {
+      lock = file.lock();
+      recover(file, true); // whoever had the lock may have flushed
+    }
     const mappedLength = length ?? file.size;
     if (!isWritable(mode) && mappedLength > file.size) {
       throw new RangeError(
@@ -42,6 +48,8 @@ export function openMap(
   } catch (error) {
     file.undoOpen(created);
     throw error;
+  } finally {
+    lock?.release();
   }
 }
 
@@ -62,6 +70,7 @@ function giveLength(
     return true;
   }
   if (mode !== "r+" || length <= file.size) return false;
-  file.grow(length);
+  file.lengthen(length);
+  file.measure(); // others may have made it longer than that
   return true;
 }

@@ -77,6 +77,29 @@ export function copyAttributes(
   return isAccessKept ?? removeAccessList(attributes, to, path);
 }
 
+/**
+ * Gives a file that was just made the access list of another, or none. Returns the
+ * same as {@linkcode copyAttributes}, and is called before `fchmod` as well.
+ */
+export function copyAccessList(
+  from: number,
+  to: number,
+  path: string,
+): boolean {
+  const { attributes } = libc();
+  if (attributes === null) return true;
+  const name = new TextEncoder().encode(`${ACCESS_LIST}\0`);
+  const size = attempt(
+    "fgetxattr",
+    path,
+    // Sound: the name ends with a NUL; no value is asked for, only its size.
+    () => attributes.fgetxattr(from, name, null),
+  );
+  return size === undefined
+    ? removeAccessList(attributes, to, path)
+    : copyAttribute(attributes, from, to, name, path);
+}
+
 /** All names that `fd` shows to this process, each with its NUL. */
 function listNames(
   attributes: AttributeCalls,

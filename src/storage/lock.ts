@@ -25,6 +25,37 @@ export function tryLock(fd: number, path: string): SystemError | undefined {
   }
 }
 
+/** Lets go of the lock. A file that was not locked stays so. */
+export function unlock(fd: number): void {
+  const c = libc();
+  // Sound: as above. There is nothing to do where it fails, but for closing the
+  // file, which is for whoever opened it.
+  c.flock(fd, c.constants.LOCK_UN);
+}
+
+/** How often to try to have a lock. The last is 60 ms after the first. */
+const ATTEMPTS = 6;
+/** For waiting: nobody ever wakes who waits here. */
+const NEVER_WOKEN = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Calls `attempt` until it returns something, for a moment: a lock may be held by one
+ * who only looks at the file, or is just done with it.
+ */
+export function patiently<T>(attempt: () => T | undefined): T | undefined {
+  for (let tries = 0; tries < ATTEMPTS; tries++) {
+    if (tries > 1) pause(2 ** tries);
+    const result = attempt();
+    if (result !== undefined) return result;
+  }
+  return undefined;
+}
+
+/** Blocks this thread for so many milliseconds. */
+export function pause(milliseconds: number): void {
+  Atomics.wait(NEVER_WOKEN, 0, 0, milliseconds);
+}
+
 /** Does somebody else hold the lock? Otherwise the file system has none. */
 export function isHeld(refusal: SystemError): boolean {
   return refusal.code === "EAGAIN";

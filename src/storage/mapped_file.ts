@@ -24,10 +24,11 @@ import {
   statIfThere,
   unlink,
 } from "./entries.ts";
+import { isHeld, patiently, tryLock, unlock } from "./lock.ts";
 import { OpenFile } from "./open_file.ts";
 import { placeOf, placeOfNew } from "./paths.ts";
 
-const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR } = fs.constants;
+const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
 
 // A map that nobody closed takes its descriptor with it.
 const UNCLOSED = new FinalizationRegistry<number>(closeEntry);
@@ -39,27 +40,32 @@ export interface Identity {
   readonly born: string;
 }
 
+/** The lock of a file, held by one flush or by whatever else changes its length. */
+export interface Lock {
+  release(): void;
+}
+
 /** A regular file that is open and mapped. */
 export class MappedFile extends OpenFile {
   /** The path as the user gave it. */
   readonly label: string;
   /** Reserve disk blocks when the file grows? */
   readonly reserve: boolean;
-  readonly permissions: number;
   readonly owner: { readonly uid: number; readonly gid: number };
   readonly #device: bigint;
   readonly #inode: bigint;
   readonly #born: bigint;
+  /** How many hold the lock of this descriptor, one within the other. */
+  #locks = 0;
 
   /** Takes over `fd`; the caller still closes it if this throws. */
   constructor(path: string, label: string, fd: number, reserve: boolean) {
     super(path, fd, 0);
-    const stat = this.#stat();
+    const stat = this.stat();
     checkRegular(stat, path);
     this.label = label;
     this.reserve = reserve;
     this.size = Number(stat.size);
-    this.permissions = Number(stat.mode) & 0o7777;
     this.owner = { uid: Number(stat.uid), gid: Number(stat.gid) };
     this.#device = stat.dev;
     this.#inode = stat.ino;
@@ -102,6 +108,11 @@ export class MappedFile extends OpenFile {
     if (created !== undefined) unlink(created);
   }
 
+  /** As they are now: others may change them. */
+  get permissions(): number {
+    return Number(this.stat().mode) & 0o7777;
+  }
+
   /** Is this what `stat` is of? */
   is(stat: fs.BigIntStats): boolean {
     return stat.dev === this.#device && stat.ino === this.#inode;
@@ -130,13 +141,7 @@ export class MappedFile extends OpenFile {
       ? `has ${now.size} bytes where it had ${this.size}`
       : undefined;
     if (problem === undefined) return;
-    if (hasWritten) {
-      throw new ConflictError(
-        `'${this.path}' ${problem} while it was being written: a part of the flush ` +
-          "may be in it. All edits are still pending: floating slices can still " +
-          "be read, and close({ discard: true }) drops them.",
-      );
-    }
+    if (hasWritten) throw this.#conflictWhileWriting(problem);
     throw new ConflictError(
       `'${this.path}' ${problem} since it was mapped: nothing was written, and ` +
         "all edits are still pending. Save them elsewhere with flush({ path }), " +
@@ -144,9 +149,17 @@ export class MappedFile extends OpenFile {
     );
   }
 
+  #conflictWhileWriting(problem: string): ConflictError {
+    return new ConflictError(
+      `'${this.path}' ${problem} while it was being written: a part of the flush ` +
+        "may be in it. All edits are still pending: floating slices can still " +
+        "be read, and close({ discard: true }) drops them.",
+    );
+  }
+
   /** Throws a `ConflictError` if bytes that were mapped are no longer in the file. */
   checkWhole(): void {
-    const { size } = this.#stat();
+    const { size } = this.stat();
     if (Number(size) < this.size) this.failShort(Number(size));
   }
 
@@ -164,12 +177,97 @@ export class MappedFile extends OpenFile {
     super.grow(size, reserve);
   }
 
+  /** {@linkcode OpenFile.lengthen}, by the map's own choice of reserving blocks. */
+  override lengthen(size: number, reserve: boolean = this.reserve): void {
+    super.lengthen(size, reserve);
+  }
+
+  /**
+   * Writes all of `bytes` at `position`. Where that makes the file longer, it has to
+   * end where it is known to: behind that are bytes of somebody else.
+   */
+  override write(bytes: Uint8Array, position: number): void {
+    if (position + bytes.length > this.size) this.checkEnd();
+    super.write(bytes, position);
+  }
+
+  /** Throws a `ConflictError` unless the file ends where our own writes ended. */
+  checkEnd(): void {
+    const { size } = this.stat();
+    if (Number(size) === this.size) return;
+    throw this.#conflictWhileWriting(
+      `has ${size} bytes where it had ${this.size}`,
+    );
+  }
+
+  /**
+   * Takes the file's lock, which every map of it asks for before it changes the
+   * file's length or moves bytes, by whatever name it was opened. Waits a moment for
+   * it. Whoever holds it may take it again.
+   *
+   * @throws {SystemError} `EBUSY` if another map of the file has it.
+   */
+  lock(): Lock {
+    const lock = patiently(() => this.tryLock());
+    if (lock !== undefined) return lock;
+    throw systemError(
+      "EBUSY",
+      "flock",
+      this.path,
+      "another process or map is flushing the file at this moment; flush again",
+    );
+  }
+
+  /**
+   * The same without waiting: `undefined` if another map has the lock. Where the file
+   * system has no locks, everybody gets one, and it keeps nobody out.
+   */
+  tryLock(): Lock | undefined {
+    if (this.#locks === 0) {
+      const refusal = tryLock(this.fd, this.path);
+      if (refusal !== undefined && isHeld(refusal)) return undefined;
+    }
+    this.#locks++;
+    let isReleased = false;
+    return {
+      release: () => {
+        if (isReleased || this.#locks === 0) return;
+        isReleased = true;
+        if (--this.#locks === 0) unlock(this.fd);
+      },
+    };
+  }
+
   override close(): void {
     UNCLOSED.unregister(this);
+    // What is still mapped of the file would keep the lock beyond the descriptor.
+    if (this.#locks > 0) unlock(this.fd);
+    this.#locks = 0;
     super.close();
   }
 
-  #stat(): fs.BigIntStats {
+  protected override openToAppend(): number | undefined {
+    let fd: number | undefined;
+    try {
+      const place = placeOf(this.path, true);
+      if (place === undefined) return undefined;
+      fd = openPatiently(this.path, place, O_WRONLY | O_APPEND);
+      const opened = fd;
+      const stat = system(
+        "fstat",
+        this.path,
+        () => fs.fstatSync(opened, { bigint: true }),
+      );
+      if (this.is(stat)) return fd;
+    } catch {
+      // Without it, too, the file's end is looked up before each write.
+    }
+    if (fd !== undefined) closeEntry(fd);
+    return undefined;
+  }
+
+  /** What the system knows of the file now. */
+  stat(): fs.BigIntStats {
     return system(
       "fstat",
       this.path,

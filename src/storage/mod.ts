@@ -10,8 +10,13 @@ export { Copier } from "./copying.ts";
 export { syncFolder } from "./entries.ts";
 export { Journal } from "./journal/journal.ts";
 export { clearJournal, recover } from "./journal/recovery.ts";
-export { MappedFile } from "./mapped_file.ts";
-export { checkReplaceable, destinationAt, NewFile } from "./new_file.ts";
+export { type Lock, MappedFile } from "./mapped_file.ts";
+export {
+  checkReplaceable,
+  type Destination,
+  destinationAt,
+  NewFile,
+} from "./new_file.ts";
 export type { OpenFile } from "./open_file.ts";
 export { realPathOf } from "./paths.ts";
 export {

@@ -9,10 +9,11 @@
 
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
-import { systemError } from "../base/mod.ts";
+import { ConflictError, systemError } from "../base/mod.ts";
 import {
   checkRegular,
   closeEntry,
+  isLinked,
   openEntry,
   rename,
   statIfThere,
@@ -39,14 +40,32 @@ export interface Destination {
   readonly isOwn: boolean;
 }
 
-/** Looks at what is at `path`, beside `file`, which is mapped. */
+/**
+ * Looks at what is at `path`, beside `file`, which is mapped.
+ *
+ * Throws a `ConflictError` where the path leads to a file by no name. Links in `/proc`,
+ * such as `/dev/stdin`, lead to an open file. What they read as is only its name, or
+ * was: "NAME (deleted)" may be somebody else's.
+ */
 export function destinationAt(
   path: string,
   label: string,
   file: MappedFile,
 ): Destination {
   const place = followLinks(path);
+  const there = statIfThere(path);
   const old = statIfThere(place);
+  if (
+    there !== undefined && (there.ino !== old?.ino || there.dev !== old.dev)
+  ) {
+    checkRegular(there, path);
+    throw new ConflictError(
+      `'${path}' leads to a file that has no name any more, whose place no other ` +
+        "file can take: nothing was written, and all edits are still pending. " +
+        "Write into that file with flush({ strategy: 'in-place' }), or save them " +
+        "elsewhere with flush({ path }).",
+    );
+  }
   const isOwn = old !== undefined && file.is(old);
   return { path, label, place, old, isOwn };
 }
@@ -71,18 +90,21 @@ export function checkReplaceable({ place, old, isOwn }: Destination): void {
 export class NewFile {
   readonly file: MappedFile;
   readonly #temporary: string;
-  readonly #place: string;
+  readonly #destination: Destination;
+  readonly #source: number | string;
   readonly #journal: Journal | undefined;
 
   private constructor(
     file: MappedFile,
     temporary: string,
-    place: string,
+    destination: Destination,
+    source: number | string,
     journal: Journal | undefined,
   ) {
     this.file = file;
     this.#temporary = temporary;
-    this.#place = place;
+    this.#destination = destination;
+    this.#source = source;
     this.#journal = journal;
   }
 
@@ -99,7 +121,7 @@ export class NewFile {
     const { path, label, place, old, isOwn } = destination;
     const name = temporaryName(place);
     const temporary = join(dirname(place), name);
-    const journal = Journal.begin(place, 0o600);
+    const journal = Journal.begin(place);
     let fd: number;
     try {
       if (journal !== undefined) yield* journal.noteCreated(name, isDurable);
@@ -118,9 +140,16 @@ export class NewFile {
       remove(temporary, journal);
       throw error;
     }
-    const result = new NewFile(created, temporary, place, journal);
+    const source = isOwn ? file.fd : place;
+    const result = new NewFile(
+      created,
+      temporary,
+      destination,
+      source,
+      journal,
+    );
     try {
-      if (old !== undefined) adopt(created, old, isOwn ? file.fd : place);
+      if (old !== undefined) adopt(created, old, source);
     } catch (error) {
       result.discard();
       throw error;
@@ -130,12 +159,40 @@ export class NewFile {
 
   /** The folder whose names have to reach the disk. */
   get folder(): string {
-    return dirname(this.#place);
+    return dirname(this.#destination.place);
+  }
+
+  /**
+   * Makes up for what others did by name while this file was being filled: it gets
+   * permissions and owner again where they changed. Throws where the old file has
+   * another name now, or where our own name leads to another file.
+   */
+  checkDestination(): void {
+    const { place, old, isOwn } = this.#destination;
+    if (!isLinked(this.file.fd, this.#temporary)) {
+      throw new ConflictError(
+        `'${this.#temporary}', the new file that was to take the place of ` +
+          `'${place}', was removed or exchanged while it was being written: ` +
+          "nothing has changed, and all edits are still pending.",
+      );
+    }
+    const now = statIfThere(place);
+    if (old === undefined || now === undefined) return;
+    checkReplaceable({ ...this.#destination, old: now });
+    const isSame = now.ino === old.ino && now.dev === old.dev;
+    if (isOwn && !isSame) return; // somebody put another file there: see checkSource
+    const isUnchanged = isSame && now.mode === old.mode &&
+      now.uid === old.uid && now.gid === old.gid;
+    if (!isUnchanged) adopt(this.file, now, this.#source);
   }
 
   /** Renames it to its destination: the one step that counts, atomic by POSIX. */
   takePlace(): void {
-    rename(this.#temporary, this.#place);
+    const { path, place } = this.#destination;
+    rename(this.#temporary, place);
+    // A link in /proc goes on leading to the old file.
+    if (path === place || isLinkedTo(path, this.file)) return;
+    this.file.path = place;
   }
 
   /** Ends the journal, once the file has its place. */
@@ -157,5 +214,15 @@ function remove(temporary: string, journal: Journal | undefined): void {
   } catch {
     // Gone already, or not to be removed: the journal still names it.
     journal?.leave();
+  }
+}
+
+/** Does `path` lead to `file`? If nobody can say, it does. */
+function isLinkedTo(path: string, file: MappedFile): boolean {
+  try {
+    const stat = statIfThere(path);
+    return stat === undefined || file.is(stat);
+  } catch {
+    return true;
   }
 }

@@ -4,8 +4,10 @@
  * Short reads and writes are continued, interrupted ones repeated, and every
  * failure is a `SystemError` with the path. Files are read, written and sized
  * through `node:fs`, so that the runtime's permissions hold. libc is called only
- * for what no runtime offers. Knows nothing of maps, or of others who may use the
- * file.
+ * for what no runtime offers. What others write to the file meanwhile is never cut
+ * off or written over: {@linkcode OpenFile.size} is what this process made of the
+ * file, and whoever takes back or lengthens looks first at what is there. Knows
+ * nothing of maps.
  *
  * @module
  */
@@ -19,8 +21,8 @@ const ZEROS_LENGTH = 2 ** 20;
 
 /** An open file. */
 export class OpenFile {
-  /** Absolute. */
-  readonly path: string;
+  /** Absolute. Changes only where a link in `/proc` leads to a file that was replaced. */
+  path: string;
   readonly fd: number;
   /** Bytes, as far as this process knows. */
   size: number;
@@ -33,16 +35,24 @@ export class OpenFile {
 
   /** Fills `bytes` from `position` on. */
   read(bytes: Uint8Array, position: number): void {
-    for (let done = 0; done < bytes.length;) {
+    const count = this.readSome(bytes, position);
+    if (count < bytes.length) this.failShort(position + count);
+  }
+
+  /** As {@linkcode read}, up to the file's end. Returns how many bytes there were. */
+  readSome(bytes: Uint8Array, position: number): number {
+    let done = 0;
+    while (done < bytes.length) {
       const left = bytes.length - done;
       const count = system(
         "read",
         this.path,
         () => fs.readSync(this.fd, bytes, done, left, position + done),
       );
-      if (count === 0) this.failShort(position + done);
+      if (count === 0) break;
       done += count;
     }
+    return done;
   }
 
   /** Throws: the file ends at `size`, before bytes that should be there. */
@@ -60,8 +70,9 @@ export class OpenFile {
         this.path,
         () => fs.writeSync(this.fd, bytes, done, left, position + done),
       );
+      // At once: if the next write fails, this much can be taken back.
+      this.size = Math.max(this.size, position + done);
     }
-    this.size = Math.max(this.size, position + bytes.length);
   }
 
   /**
@@ -108,15 +119,17 @@ export class OpenFile {
   }
 
   /**
-   * Gives the file its old size back after a failed attempt to make it `after`
-   * bytes long. Throws nothing: the failure says more. Returns false where that
-   * fails too, or where somebody else made the file larger than `after` or shorter
-   * than it was: the next flush finds the file changed.
+   * Gives the file its old size back, after what made it longer has failed. Throws
+   * nothing: the failure says more. Returns false, and cuts nothing, unless the file
+   * ends exactly where our own writes ended: what is behind that is somebody else's,
+   * and the next flush finds the file changed.
    */
-  takeBack(before: number, after: number): boolean {
+  takeBack(before: number): boolean {
+    const reached = this.size;
     try {
       this.measure();
-      if (this.size < before || this.size > after) return false;
+      if (this.size === before) return true;
+      if (this.size !== reached || reached < before) return false;
       this.truncate(before);
       return true;
     } catch {
@@ -127,58 +140,136 @@ export class OpenFile {
   }
 
   /**
-   * Lengthens the file with zeros, with disk blocks behind them if `reserve`.
-   * Where that fails, the file has its old size again.
+   * Lengthens a file that nobody else knows, or that is ours to overwrite, with
+   * zeros, with disk blocks behind them if `reserve`. Where that fails, the file has
+   * its old size again.
    */
   grow(size: number, reserve: boolean): void {
     const before = this.size;
     if (size <= before) return;
     if (!reserve) return this.truncate(size);
     try {
-      if (!this.#reserveBlocks(before, size)) this.#writeZeros(before, size);
+      if (!this.#allocate(0, before, size)) this.#appendZeros(size);
+      this.size = size;
     } catch (error) {
-      this.takeBack(before, size);
+      try {
+        this.truncate(before); // a part of the blocks may be there
+      } catch {
+        this.size = before; // the failure that led here says more
+      }
       throw error;
     }
-    this.size = size;
   }
 
   /**
-   * Reserves disk blocks for the bytes `from` to `to`, holes of the file among
-   * them, and lengthens it to `to`. Where that fails, it has its old size again.
+   * Lengthens a file that others may be appending to, at this very moment. Nothing
+   * here can make a file shorter. Where it fails, the file is as long as others made
+   * it. Afterwards `size` is what was asked for; others may have made it larger.
    */
-  reserveRange(from: number, to: number): void {
+  lengthen(size: number, reserve: boolean): void {
     const before = this.size;
-    const end = Math.min(before, to);
+    if (size <= before) return;
+    if (reserve) this.reserveRange(before, size);
     try {
-      if (from < end) this.#reserveBlocks(from, end);
+      // Of a single byte: it costs one block at most, and changes no byte.
+      if (!this.#allocate(0, size - 1, size)) {
+        if (reserve) this.#appendZeros(size);
+        else {
+          this.measure();
+          if (this.size < size) this.truncate(size);
+        }
+      }
+      this.size = size;
     } catch (error) {
-      this.takeBack(before, to);
+      this.takeBack(before);
       throw error;
     }
-    this.grow(to, true);
   }
 
-  #writeZeros(from: number, to: number): void {
-    const zeros = new Uint8Array(Math.min(ZEROS_LENGTH, to - from));
-    for (let at = from; at < to; at += zeros.length) {
-      this.write(zeros.subarray(0, to - at), at);
+  /**
+   * Reserves disk blocks for the bytes `from` to `to`, holes of the file and what is
+   * behind its end among them. The file keeps its size and its bytes.
+   */
+  reserveRange(from: number, to: number): void {
+    if (from >= to) return;
+    const { FALLOC_FL_KEEP_SIZE } = libc().constants;
+    try {
+      if (this.#allocate(FALLOC_FL_KEEP_SIZE, from, to)) return;
+      this.#fillHoles(from, Math.min(to, this.size));
+    } catch (error) {
+      this.#releaseTail();
+      throw error;
     }
   }
 
-  /** False where the system or the file system cannot. Bytes that are there stay. */
-  #reserveBlocks(from: number, to: number): boolean {
+  /** Gives back blocks behind the end, unless somebody else made use of them. */
+  #releaseTail(): void {
+    const { size } = this;
+    try {
+      this.measure();
+      if (this.size === size) this.truncate(size);
+    } catch {
+      // The failure that led here says more, and the blocks go with the file.
+    } finally {
+      this.size = size;
+    }
+  }
+
+  /** Writes zeros behind the file's end, wherever that is, until it has `size` bytes. */
+  #appendZeros(size: number): void {
+    const zeros = new Uint8Array(Math.min(ZEROS_LENGTH, size - this.size));
+    const fd = this.openToAppend();
+    try {
+      for (this.measure(); this.size < size; this.measure()) {
+        const bytes = zeros.subarray(0, size - this.size);
+        if (fd === undefined) this.write(bytes, this.size);
+        else system("write", this.path, () => fs.writeSync(fd, bytes));
+      }
+    } finally {
+      if (fd !== undefined) fs.closeSync(fd);
+    }
+  }
+
+  /**
+   * The same file, opened so that the system puts every write behind its end, or
+   * `undefined` where nobody else writes to it.
+   */
+  protected openToAppend(): number | undefined {
+    return undefined;
+  }
+
+  /** Has the C library give blocks to holes, one after another, as well as it can. */
+  #fillHoles(from: number, to: number): void {
     const c = libc();
-    if (c.posix_fallocate === null) return false;
+    if (c.posix_fallocate === null || from >= to) return;
     for (;;) {
       // Sound: no memory is involved. POSIX has it return the error itself.
       const errno = c.posix_fallocate(this.fd, from, to - from);
-      if (errno === 0) return true;
+      if (errno === 0) return;
       const name = c.errnoName(errno);
       if (name === "EINTR") continue;
-      // musl reports that a file system cannot; glibc writes the blocks itself.
-      if (name === "EOPNOTSUPP" || name === "ENOSYS") return false;
+      if (name === "EOPNOTSUPP" || name === "ENOSYS") return; // musl only asks
       throw errnoError(errno, "posix_fallocate", this.path);
+    }
+  }
+
+  /**
+   * `fallocate`. Returns false where the system or the file system cannot. Bytes that
+   * are there stay.
+   */
+  #allocate(mode: number, from: number, to: number): boolean {
+    const c = libc();
+    if (c.fallocate === null) return false;
+    for (;;) {
+      // Sound: no memory is involved, and the descriptor is open. Not
+      // posix_fallocate: where the file system cannot, glibc's writes zeros itself,
+      // and where it found the file's end may be somebody's bytes by then.
+      if (c.fallocate(this.fd, mode, from, to - from) === 0) return true;
+      const errno = c.errno();
+      const name = c.errnoName(errno);
+      if (name === "EINTR") continue;
+      if (name === "EOPNOTSUPP" || name === "ENOSYS") return false;
+      throw errnoError(errno, "fallocate", this.path);
     }
   }
 

@@ -10,9 +10,10 @@
 
 import * as fs from "node:fs";
 import { system, SystemError } from "../base/mod.ts";
-import { copyAttributes } from "./attributes.ts";
-import { closeEntry, openEntry } from "./entries.ts";
+import { copyAccessList, copyAttributes } from "./attributes.ts";
+import { closeEntry, isRefusal, openEntry } from "./entries.ts";
 import type { MappedFile } from "./mapped_file.ts";
+import type { OpenFile } from "./open_file.ts";
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
 
@@ -47,6 +48,28 @@ export function adopt(
   // The group bits of a file with an access list are the list's, not the group's.
   if (!mayGrantGroup) granted &= ~0o070;
   file.chmod(granted);
+}
+
+/**
+ * Lets whoever may read `file` read `target`, which was just made and is still empty,
+ * and nobody else, as far as this user may grant it.
+ */
+export function letReadersRead(target: OpenFile, file: MappedFile): void {
+  const { fd, path } = target;
+  const { uid, gid, mode } = file.stat();
+  const own = system("fstat", path, () => fs.fstatSync(fd));
+  let readers = Number(mode) & 0o044;
+  if (own.uid !== Number(uid) || own.gid !== Number(gid)) {
+    const isGiven = chown(fd, path, Number(uid), Number(gid)) ||
+      own.gid === Number(gid) || chown(fd, path, own.uid, Number(gid));
+    if (!isGiven) readers &= ~0o040;
+  }
+  if (!copyAccessList(file.fd, fd, path)) readers &= ~0o040;
+  try {
+    target.chmod(0o600 | readers);
+  } catch (error) {
+    if (!isRefusal(error)) throw error; // a file system without permissions
+  }
 }
 
 /** False where that is not permitted. */

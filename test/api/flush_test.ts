@@ -10,6 +10,7 @@ import { OpenFile } from "../../src/storage/open_file.ts";
 import { Journal } from "../../src/storage/journal/journal.ts";
 import {
   below,
+  FULL_DISK,
   randomFrom,
   temporaryFolder,
   withLibc,
@@ -780,7 +781,7 @@ test("an in-place flush that fails before its first write changes nothing", () =
   const before = fs.readFileSync(path);
   using map = open(path);
   map.insert(100, 3);
-  withLibc({ posix_fallocate: () => 28 }, () => {
+  withLibc(FULL_DISK, () => {
     assert.throws(() => map.flush({ strategy: "in-place" }), {
       code: "ENOSPC",
     });
@@ -795,7 +796,7 @@ test("a failure is told as it was, also where what it began cannot be taken back
   const path = countingFile(folder.path, 1000);
   using map = open(path);
   map.insert(100, 3);
-  withLibc({ posix_fallocate: () => 28 }, () => {
+  withLibc(FULL_DISK, () => {
     using _ = failing("truncate");
     assert.throws(() => map.flush({ strategy: "in-place" }), {
       code: "ENOSPC",

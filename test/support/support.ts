@@ -207,6 +207,12 @@ export function withLibc<T>(
   }
 }
 
+/** For {@linkcode withLibc}: no disk has room for what is to be reserved. */
+export const FULL_DISK: Partial<Libc> = {
+  fallocate: () => -1,
+  errno: () => 28, // ENOSPC, on Linux and macOS
+};
+
 /** Collects garbage now, in a child of {@linkcode runChild} and anywhere in Bun. */
 export function collectGarbage(): void {
   const { Bun, gc } = globalThis as {

@@ -70,7 +70,7 @@ function* append(
     journal?.end();
   } catch (error) {
     // Otherwise the journal says which bytes are ours, to the next open.
-    if (file.takeBack(before, plan.fileLength)) journal?.abandon();
+    if (file.takeBack(before)) journal?.abandon();
     else journal?.leave();
     throw error;
   }
@@ -103,8 +103,7 @@ function* noteAppend(
 ): Steps<Journal | undefined> {
   const path = realPathOf(file.path, true);
   if (path === undefined) return undefined;
-  // Readable by all if the file is. Not by its group: here that may be another one.
-  const journal = Journal.begin(path, file.permissions & 0o004 | 0o600);
+  const journal = Journal.begin(path, file);
   if (journal === undefined) return undefined;
   try {
     file.checkUnchanged(); // a dead flush may have been finished just now

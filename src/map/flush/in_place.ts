@@ -3,9 +3,9 @@
  *
  * 1. Map anew where needed, as in extend. End a dead flush's journal: it speaks of
  *    the bytes as they are now.
- * 2. Lengthen the file, with blocks reserved for all that will be written, holes
- *    among it, so that a full disk shows itself while every byte is where it was.
- *    A failure cuts it back.
+ * 2. Reserve blocks for all that will be written, holes among it, so that a full disk
+ *    shows itself while every byte is where it was; then lengthen the file. A failure
+ *    cuts it back, unless others wrote behind it.
  * 3. Move what moves: towards the end from the last to the first, then towards
  *    the start from the first to the last. So nothing is overwritten unread: runs
  *    keep their order and never overlap in the old file or in the new.
@@ -63,6 +63,7 @@ function* move(
   const copier = new Copier(file, file, isDurable);
   try {
     file.reserveRange(changed, plan.fileLength);
+    file.lengthen(plan.fileLength, true);
     for (const run of moves.toReversed()) {
       if (run.to > run.from) yield* copier.moveUp(run);
     }
@@ -75,7 +76,7 @@ function* move(
     if (plan.fileLength < before) cut(map, plan.fileLength);
   } catch (error) {
     if (copier.hasWritten) map.state.tear();
-    else if (file.size > before) file.takeBack(before, plan.fileLength);
+    else if (file.size > before) file.takeBack(before);
     throw error;
   } finally {
     copier.release();

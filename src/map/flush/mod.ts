@@ -4,7 +4,8 @@
  * A strategy is a file here, and a generator of steps whose order stands above its
  * code. All keep to one rule: whatever can fail comes before the first change that
  * cannot be undone, and the map's own books change last, in `OpenMap.rebase`, which
- * cannot fail.
+ * cannot fail. And each that changes the mapped file itself holds that file's lock from
+ * its first look at the file to its last step.
  *
  * @module
  */
@@ -14,9 +15,10 @@ import type { OpenMap } from "../open_map.ts";
 import { runToEnd } from "./drive.ts";
 import { extend } from "./extend.ts";
 import { moveInPlace } from "./in_place.ts";
-import type { FlushRequest, FlushResult } from "./options.ts";
-import { canExtend, planOf } from "./plan.ts";
+import type { FlushRequest, FlushResult, Strategy } from "./options.ts";
+import { canExtend, type Plan, planOf } from "./plan.ts";
 import { replace } from "./replace.ts";
+import { underLock } from "./shared.ts";
 
 export {
   checkRequest,
@@ -61,6 +63,16 @@ function workOf(map: OpenMap, request: FlushRequest): Work<FlushResult> {
     return replace(map, plan, isDurable, { ...target, mode: "r+" });
   }
   map.file.checkUnchanged();
+  const work = chosenWork(map, plan, strategy, isDurable);
+  return { ...work, steps: underLock(map.file, work.steps) };
+}
+
+function chosenWork(
+  map: OpenMap,
+  plan: Plan,
+  strategy: Strategy,
+  isDurable: boolean,
+): Work<FlushResult> {
   if (strategy === "in-place") return moveInPlace(map, plan, isDurable);
   if (strategy === "auto" && canExtend(map, plan)) {
     return extend(map, plan, isDurable);

@@ -9,7 +9,8 @@
  *    leads to bytes that are not on disk.
  * 4. Map it, while failing to is still harmless. On any failure so far it is
  *    unmapped, closed and unlinked, and nothing has happened.
- * 5. Rename it over the target: the one step that counts, atomic by POSIX.
+ * 5. Look once more at what is to be replaced: others may have changed its
+ *    permissions, or given it another name. Rename it over the target: the one step that counts, atomic by POSIX.
  * 6. Re-base the slices in memory onto the new mapping; let go of the old file.
  * 7. fsync the folder, so that the rename outlives a power cut.
  *
@@ -21,6 +22,7 @@ import type { Mapping } from "../../memory/mod.ts";
 import {
   checkReplaceable,
   Copier,
+  type Destination,
   destinationAt,
   fsyncStep,
   NewFile,
@@ -31,7 +33,7 @@ import {
 import { mapFile, type OpenMap } from "../open_map.ts";
 import type { FlushResult } from "./options.ts";
 import type { Plan } from "./plan.ts";
-import { settleFolder, writeFloats } from "./shared.ts";
+import { settleFolder, underLock, writeFloats } from "./shared.ts";
 
 /** The file that a replace makes. */
 export interface Target {
@@ -61,6 +63,17 @@ function* makeAnew(
   target: Target,
 ): Steps<FlushResult> {
   const destination = destinationAt(target.path, target.label, map.file);
+  const steps = fillAndRename(map, plan, isDurable, target, destination);
+  return yield* destination.isOwn ? underLock(map.file, steps) : steps;
+}
+
+function* fillAndRename(
+  map: OpenMap,
+  plan: Plan,
+  isDurable: boolean,
+  target: Target,
+  destination: Destination,
+): Steps<FlushResult> {
   // Its own path must still lead to our file; elsewhere our descriptor is enough.
   const isHome = destination.isOwn ||
     (destination.old !== undefined && target.path === map.file.path);
@@ -77,6 +90,7 @@ function* makeAnew(
     if (isDurable) yield fsyncStep(() => file.sync());
     mapping = mapFile(file, target.mode, plan.mappedLength, map.isGuarded);
     checkSource(); // filling took its time; what was cut off reads as a hole
+    made.checkDestination(); // as did what others do to it by name
     made.takePlace();
   } catch (error) {
     mapping?.release();

@@ -4,10 +4,24 @@
  * @module
  */
 
-import type { Copier, Steps } from "../../storage/mod.ts";
+import type { Copier, MappedFile, Steps } from "../../storage/mod.ts";
 import { fsyncStep } from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
 import type { Float, Plan } from "./plan.ts";
+
+/**
+ * Takes `steps`, which change the file's length or move its bytes, under its lock:
+ * whatever else does so waits, or fails, and is seen before the first step.
+ */
+export function* underLock<T>(file: MappedFile, steps: Steps<T>): Steps<T> {
+  const lock = file.lock();
+  try {
+    file.checkUnchanged(); // whoever had the lock may have flushed
+    return yield* steps;
+  } finally {
+    lock.release();
+  }
+}
 
 /**
  * Where bytes of the mapped file from `changed` on will change: detaches the views of

@@ -44,16 +44,29 @@ export function openBeside(
   }
   try {
     const stat = system("fstat", path, () => fs.fstatSync(fd));
-    const owners = [0, libc().geteuid(), owner];
-    if (stat.isFile() && stat.nlink === 1 && owners.includes(stat.uid)) {
-      return fd;
-    }
+    const isOurs = owners(owner).includes(stat.uid);
+    if (stat.isFile() && stat.nlink === 1 && isOurs) return fd;
   } catch (error) {
     closeEntry(fd);
     throw error;
   }
   closeEntry(fd);
   return undefined;
+}
+
+/**
+ * Bytes of what lies beside a file and is one of ours that we may not open; 0 if there
+ * is none.
+ */
+export function sizeBeside(path: string, owner: number | undefined): number {
+  const stat = lstatIfThere(path);
+  if (stat === undefined || !stat.isFile() || stat.nlink !== 1) return 0;
+  return owners(owner).includes(stat.uid) ? stat.size : 0;
+}
+
+/** Whose files are believed. */
+function owners(owner: number | undefined): (number | undefined)[] {
+  return [0, libc().geteuid(), owner];
 }
 
 /** Removes a journal and empties it: each of the two alone ends it. Throws if both fail. */

@@ -9,8 +9,11 @@
 
 import { Buffer } from "node:buffer";
 import { createHash, randomBytes } from "node:crypto";
+import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { runtime } from "../../../ffi/mod.ts";
 import type { Identity } from "../mapped_file.ts";
+import type { OpenFile } from "../open_file.ts";
 
 /** Bytes of the header; those of an append follow. */
 export const HEADER_SIZE = 4096;
@@ -27,6 +30,10 @@ export interface Append extends Identity {
   readonly size: number;
   /** Bytes of the append. */
   readonly added: number;
+  /** Of the bytes right before it, by which a copy of the file is known. */
+  readonly before: string;
+  /** From which start of the system to the next; `undefined` if that is not known. */
+  readonly boot: string | undefined;
 }
 
 export type Note = Creation | Append;
@@ -57,6 +64,34 @@ export function noteIn(header: Uint8Array, size: number): Note | undefined {
 
 function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** Bytes before an append that its journal has a digest of. */
+const DIGESTED = 4096;
+
+/** A digest of the bytes right before `size`, and of how many there are. */
+export function digestBefore(file: OpenFile, size: number): string {
+  const bytes = new Uint8Array(Math.min(DIGESTED, size));
+  const count = file.readSome(bytes, size - bytes.length);
+  const hash = createHash("sha256").update(bytes.subarray(0, count));
+  return hash.digest("hex").slice(0, 32);
+}
+
+const BOOT_ID = "/proc/sys/kernel/random/boot_id";
+let boot: string | undefined;
+
+/**
+ * What tells this run of the system from the one before, after which the disk may
+ * have zeros in place of bytes; `undefined` where nothing does, or we may not look.
+ */
+export function bootOfSystem(): string | undefined {
+  if (boot !== undefined) return boot;
+  try {
+    if (!runtime().mayUse(BOOT_ID, "read")) return undefined;
+    return boot = fs.readFileSync(BOOT_ID, "latin1").trim();
+  } catch {
+    return undefined;
+  }
 }
 
 /** Where the journal of the file at `path` is, which is no link. */

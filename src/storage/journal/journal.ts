@@ -20,21 +20,27 @@ import {
   openEntry,
   syncFolder,
 } from "../entries.ts";
-import { isHeld, tryLock } from "../lock.ts";
+import { isHeld, pause, tryLock } from "../lock.ts";
 import type { MappedFile } from "../mapped_file.ts";
 import { OpenFile } from "../open_file.ts";
+import { letReadersRead } from "../ownership.ts";
 import { mayUse } from "../paths.ts";
 import { fsyncStep, type Steps } from "../steps.ts";
 import { removeJournal } from "./beside.ts";
-import { HEADER_SIZE, headerOf, journalPath, type Note } from "./format.ts";
+import {
+  bootOfSystem,
+  digestBefore,
+  HEADER_SIZE,
+  headerOf,
+  journalPath,
+  type Note,
+} from "./format.ts";
 import { endDead } from "./recovery.ts";
 
 const { O_CREAT, O_EXCL, O_RDWR } = fs.constants;
 
 /** How often to try to have the journal. The last is 60 ms after the first. */
 const ATTEMPTS = 6;
-/** For waiting: nobody ever wakes who waits here. */
-const NEVER_WOKEN = new Int32Array(new SharedArrayBuffer(4));
 
 /** The journal of one flush. */
 export class Journal {
@@ -51,20 +57,21 @@ export class Journal {
   }
 
   /**
-   * Begins the journal of the file at `path`, which is no link. Returns `undefined`
-   * where none can be made: the folder may not be written. Throws `EBUSY` where
-   * another process or thread has one, and so is flushing that very file.
+   * Begins the journal of the file at `path`, which is no link. With `file`, whoever
+   * may read that may read the journal, and nobody else. Returns `undefined` where
+   * none can be made: the folder may not be written. Throws `EBUSY` where another
+   * process or thread has one, and so is flushing that very file.
    */
-  static begin(path: string, permissions: number): Journal | undefined {
+  static begin(path: string, file?: MappedFile): Journal | undefined {
     const place = journalPath(path);
     if (!mayUse(place, true)) return undefined;
     let isBusy = false;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       // An open in another process may be looking at it, or just ending it.
-      if (attempt > 1) Atomics.wait(NEVER_WOKEN, 0, 0, 2 ** attempt);
+      if (attempt > 1) pause(2 ** attempt);
       let fd: number;
       try {
-        fd = openEntry(place, O_RDWR | O_CREAT | O_EXCL, permissions);
+        fd = openEntry(place, O_RDWR | O_CREAT | O_EXCL, 0o600);
       } catch (error) {
         if (isRefusal(error)) return undefined;
         if ((error as SystemError).code !== "EEXIST") throw error;
@@ -74,7 +81,10 @@ export class Journal {
       const journal = new Journal(new OpenFile(place, fd, 0));
       try {
         const refusal = tryLock(fd, place);
-        if (refusal === undefined && isLinked(fd, place)) return journal;
+        if (refusal === undefined && isLinked(fd, place)) {
+          if (file !== undefined) letReadersRead(journal.#file, file);
+          return journal;
+        }
         if (refusal !== undefined && !isHeld(refusal)) {
           journal.abandon(); // without locks nobody could tell a dead one
           return undefined;
@@ -112,7 +122,10 @@ export class Journal {
     write: (journal: OpenFile, offset: number) => Steps,
   ): Steps<boolean> {
     yield* write(this.#file, HEADER_SIZE);
-    yield* this.#note({ ...file.identity, size: file.size, added }, isDurable);
+    const { identity, size } = file;
+    const before = digestBefore(file, size);
+    const boot = bootOfSystem();
+    yield* this.#note({ ...identity, size, added, before, boot }, isDurable);
     if (!isDurable) return true;
     try {
       yield fsyncStep(() => syncFolder(this.folder));

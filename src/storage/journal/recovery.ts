@@ -12,15 +12,17 @@ import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { runtime } from "../../../ffi/mod.ts";
-import { system, type SystemError, systemError } from "../../base/mod.ts";
+import { system, systemError } from "../../base/mod.ts";
 import { closeEntry, isLinked, namesIn, unlink } from "../entries.ts";
-import { isHeld, tryLock } from "../lock.ts";
+import { isHeld, pause, tryLock } from "../lock.ts";
 import type { MappedFile } from "../mapped_file.ts";
 import { OpenFile } from "../open_file.ts";
 import { mayUse, realPathOf } from "../paths.ts";
-import { openBeside, removeJournal } from "./beside.ts";
+import { openBeside, removeJournal, sizeBeside } from "./beside.ts";
 import {
   type Append,
+  bootOfSystem,
+  digestBefore,
   HEADER_SIZE,
   isTemporaryName,
   journalPath,
@@ -34,18 +36,52 @@ const { O_RDONLY, O_RDWR } = fs.constants;
 const COMPARED = 2 ** 20;
 /** A sector: the unit that the disk writes atomically. */
 const SECTOR = 512;
+/** How often to look at a file that others are appending to, in all modes. */
+const LOOKS = { reading: 200, writing: 12 };
 
 /**
- * Finishes what a killed flush of `file` left. In a mode that does not write, an
- * append that was cut short does not count: `file.size` is as it was before.
+ * Finds out how many bytes of `file` count, and finishes what a killed flush left. In
+ * a mode that does not write, an append that was cut short does not count: `file.size`
+ * is as it was before.
+ *
+ * Others may be appending meanwhile, so a size alone means nothing: it may be one in
+ * the midst of an append. A journal says so as long as it is whole, which it is from
+ * before the first byte until after the last. So a size counts if the same journal, or
+ * none, was there before and after it was measured, and agrees with it.
+ *
+ * @throws {SystemError} `EBUSY` where an append is under way, and the mode writes.
  */
 export function recover(file: MappedFile, isWritable: boolean): void {
   const path = realPathOf(file.path, isWritable);
   // Deno would prompt for what it does not allow.
   if (path === undefined || !mayUse(journalPath(path), isWritable)) return;
-  if (isWritable) endDead(path, file);
-  else hideAppend(path, file);
+  const looks = isWritable ? LOOKS.writing : LOOKS.reading;
+  let found: Look = "changing";
+  let unreadable = 0;
+  for (let look = 0; look < looks; look++) {
+    if (look > 2) pause(Math.min(2 ** (look - 2), 8));
+    file.measure();
+    found = isWritable ? settle(path, file) : hideAppend(path, file);
+    if (found === "settled") return;
+    // More than once: it may have been made, or ended, while we looked.
+    unreadable = found === "unreadable" ? unreadable + 1 : 0;
+    if (unreadable > 4) break;
+  }
+  throw systemError(
+    "EBUSY",
+    "open",
+    file.path,
+    found === "unreadable"
+      ? `an append to the file is not finished, and its journal '${
+        journalPath(path)
+      }' may not be read by this user; open the file once in mode 'r+' as a ` +
+        "user who may"
+      : "another process is appending to the file at this moment; open it again",
+  );
 }
+
+/** Does the file's size count, or is it about to change? */
+type Look = "settled" | "changing" | "unreadable";
 
 /** Ends the journal of a dead flush of `file`, before bytes move in it. */
 export function clearJournal(file: MappedFile): void {
@@ -55,58 +91,82 @@ export function clearJournal(file: MappedFile): void {
 }
 
 /**
- * Ends the journal of a dead flush of the file at `path`, after finishing what it
- * says of `file`, if that is being opened. Returns false if the flush is alive.
+ * Ends the journal of a dead flush of the file at `path`. Returns false if the flush is
+ * alive.
  */
-export function endDead(path: string, file?: MappedFile): boolean {
+export function endDead(path: string): boolean {
   const place = journalPath(path);
-  const fd = openBeside(place, O_RDWR, file?.owner.uid);
+  const fd = openBeside(place, O_RDWR, undefined);
   if (fd === undefined) return true;
   try {
     // Locked before it is read: what was true before may not be any more.
     const refusal = tryLock(fd, place);
+    if (refusal !== undefined) return !isHeld(refusal);
+    if (isLinked(fd, place)) finish(fd, place, path, undefined);
+    return true;
+  } finally {
+    closeEntry(fd);
+  }
+}
+
+/** Has what a dead flush left finished, or says that a flush is under way. */
+function settle(path: string, file: MappedFile): Look {
+  const place = journalPath(path);
+  const fd = openBeside(place, O_RDWR, file.owner.uid);
+  if (fd === undefined) return isStill(file);
+  try {
+    const refusal = tryLock(fd, place);
     if (refusal === undefined) {
+      // Once it is gone, the size is measured anew.
       if (isLinked(fd, place)) finish(fd, place, path, file);
-      return true;
+      return "changing";
     }
-    if (file !== undefined) checkUnbegun(fd, place, file, refusal);
-    return !isHeld(refusal);
+    const look = judge(fd, place, file);
+    if (look !== "begun") return look;
+    if (!isHeld(refusal)) throw refusal;
+    return "changing";
   } finally {
     closeEntry(fd);
   }
 }
 
 /** Leaves an append out of account that was begun and not finished. */
-function hideAppend(path: string, file: MappedFile): void {
+function hideAppend(path: string, file: MappedFile): Look {
   const place = journalPath(path);
-  const fd = openBeside(place, O_RDONLY, file.owner.uid);
-  if (fd === undefined) return;
+  const { owner } = file;
+  const fd = openBeside(place, O_RDONLY, owner.uid);
+  if (fd === undefined) {
+    const size = sizeBeside(place, owner.uid);
+    return size > HEADER_SIZE ? "unreadable" : isStill(file);
+  }
   try {
-    const note = read(fd, place);
-    if (note === undefined || "created" in note) return;
-    if (isBegun(fd, place, note, file)) file.size = note.size;
+    const look = judge(fd, place, file);
+    return look === "begun" ? "settled" : look;
   } finally {
     closeEntry(fd);
   }
 }
 
-/** Throws if an append is under way that somebody else, who has the lock, will finish. */
-function checkUnbegun(
-  fd: number,
-  place: string,
-  file: MappedFile,
-  refusal: SystemError,
-): void {
+/** Has the file the size that was measured? */
+function isStill(file: MappedFile): Look {
+  const { size } = file;
+  file.measure();
+  return file.size === size ? "settled" : "changing";
+}
+
+/** Compares a file's size with what a journal says, and sets it to what counts. */
+function judge(fd: number, place: string, file: MappedFile): Look | "begun" {
   const note = read(fd, place);
-  if (note === undefined || "created" in note) return;
-  if (!isBegun(fd, place, note, file)) return;
-  if (!isHeld(refusal)) throw refusal;
-  throw systemError(
-    "EBUSY",
-    "flock",
-    place,
-    "another process is appending to the file at this moment; open it again",
-  );
+  if (note === undefined || "created" in note) return isStill(file);
+  if (file.size === note.size) return "settled"; // not begun, or already taken back
+  const begun = isBegun(fd, place, note, file);
+  // It was true all the while if it still is.
+  if (JSON.stringify(read(fd, place)) !== JSON.stringify(note)) {
+    return "changing";
+  }
+  if (!begun) return isStill(file);
+  file.size = note.size;
+  return "begun";
 }
 
 /** Finishes a dead flush, whose journal we hold the lock of, and ends that. */
@@ -123,8 +183,14 @@ function finish(
   } else if ("created" in note) {
     removeCreated(join(dirname(path), basename(note.created)), path, file);
   } else if (file !== undefined) {
-    file.measure();
-    if (isBegun(fd, place, note, file)) writeRest(fd, place, note, file);
+    const lock = file.tryLock();
+    if (lock === undefined) return; // somebody else is flushing the file
+    try {
+      file.measure();
+      if (isBegun(fd, place, note, file)) writeRest(fd, place, note, file);
+    } finally {
+      lock.release();
+    }
   } else {
     // In the midst of a flush: only one that changed nothing is dead for good.
     const { size } = system("stat", path, () => fs.statSync(path));
@@ -133,25 +199,41 @@ function finish(
   removeJournal(fd, place);
 }
 
-/** Is what follows the file's old end the beginning of the append, or all of it? */
+/**
+ * Is what follows the file's old end the beginning of the append, or all of it?
+ *
+ * A copy of the file, such as one that a backup brought back, is known by what comes
+ * before. Its bytes have to be those of the append: nobody cut its power.
+ */
 function isBegun(
   fd: number,
   place: string,
   note: Append,
   file: MappedFile,
 ): boolean {
-  const { inode, born } = file.identity;
-  if (note.inode !== inode || note.born !== born) return false;
   const begun = file.size - note.size;
   if (begun <= 0 || begun > note.added) return false;
+  const { inode, born } = file.identity;
+  const isOriginal = note.inode === inode && note.born === born;
+  if (!isOriginal && digestBefore(file, note.size) !== note.before) {
+    return false;
+  }
+  // Within one run of the system, the file has what was written to it: zeros are
+  // somebody's.
+  const boot = bootOfSystem();
+  const mayLack = isOriginal && (boot === undefined || note.boot !== boot);
   const journal = new OpenFile(place, fd, 0);
   const [there, meant] = [Buffer.alloc(COMPARED), Buffer.alloc(COMPARED)];
   for (let at = 0; at < begun; at += COMPARED) {
     const count = Math.min(COMPARED, begun - at);
-    file.read(there.subarray(0, count), note.size + at);
-    journal.read(meant.subarray(0, count), HEADER_SIZE + at);
+    const [one, other] = [there.subarray(0, count), meant.subarray(0, count)];
+    const isThere = file.readSome(one, note.size + at) === count &&
+      journal.readSome(other, HEADER_SIZE + at) === count;
+    if (!isThere) return false; // cut, or ended, by somebody else
+    if (one.equals(other)) continue;
+    if (!mayLack) return false;
     const end = note.size + note.added;
-    if (!isBeginning(there, meant, count, note.size + at, end)) return false;
+    if (!isBeginning(one, other, count, note.size + at, end)) return false;
   }
   return true;
 }
@@ -182,6 +264,7 @@ function isBeginning(
   return true;
 }
 
+/** Writes the whole append, as long as nobody else writes behind what is there of it. */
 function writeRest(
   fd: number,
   place: string,
@@ -190,10 +273,14 @@ function writeRest(
 ): void {
   const journal = new OpenFile(place, fd, 0);
   const buffer = Buffer.alloc(COMPARED);
+  let { size } = file;
   for (let at = 0; at < note.added; at += COMPARED) {
     const bytes = buffer.subarray(0, Math.min(COMPARED, note.added - at));
     journal.read(bytes, HEADER_SIZE + at);
+    file.measure();
+    if (file.size !== size) return; // what is there now is no longer ours alone
     file.write(bytes, note.size + at);
+    size = file.size;
   }
   file.sync();
 }
@@ -203,8 +290,9 @@ function read(fd: number, path: string): Note | undefined {
   const { size } = system("fstat", path, () => fs.fstatSync(fd));
   if (size < HEADER_SIZE) return undefined;
   const header = Buffer.alloc(HEADER_SIZE);
-  new OpenFile(path, fd, size).read(header, 0);
-  return noteIn(header, size);
+  // Its writer may be ending it at this moment.
+  const count = new OpenFile(path, fd, size).readSome(header, 0);
+  return count === HEADER_SIZE ? noteIn(header, size) : undefined;
 }
 
 /** Removes what flushes created beside the file, when it is not known which. */

@@ -8,6 +8,7 @@ import { type FlushOptions, type Memmap, open } from "../../../mod.ts";
 import {
   descriptorsOf,
   fastFolder,
+  FULL_DISK,
   isDeno,
   isThorough,
   mappingsOf,
@@ -301,7 +302,7 @@ test("open() on a full disk leaves no half-made file, and an old one as it was",
   const path = join(folder.path, "full.dat");
   const full = { name: "SystemError", code: "ENOSPC", errno: -28, path };
   const openFull = (mode: "r+" | "w+") =>
-    withLibc({ posix_fallocate: () => 28 }, () => {
+    withLibc(FULL_DISK, () => {
       assert.throws(() => open(path, mode, { length: 5000 }), full);
     });
   openFull("w+");
@@ -343,14 +344,14 @@ const FAILURES: Record<string, {
     options: { strategy: "in-place" },
     fail: (flush) =>
       withLibc(
-        { posix_fallocate: () => 28 },
+        FULL_DISK,
         () => assert.throws(flush, { name: "SystemError", code: "ENOSPC" }),
       ),
   },
   "replace on a full disk": {
     fail: (flush) =>
       withLibc(
-        { posix_fallocate: () => 28 },
+        FULL_DISK,
         () => assert.throws(flush, { name: "SystemError", code: "ENOSPC" }),
       ),
   },
