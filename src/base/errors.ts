@@ -177,18 +177,30 @@ export function systemError(
   );
 }
 
+/** The errors that mmap(2) documents. */
+const OF_MMAP: ReadonlySet<string> = new Set([
+  "EACCES",
+  "EAGAIN",
+  "EBADF",
+  "EINVAL",
+  "ENFILE",
+  "ENODEV",
+  "ENOMEM",
+  "EOVERFLOW",
+  "EPERM",
+  "ETXTBSY",
+]);
+
 /** The error for an errno that a libc call left behind. */
 export function errnoError(
   errno: number,
   syscall: string,
   path: string,
 ): SystemError {
-  let code = libc().errnoName(errno);
-  if (code === undefined) {
+  let code = libc().errnoName(errno) ?? `E${errno}`;
+  if (syscall === "mmap" && !OF_MMAP.has(code)) {
     // The runtime has overwritten errno meanwhile. What mmap lacks is mostly memory.
-    [code, errno] = syscall === "mmap"
-      ? ["ENOMEM", libc().errnoNumber("ENOMEM")]
-      : [`E${errno}`, errno];
+    [code, errno] = ["ENOMEM", libc().errnoNumber("ENOMEM")];
   }
   const reason = REASONS[code] ?? `system error ${errno}`;
   return new SystemError(code, -errno, syscall, path, reason);

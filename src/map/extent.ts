@@ -28,6 +28,12 @@ export interface View {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
+/** The views of one extent. */
+interface Views {
+  forUsers: View | null;
+  own: View | null;
+}
+
 /** One slice, as the registry and the layout see it. */
 export class SliceExtent implements Sized {
   readonly #map: ExtentOwner;
@@ -39,8 +45,8 @@ export class SliceExtent implements Sized {
   isDeleted = false;
   /** The public object. Whoever creates both sets it. */
   slice!: MemmapSlice;
-  #view: View | null = null;
-  #ownView: View | null = null;
+  /** What was handed out. Apart, so that a slice without views is small. */
+  #views: Views | null = null;
 
   constructor(map: ExtentOwner, begin: number, end: number) {
     this.#map = map;
@@ -88,7 +94,8 @@ export class SliceExtent implements Sized {
 
   /** The slice's bytes, for users. */
   view(): View {
-    return this.#view = this.#current(this.#view, false);
+    const views = this.#views ??= { forUsers: null, own: null };
+    return views.forUsers = this.#current(views.forUsers, false);
   }
 
   /**
@@ -97,15 +104,16 @@ export class SliceExtent implements Sized {
    * ask whether it is still right.
    */
   ownView(): View {
-    return this.#ownView = this.#current(this.#ownView, true);
+    const views = this.#views ??= { forUsers: null, own: null };
+    return views.own = this.#current(views.own, true);
   }
 
   /** Detaches what was handed out: the bytes are about to be elsewhere. */
   dropViews(): void {
-    drop(this.#view);
-    drop(this.#ownView);
-    this.#view = null;
-    this.#ownView = null;
+    if (this.#views === null) return;
+    drop(this.#views.forUsers);
+    drop(this.#views.own);
+    this.#views = null;
   }
 
   #current(view: View | null, isOwn: boolean): View {

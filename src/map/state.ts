@@ -2,25 +2,25 @@
  * The state of one open map, and who may change it: the methods here alone.
  *
  * ```text
- *              beginFlush                endFlush, on disk
- *   ┌──────┐ ─────────────▶ ┌──────────┐ ──────────────────▶ open
- *   │ open │                │ flushing │
- *   └──────┘    beginFlush  └──────────┘ endFlush, not waited for, or failed
- *      ▲     ┌─────────────────▲   │ │ ─────────────────────▶ unsettled
- *      │     │                     │
- *    settle  │                     │ tear           ┌──────┐
- *   ┌───────────┐                  └──────────────▶ │ torn │
- *   │ unsettled │                                   └──────┘
- *   └───────────┘         close, from open, unsettled and torn ──▶ closed
+ *                        beginFlush             endFlush, waited for the disk
+ *   opened ──▶ ┌───────────┐ ──▶ ┌──────────┐ ──▶ open
+ *              │   open    │     │ flushing │     endFlush, failed or did not wait
+ *              └───────────┘     │          │ ──▶ unsettled
+ *              ┌───────────┐ ──▶ │          │     tear
+ *   open ◀──── │ unsettled │     └──────────┘ ──▶ torn
+ *     settle   └───────────┘
+ *
+ *   open, unsettled, torn ──▶ closed
  * ```
  *
- * - *open*: the file holds what the books say, and is on disk but for what was
- *   written through views.
+ * - *open*: the file holds what the books say. Only bytes written to mapped memory may
+ *   not be on disk yet, and the mapping knows about those.
  * - *flushing*: a flush is under way, and nobody may use the map.
- * - *unsettled*: the last flush wrote to the file and did not wait for the disk, or
+ * - *unsettled*: the last flush wrote to the file and did not wait for the disk, or it
  *   failed, perhaps after it had written. The next sync waits for the whole file.
- * - *torn*: a flush failed half-way through the file, which is a mixture. Floating
- *   slices can be read, and the map be closed; it is never flushed again.
+ * - *torn*: the file is a mixture, or is no longer mapped as it is, because a flush
+ *   failed half-way. Floating slices can be read, and the map can be closed. It is
+ *   never flushed again, and each sync waits for the whole file.
  * - *closed*: for good.
  *
  * @module
@@ -67,9 +67,9 @@ export class MapState {
     this.checkUsable(path);
     if (this.#name === "torn") {
       throw new ConflictError(
-        `'${path}' was left half-way by an in-place flush that failed, so ` +
-          "it cannot be flushed again. Floating slices can still be read; " +
-          "close({ discard: true }) lets go of the map.",
+        `'${path}' was left half-way by a flush that failed, so it cannot be ` +
+          "flushed again. Floating slices can still be read; " +
+          "close({ discard: true }) closes the map.",
       );
     }
     this.#name = "flushing";

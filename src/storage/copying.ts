@@ -57,7 +57,6 @@ export class Copier {
   *flush(): Steps {
     if (this.#filled === 0) return;
     yield {
-      what: "write",
       run: () => {
         this.#write(this.#buffer.subarray(0, this.#filled), this.#at);
         return this.#filled;
@@ -98,7 +97,6 @@ export class Copier {
       const begin = from + moved;
       const position = to + moved;
       moved += yield {
-        what: "write",
         run: () => {
           memory.borrow(
             begin,
@@ -130,12 +128,11 @@ export class Copier {
     for (let at = from; at < end;) {
       const [begin, dataEnd] = this.#source.nextData(at, end);
       const skipped = begin - at;
-      if (skipped > 0) yield { what: "skip", run: () => skipped };
+      if (skipped > 0) yield { run: () => skipped };
       for (at = begin; at < dataEnd;) {
         const source = at;
         const left = dataEnd - at;
         at += yield {
-          what: "copy",
           run: () => this.#copyPiece(source, source + shift, left),
         };
       }
@@ -150,28 +147,47 @@ export class Copier {
     return count;
   }
 
-  /** Moves bytes of one file towards its end; the ranges may overlap. */
-  *moveUp({ from, to, length }: Run): Steps {
-    for (let left = length; left > 0;) {
-      const count = Math.min(BUFFER, left);
-      const at = left - count;
-      left -= yield {
-        what: "move",
-        run: () => this.#bounce(from + at, to + at, count),
-      };
-    }
+  /**
+   * Moves bytes of one file towards its end, in the order of `runs`, each from its
+   * last byte on; the ranges may overlap. Small runs share a step: a generator or a
+   * step for each of a million would take longer than moving them.
+   */
+  *moveUp(runs: readonly Run[]): Steps {
+    let next = 0;
+    let left = runs[0]?.length ?? 0;
+    const run = () => {
+      let moved = 0;
+      while (moved < BUFFER && next < runs.length) {
+        const { from, to } = runs[next]!;
+        const count = Math.min(BUFFER, left);
+        left -= count;
+        moved += this.#bounce(from + left, to + left, count);
+        if (left === 0) left = runs[++next]?.length ?? 0;
+      }
+      return moved;
+    };
+    while (next < runs.length) yield { run };
   }
 
-  /** Moves bytes of one file towards its start; the ranges may overlap. */
-  *moveDown({ from, to, length }: Run): Steps {
-    for (let moved = 0; moved < length;) {
-      const count = Math.min(BUFFER, length - moved);
-      const at = moved;
-      moved += yield {
-        what: "move",
-        run: () => this.#bounce(from + at, to + at, count),
-      };
-    }
+  /** As {@linkcode moveUp}, towards the file's start, each run from its first byte on. */
+  *moveDown(runs: readonly Run[]): Steps {
+    let next = 0;
+    let done = 0;
+    const run = () => {
+      let moved = 0;
+      while (moved < BUFFER && next < runs.length) {
+        const { from, to, length } = runs[next]!;
+        const count = Math.min(BUFFER, length - done);
+        moved += this.#bounce(from + done, to + done, count);
+        done += count;
+        if (done === length) {
+          next++;
+          done = 0;
+        }
+      }
+      return moved;
+    };
+    while (next < runs.length) yield { run };
   }
 
   /** Reads into the buffer, whose bytes are written already, and writes from there. */

@@ -102,10 +102,17 @@ export class MappedFile extends OpenFile {
     }
   }
 
-  /** Closes a file whose opening failed later on, and removes it if it was `created`. */
+  /**
+   * Closes a file whose opening failed later on, and removes it if it was `created`.
+   * Throws nothing: the failure says more.
+   */
   undoOpen(created: string | undefined): void {
-    this.close();
-    if (created !== undefined) unlink(created);
+    try {
+      this.close();
+      if (created !== undefined) unlink(created);
+    } catch {
+      // What could be taken back is.
+    }
   }
 
   /** As they are now: others may change them. */

@@ -196,13 +196,17 @@ export class NewFile {
   }
 
   /** Ends the journal, once the file has its place. */
-  settle(): void {
+  endJournal(): void {
     this.#journal?.abandon();
   }
 
-  /** Closes and removes it, after a failure that says more than one here would. */
+  /** Closes and removes it, after a failure: throws nothing, since that says more. */
   discard(): void {
-    this.file.close();
+    try {
+      this.file.close();
+    } catch {
+      // The descriptor is gone even so, and the file is about to be.
+    }
     remove(this.#temporary, this.#journal);
   }
 }

@@ -1,29 +1,28 @@
 /**
- * Work that may take long, as steps that someone else drives.
+ * Long-running work, split into steps that a driver runs.
  *
- * A strategy of flush is a generator of steps: between two of them all books are
- * true, so whoever drives it may run a step here and now, or on another thread and
- * go on with the next once it has ended. An error of a step is thrown at its
- * `yield`, where the strategy takes back what it can.
+ * A strategy of flush is a generator of steps. Whoever drives it decides what happens
+ * between two of them: progress is reported there. An error of a step is thrown at its
+ * `yield`, where the strategy takes back what it can. So work that was begun must be
+ * driven to its end, or have an error thrown into it: work that is just dropped leaves
+ * a temporary file and a lock behind.
  *
  * @module
  */
 
-/** One piece of work, mostly a system call on a file. */
+/** One piece of work, mostly one system call on a file. */
 export interface Step {
-  /** What it does, for whoever watches. */
-  readonly what: "copy" | "write" | "move" | "skip" | "fsync" | "close";
-  /** Does it, and returns how many bytes that got done. */
+  /** Runs the step, and returns how many bytes it processed. */
   run(): number;
 }
 
-/** Steps that end in a result; each `yield` returns what the step's `run` did. */
+/** Steps that end in a result. Each `yield` returns what the step's `run` returned. */
 export type Steps<T = void> = Generator<Step, T, number>;
 
 /** A whole piece of work: its steps, and what its driver must know of them. */
 export interface Work<T> {
   readonly steps: Steps<T>;
-  /** The bytes that its steps get done in all. */
+  /** Bytes that its steps process in all. */
   readonly total: number;
   /**
    * May an error of the caller's own code stop it between two steps? Not where
@@ -32,10 +31,9 @@ export interface Work<T> {
   readonly isStoppable: boolean;
 }
 
-/** Waits until `wait` returns: content, size or names are on disk then. */
+/** A step that waits until content, size or names are on disk. */
 export function fsyncStep(wait: () => void): Step {
   return {
-    what: "fsync",
     run() {
       wait();
       return 0;
@@ -51,7 +49,6 @@ export function* uncounted<T>(steps: Steps<T>): Steps<T> {
     let moved = 0;
     try {
       yield {
-        what: step.what,
         run() {
           moved = step.run();
           return 0;

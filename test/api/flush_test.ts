@@ -806,3 +806,23 @@ test("a failure is told as it was, also where what it began cannot be taken back
   map.flush();
   assert.equal(fs.statSync(path).size, 1003);
 });
+
+test("where closing the replaced file fails, the flush counts, and the next one works", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 10);
+  using map = open(path);
+  map.insert(0, new Uint8Array([1]));
+  const { close } = MappedFile.prototype;
+  MappedFile.prototype.close = function () {
+    MappedFile.prototype.close = close;
+    close.call(this);
+    throw new Error("The server is away.");
+  };
+  assert.throws(() => map.flush(), { message: "The server is away." });
+  assert.equal(MappedFile.prototype.close, close);
+  assert.equal(map.dirty, false);
+  assert.deepEqual(fs.readdirSync(folder.path), ["counting.dat"]);
+  map.insert(0, new Uint8Array([2]));
+  assert.equal(map.flush().strategy, "replace");
+  assert.deepEqual([...fs.readFileSync(path).subarray(0, 3)], [2, 1, 0]);
+});

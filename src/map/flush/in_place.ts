@@ -64,12 +64,10 @@ function* move(
   try {
     file.reserveRange(changed, plan.fileLength);
     file.lengthen(plan.fileLength, true);
-    for (const run of moves.toReversed()) {
-      if (run.to > run.from) yield* copier.moveUp(run);
-    }
-    for (const run of moves) {
-      if (run.to < run.from) yield* copier.moveDown(run);
-    }
+    const up = moves.filter(({ from, to }) => to > from);
+    const down = moves.filter(({ from, to }) => to < from);
+    yield* copier.moveUp(up.reverse());
+    yield* copier.moveDown(down);
     yield* writeFloats(copier, plan.floats);
     yield* copier.flush();
     file.checkUnchanged(copier.hasWritten);

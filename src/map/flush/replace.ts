@@ -10,7 +10,8 @@
  * 4. Map it, while failing to is still harmless. On any failure so far it is
  *    unmapped, closed and unlinked, and nothing has happened.
  * 5. Look once more at what is to be replaced: others may have changed its
- *    permissions, or given it another name. Rename it over the target: the one step that counts, atomic by POSIX.
+ *    permissions, or given it another name. Rename the new file over the target: the
+ *    one step that counts, atomic by POSIX.
  * 6. Re-base the slices in memory onto the new mapping; let go of the old file.
  * 7. fsync the folder, so that the rename outlives a power cut.
  *
@@ -33,7 +34,7 @@ import {
 import { mapFile, type OpenMap } from "../open_map.ts";
 import type { FlushResult } from "./options.ts";
 import type { Plan } from "./plan.ts";
-import { settleFolder, underLock, writeFloats } from "./shared.ts";
+import { gatherFloat, underLock, writeFloats } from "./shared.ts";
 
 /** The file that a replace makes. */
 export interface Target {
@@ -105,15 +106,15 @@ function* fillAndRename(
     plan.mappedLength,
     isDurable,
   );
+  made.endJournal();
+  map.unsettleFolder(made.folder);
   yield {
-    what: "close",
     run() {
       old.close();
       return 0;
     },
   };
-  made.settle();
-  yield* settleFolder(map, made.folder, isDurable);
+  if (isDurable) yield fsyncStep(() => map.settleFolder());
   return { strategy: "replace", bytesWritten: plan.fileLength };
 }
 
@@ -129,12 +130,13 @@ function* fill(
   const inMemory = map.mode === "c" ? map.mappedLength : 0;
   const { floats } = plan;
   try {
-    let first = 0;
+    let next = 0;
     for (const { from, to, length } of plan.runs) {
-      let next = first;
-      while (next < floats.length && floats[next]!.offset < to) next++;
-      if (next > first) yield* writeFloats(copier, floats.slice(first, next));
-      first = next;
+      for (; next < floats.length && floats[next]!.offset < to; next++) {
+        if (!gatherFloat(copier, floats[next]!)) {
+          yield* writeFloats(copier, [floats[next]!]);
+        }
+      }
       const ours = Math.min(Math.max(inMemory - from, 0), length);
       if (!copier.gatherMemory(map.mapping, from, to, ours)) {
         yield* copier.writeMemory(map.mapping, from, to, ours);
@@ -144,7 +146,7 @@ function* fill(
         yield* copier.copy(source, position, length - ours);
       }
     }
-    yield* writeFloats(copier, floats.slice(first));
+    yield* writeFloats(copier, floats.slice(next));
     yield* copier.flush();
   } finally {
     copier.release();

@@ -58,6 +58,14 @@ export function cut(map: OpenMap, length: number): void {
   }
 }
 
+/** Gathers a small floating slice; false where {@linkcode writeFloats} must take it. */
+export function gatherFloat(
+  copier: Copier,
+  { extent, offset, length }: Float,
+): boolean {
+  return copier.gatherMemory(extent.mapping, extent.offset, offset, length);
+}
+
 /** Writes what floating slices have for the file from `from` on, `shift` bytes further. */
 export function* writeFloats(
   copier: Copier,

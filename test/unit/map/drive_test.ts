@@ -8,7 +8,6 @@ function* moving(counts: readonly number[], log: string[]): Steps<string> {
   try {
     for (const count of counts) {
       const moved = yield {
-        what: "write",
         run() {
           log.push(`run ${count}`);
           return count;
@@ -55,7 +54,6 @@ test("an error of a step is thrown where it was yielded, and nothing is run afte
   function* steps(): Steps<string> {
     try {
       yield {
-        what: "fsync",
         run() {
           throw new Error("The disk failed.");
         },
@@ -107,7 +105,6 @@ test("uncounted steps are the same steps without progress", () => {
   function* failing(): Steps<string> {
     try {
       yield {
-        what: "write",
         run() {
           throw new Error("full");
         },

@@ -43,7 +43,6 @@ function killWithinAppend(path: string, added = ADDED): string {
   const bytes = new TextEncoder().encode(added);
   const write = function* (own: OpenFile, offset: number): Steps {
     yield {
-      what: "write",
       run() {
         own.write(bytes, offset);
         return bytes.length;
