@@ -142,7 +142,7 @@ function groups(): Map<string, string[]> {
 
 /** Groups that take long, begun first, so that none is left alone at the end. */
 const LONGEST = [
-  ...["crash", "large", "unit and API", "memory_safety", "faults"],
+  ...["crash", "soak", "large", "unit and API", "memory_safety", "faults"],
   ...["fuzz", "guest", "permissions"],
 ];
 /** Groups that take several GiB of memory: one runtime after the other. */

@@ -1,11 +1,11 @@
 /**
- * Children under strace: which system calls they make between two marks, and
- * what becomes of them when one of those fails, stops, or is the last.
+ * Runs children under strace: which system calls they make between two marks, and
+ * what happens to them when one of those calls fails, stops them or kills them.
  *
- * strace (https://strace.io) counts a thread's calls from when it attaches. It
- * attaches when the child is ready for what is to be watched, and only to the
- * thread that runs JavaScript, so that neither start-up nor garbage collection
- * is counted, and the same call has the same number each time.
+ * strace (https://strace.io) counts a thread's calls from the moment it attaches. It
+ * attaches when the child is ready, and only to the thread that runs JavaScript.
+ * Start-up and garbage collection are not counted, so the same call has the same
+ * number in every run.
  *
  * @module
  */
@@ -16,9 +16,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { commandOf, temporaryFolder } from "./support.ts";
 
-/** What `test`'s `skip` takes: a reason where strace is missing or not allowed. */
+/** For `test`'s `skip`: the reason if strace is missing or not allowed, else `false`. */
 export const skipWithoutStrace: string | false = (() => {
-  // Asked for its version first: what has to come from the disk is there by then.
+  // The version is asked for first, so that strace is in the page cache and attaches in time.
   const probe = "strace -V >/dev/null && " +
     "{ sleep 0.5 & exec strace -o /dev/null -p $!; }";
   const { status, stderr, error } = spawnSync("sh", ["-c", probe], {
@@ -33,22 +33,22 @@ export const skipWithoutStrace: string | false = (() => {
 export interface Call {
   readonly name: string;
   readonly text: string;
-  /** The how manieth call of this name since strace attached, from 1 on. */
+  /** Its number among the calls of this name since strace attached, from 1. */
   readonly count: number;
 }
 
-/** What strace and its child had to say. */
+/** What strace recorded and its child wrote. */
 export interface Trace {
-  /** The calls from after the first mark to the second, that one included. */
+  /** The calls after the first mark, up to and including the second. */
   readonly steps: readonly Call[];
   readonly hasBegun: boolean;
   readonly isKilled: boolean;
-  /** What the child wrote, by lines. */
+  /** The child's standard output, line by line. */
   readonly lines: readonly string[];
   readonly stderr: string;
 }
 
-/** What a runtime does on its own behalf, now and then. */
+/** Calls that a runtime makes on its own behalf, at any time. */
 const OWN = new Set([
   "brk",
   "clock_gettime",
@@ -72,9 +72,9 @@ const OWN = new Set([
   "tgkill",
 ]);
 
-/** As much as the library maps for what it moves; see copying.ts. */
+/** Bytes of the library's copy buffer; see copying.ts. */
 const BUFFER = 2 ** 20;
-/** As much as a writable map takes at least; see open_map.ts. */
+/** Bytes that a writable map reserves at least. */
 const LEAST_MAP = 2 ** 26;
 
 /** Is this a call of the library, and not the runtime's own housekeeping? */
@@ -89,10 +89,10 @@ function isOurs({ name, text }: Call): boolean {
     text.includes("MAP_NORESERVE");
 }
 
-/** A look of the runtime at itself, as Bun's garbage collector takes it. */
+/** The runtime reads about itself, as Bun's garbage collector does. */
 const LOOK = /^openat\(AT_FDCWD, "\/(?:proc|sys)\/.* = (\d+)$/;
 
-/** Without what the runtime does on its own behalf. */
+/** Drops the calls that the runtime makes on its own behalf. */
 function oursOf(calls: readonly Call[]): Call[] {
   let looked: string | undefined;
   return calls.filter((call) => {
@@ -104,7 +104,7 @@ function oursOf(calls: readonly Call[]): Call[] {
   });
 }
 
-/** Reads what strace has written. */
+/** Parses strace's output. */
 export function parseTrace(text: string): Pick<
   Trace,
   "steps" | "hasBegun" | "isKilled"
@@ -132,8 +132,8 @@ export function parseTrace(text: string): Pick<
   };
 }
 
-// A shell becomes strace, so that strace is the child's parent: where processes
-// may trace their descendants only (Yama), it may.
+// The shell becomes strace, which makes strace the child's parent. Where a process may
+// trace only its descendants (Yama), this is allowed.
 const SCRIPT = `
   ready=$1 trace=$2 inject=$3
   shift 3
@@ -147,19 +147,20 @@ const SCRIPT = `
 
 /** Options of {@linkcode runTraced}. */
 export interface TraceOptions {
-  /** As strace's `-e inject=`, without that. */
+  /** The value of strace's `-e inject=`. */
   inject?: string;
-  /** Called when the child is ready, and waits to be told to go on. */
+  /** Called while the child is ready and waits for the go-ahead. */
   prepare?: () => void;
-  /** Called with the child's id, and the path of the trace, when it goes on. */
+  /** Called with the child's process id and the trace's path when the child goes on. */
   watch?: (pid: number, trace: string) => Promise<void>;
   /** Milliseconds after which the child counts as hanging; two minutes by default. */
   timeout?: number;
 }
 
 /**
- * Runs a script of `test/`. It says its process id, opens the pipe that its last
- * argument names when it is ready, then waits for a byte from standard input.
+ * Runs a script of `test/` under strace. The script prints its process id. When it is
+ * ready, it opens the pipe named by its last argument, then waits for a byte on
+ * standard input.
  */
 export async function runTraced(
   script: URL,
@@ -187,7 +188,7 @@ export async function runTraced(
     watching = options.watch?.(pid(), trace) ?? Promise.resolve();
     child.stdin.end("x");
   });
-  child.stdin.on("error", () => {}); // it was killed before it was told to go
+  child.stdin.on("error", () => {}); // it was killed before the go-ahead
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
@@ -197,7 +198,7 @@ export async function runTraced(
   try {
     await new Promise((resolve, reject) => {
       child.on("error", reject).on("close", resolve);
-      // Where strace could not attach, the child still waits.
+      // If strace could not attach, the child still waits for its byte.
       child.on("exit", () => child.stdin.end());
     });
     await watching;

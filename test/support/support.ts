@@ -1,5 +1,6 @@
 /**
- * What several tests need: temporary folders, child processes, a look at the process.
+ * What several tests share: temporary folders, child processes, the process's open
+ * files and mappings, random numbers.
  *
  * @module
  */
@@ -24,35 +25,35 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Libc, libc, provideLibc } from "../../ffi/libc.ts";
 import { provideRuntime, type Runtime, runtime } from "../../ffi/runtime.ts";
 
-/** Where paths in source text for {@linkcode runChild} begin. */
+/** What imports in source text for {@linkcode runChild} are relative to. */
 const TESTS = new URL("../", import.meta.url);
 
-/** Is this Deno? Otherwise it is Bun. */
+/** Whether this is Deno; otherwise it is Bun. */
 export const isDeno: boolean = "deno" in process.versions;
 
-/** What `test`'s `skip` takes: a reason where there is no `/proc`, as on macOS. */
+/** For `test`'s `skip`: the reason where there is no `/proc`, as on macOS. */
 export const skipWithoutProc: string | false = existsSync("/proc/self/maps")
   ? false
   : "this system has no /proc to look at descriptors and mappings";
 
-/** Are the tests to try everything, and not a sample of it? */
+/** Whether to try every case instead of a sample. */
 export const isThorough: boolean = Boolean(process.env.MEMMAP_THOROUGH);
 
-/** What random tests begin with; `MEMMAP_FUZZ_SEED` makes them others. */
+/** The seed of random tests; `MEMMAP_FUZZ_SEED` overrides it. */
 export const SEED: number = Number(process.env.MEMMAP_FUZZ_SEED ?? 1);
 
-/** A line that scripts/test prints. */
+/** Reports what was proved; scripts/test prints the line. */
 export function proof(text: string): void {
   console.log(`proof: ${text}`);
 }
 
-/** The same, of what cannot be done here; no runner prints why it skips a test. */
+/** Reports what cannot be proved here, since no runner prints why it skips a test. */
 export function unproved(what: string, reason: string | false): string | false {
   if (reason !== false) proof(`not proved here: ${what}: ${reason}`);
   return reason;
 }
 
-/** A fresh folder, gone with everything in it at the end of the block. */
+/** A fresh folder, removed with its content at the end of the block. */
 export function temporaryFolder(
   parent: string = tmpdir(),
 ): { path: string } & Disposable {
@@ -101,7 +102,7 @@ export function commandOf(
   return [process.execPath, ...flags, fileURLToPath(script), ...args];
 }
 
-/** How a child process ended, and what it wrote. */
+/** How a child process ended and what it wrote. */
 export interface ChildResult {
   status: number | null;
   signal: string | null;
@@ -115,11 +116,11 @@ export interface ChildOptions {
   args?: readonly string[];
   /** Deno's permission flags; everything is allowed by default. Bun has none. */
   denoPermissions?: readonly string[];
-  /** Variables beside those of this process. */
+  /** Environment variables in addition to this process's. */
   env?: Readonly<Record<string, string>>;
   /** A command to run the child under, such as `["strace", "-f"]`. */
   under?: readonly string[];
-  /** Milliseconds after which the child is killed: it hangs. Five minutes by default. */
+  /** Milliseconds after which the child counts as hanging and is killed; five minutes by default. */
   timeout?: number;
 }
 
@@ -160,22 +161,22 @@ export function runChild(
 }
 
 /**
- * How many descriptors this process has open; `null` where there is no `/proc`.
- * The runtime opens some of its own when it likes: see {@linkcode descriptorsOf}.
+ * The number of open descriptors; `null` where there is no `/proc`. The runtime opens
+ * some of its own at any time; {@linkcode descriptorsOf} is exact.
  */
 export function openDescriptors(): number | null {
   if (skipWithoutProc) return null;
   return readdirSync("/proc/self/fd").length;
 }
 
-/** What open descriptors lead to whose path contains `path`; `null` as above. */
+/** The targets of open descriptors whose path contains `path`; `null` as above. */
 export function descriptorsOf(path: string): string[] | null {
   if (skipWithoutProc) return null;
   const targets = readdirSync("/proc/self/fd").map((fd) => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`);
     } catch {
-      return ""; // the one that listed the folder is closed by now
+      return ""; // readdir's own descriptor is closed by now
     }
   });
   return targets.filter((target) => target.includes(path));
@@ -213,7 +214,7 @@ export const FULL_DISK: Partial<Libc> = {
   errno: () => 28, // ENOSPC, on Linux and macOS
 };
 
-/** Collects garbage now, in a child of {@linkcode runChild} and anywhere in Bun. */
+/** Collects garbage now. In Deno only a child of {@linkcode runChild} can do this. */
 export function collectGarbage(): void {
   const { Bun, gc } = globalThis as {
     Bun?: { gc(synchronous: boolean): void };
@@ -246,7 +247,7 @@ export function below(random: Random, limit: number): number {
 
 /**
  * Runs `work` for each item, as many at once as there are processors. After a
- * failure nothing new is begun, and it is thrown when the rest has ended.
+ * failure no further item is started; the error is thrown once the others have ended.
  */
 export async function forEach<T>(
   items: readonly T[],

@@ -29,11 +29,11 @@ import {
 const CHILD = new URL("./children/flush.ts", import.meta.url);
 /** Milliseconds; far more than a slow machine takes. Only what hangs ends here. */
 const TIMEOUT = 1_800_000;
-/** How often a run is made again whose call did not have the number expected. */
+/** Attempts to hit one call; its number varies with the runtime's own calls. */
 const MOST_TRIES = 40;
 
 const scenarios = SCENARIOS.filter(({ isSample }) => isThorough || isSample);
-/** Those whose append, when it was killed, the next open finishes. */
+/** Scenarios whose killed append is finished by the next open. */
 const appends = scenarios.filter(({ name }) =>
   name === "append" || name.startsWith("append to an empty file")
 );
@@ -69,12 +69,12 @@ function run(
   return runTraced(CHILD, [action, scenario.name, folder], { inject });
 }
 
-/** What the child said of itself; `undefined` if it died first. */
+/** The child's report; `undefined` if it died first. */
 function reportIn({ lines }: Trace): Report | undefined {
   return lines.length === 1 ? JSON.parse(lines[0]) : undefined;
 }
 
-/** The system calls of each scenario when nothing disturbs it. */
+/** The system calls of each scenario in an undisturbed run. */
 async function stepsOf(
   chosen: readonly Scenario[],
   action: Action,
@@ -101,8 +101,8 @@ async function stepsOf(
 }
 
 /**
- * Runs a child in whose `step` strace does `inject`, in a folder of its own, until
- * it has hit just that step; then has `check` look at what is left.
+ * Runs the child in a fresh folder with `inject` at `step`, again and again until
+ * exactly that step was hit; then `check` judges what is left.
  */
 async function strike(
   step: Step,
@@ -123,7 +123,7 @@ async function strike(
       scenario,
       `${calls[index].name}:${inject}:when=${count}`,
     );
-    // Of a process that was killed, the last call; else the one that strace marks.
+    // In a killed process the last call was hit; otherwise the one that strace marks.
     const length = inject.startsWith("signal")
       ? trace.steps.length
       : trace.steps.findIndex(({ text }) => text.endsWith("(INJECTED)")) + 1;
@@ -134,8 +134,8 @@ async function strike(
       `unproved: ${describe(step)}: not hit in ${tries} runs, the last time ` +
         `after [${struck}] instead of [${expected}]\n${trace.stderr}`,
     );
-    // The runtime made a call of that name on its own behalf, now or before; or
-    // strace came a little sooner or later.
+    // The runtime made a call of that name on its own behalf, or strace attached a
+    // little earlier or later.
     const isEarly = length > 0 ? length <= index : !trace.hasBegun;
     count = isEarly
       ? count + 1
@@ -143,7 +143,7 @@ async function strike(
   }
 }
 
-/** Kills the child at each of `steps`; answers how many ended old and new. */
+/** Kills the child at each of `steps`; returns how many left the old and the new content. */
 async function killAtEach(
   steps: readonly Step[],
 ): Promise<{ old: number; new: number }> {
@@ -210,7 +210,7 @@ test("a flush killed at any moment leaves the old content or the new", {
   );
 });
 
-/** Runs a flush, and kills it some time after it was told to begin. */
+/** Runs a flush and kills it some time after the go-ahead. */
 async function killAfter(
   folder: string,
   scenario: Scenario,
@@ -245,7 +245,7 @@ async function killAfter(
   assert.ok(isTold, stderr);
 }
 
-/** Errors that a system call can fail with, by its name. */
+/** The errors that each system call can fail with. */
 const ERRORS: Readonly<Record<string, readonly string[]>> = {
   access: ["EIO"],
   close: ["EIO"],
@@ -283,26 +283,25 @@ const ERRORS: Readonly<Record<string, readonly string[]>> = {
   write: ["ENOSPC", "EIO", "EINTR"],
 };
 
-/** What may fail when the new content is in place, and has to be waited for. */
+/** Calls that may fail after the new content is in place, while waiting for the disk. */
 const WAITS = ["fdatasync", "fsync", "msync", "openat"];
 
-/** A step, and how it is to fail. */
+/** A step and the error it fails with. */
 interface Fault {
   readonly step: Step;
   readonly error: string;
 }
 
 /**
- * What can go wrong in `steps`: one error each, another one the next time; in the
- * thorough run's two main scenarios, all that are known.
+ * The errors to try in `steps`: one for each step, in turn. The thorough run tries all
+ * known ones in its two main scenarios.
  */
 function faultsIn(steps: readonly Step[]): Fault[] {
   return steps.flatMap((step) => {
     const { scenario, calls, index } = step;
     if (index === calls.length - 1) return []; // the mark
     const { name } = calls[index];
-    // Deno takes a folder that cannot be read for an empty one, and panics where it
-    // cannot be closed.
+    // Deno treats an unreadable folder as empty, and panics if it cannot be closed.
     const isDenos = isDeno &&
       (name === "getdents64" || calls[index - 1]?.name === "getdents64");
     const errors = isDenos ? [] : ERRORS[name] ?? [];
@@ -312,7 +311,7 @@ function faultsIn(steps: readonly Step[]): Fault[] {
   });
 }
 
-/** Has each of `faults` happen; fails with all that should not have come of them. */
+/** Makes each of `faults` happen; fails with a list of everything that went wrong. */
 async function failEach(
   faults: readonly Fault[],
   check: (fault: Fault, report: Report) => string[],
@@ -360,7 +359,7 @@ test(
       if (error !== undefined && isCommitted && !WAITS.includes(name)) {
         wrong.push(`threw when all was done: ${error.message}`);
       }
-      // What could not be unlinked stays until the next writable open.
+      // A file that could not be unlinked stays until the next writable open.
       if (strays.length > 0 && !name.startsWith("unlink")) {
         wrong.push(`left over: ${strays}`);
       }

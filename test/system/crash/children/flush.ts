@@ -1,9 +1,9 @@
 /**
- * Does one flush between two marks that strace can see, while crash_test.ts
- * kills it or has its system calls fail; says how it went if it lives.
+ * Does one flush between two marks in the trace, while crash_test.ts kills it or makes
+ * its system calls fail. Reports how it went if it survives.
  *
- * Arguments: what to do, the scenario's name, a folder, and the path of a pipe
- * that learns when all is ready. The flush begins when standard input says so.
+ * Arguments: the action, the scenario's name, a folder, and the path of a pipe to
+ * write to when all is ready. The flush begins when a byte arrives on standard input.
  *
  * @module
  */
@@ -26,17 +26,17 @@ import {
 } from "../flush_scenarios.ts";
 import { mark } from "../../../support/mark.ts";
 
-/** What came of a flush, or of an open, that was not killed. */
+/** How a flush or an open went that was not killed. */
 export interface Report {
   /** What it threw, if anything. */
   error?: { name: string; code?: string; message: string };
-  /** The strategy of the first flush that came through. */
+  /** The strategy of the first flush that succeeded. */
   strategy?: string;
-  /** Does the map say that the edits are in the file? */
+  /** Whether the map says that the edits are in the file. */
   isCommitted: boolean;
   /** Files beside the map's own right after the flush. */
   strays: string[];
-  /** What should not have been. */
+  /** What went wrong. */
   problems: string[];
 }
 
@@ -54,7 +54,7 @@ function flush(map: Memmap, scenario: Scenario, { target }: Place): string {
   ).strategy;
 }
 
-/** So that what a runtime does but once is not done between the marks. */
+/** Flushes once beforehand, so that one-time work of the runtime is not in the trace. */
 function warmUp(folder: string, scenario: Scenario): void {
   const place = prepare(folder, scenario);
   const map = openScenario(scenario, place);
@@ -62,7 +62,7 @@ function warmUp(folder: string, scenario: Scenario): void {
   map.close();
 }
 
-/** Flushes between the marks; what fails is made again. */
+/** Flushes between the marks, and once more if that fails. */
 function flushOnce(folder: string, scenario: Scenario): Report {
   const place = prepare(folder, scenario);
   const { before, after, length, saveTo } = scenario;
@@ -116,7 +116,7 @@ function flushOnce(folder: string, scenario: Scenario): Report {
   return report;
 }
 
-/** Opens what a killed append has left, between the marks. */
+/** Opens what a killed append left behind, between the marks. */
 function reopen(folder: string, scenario: Scenario): Report {
   open(prepare(join(folder, "warm"), scenario).path).close();
   const { path } = placeIn(folder, scenario);
@@ -181,5 +181,5 @@ switch (action) {
   default:
     throw new Error(`Unknown action '${action}'.`);
 }
-// What a runtime does to end in order takes its time under strace.
+// An orderly exit is slow under strace.
 die();
