@@ -49,7 +49,7 @@ interface End {
   readonly errors: string;
 }
 
-/** Runs a child that names files, one a line, each to be cut by this process. */
+/** Runs a child that prints files to cut, one per line, and cuts them. */
 async function runAndCut(script: URL, args: readonly string[]): Promise<End> {
   const [command, ...rest] = commandOf(script, args);
   const child: ChildProcess = spawn(command, rest, {
@@ -71,9 +71,9 @@ async function runAndCut(script: URL, args: readonly string[]): Promise<End> {
       if (!text.startsWith("{")) output += `${text}\n`;
       else {
         const { path, cut } = JSON.parse(text);
-        await setTimeout(delay = (delay + 7) % 23); // now early, now late in a round
+        await setTimeout(delay = (delay + 7) % 23); // at varying points of a round
         truncateSync(path, cut);
-        writeFileSync(`${path}.cut`, ""); // its pages are gone by now
+        writeFileSync(`${path}.cut`, ""); // tells that the pages are gone
       }
     }
   });
@@ -106,7 +106,7 @@ test("without the guard a lost page ends the process", guarded, async () => {
   for (const name of ["a typed array", "find()"]) {
     using folder = temporaryFolder();
     const end = await runAndCut(FAULTS, [folder.path, name, "unguarded"]);
-    // Not SIGKILL, which ends a child that hangs. Bun's own handler may abort.
+    // SIGKILL would mean that the child hung. Bun's own handler may abort.
     assert.match(
       String(end.signal),
       /^SIG(BUS|SEGV|ABRT|ILL|TRAP)$/,
@@ -129,7 +129,7 @@ test(
       map.find("x");
     };
     assert.throws(() => use(() => {}), { name: "FaultError" });
-    // What floats is not dropped behind anybody's back.
+    // Floating bytes are not dropped silently.
     let left: Memmap | undefined;
     const edit = (map: Memmap) => {
       left = map;
@@ -139,7 +139,7 @@ test(
     assert.equal(left!.closed, false);
     assert.deepEqual([...left!.slices[0].bytes], [1, 2]);
     left!.close({ discard: true });
-    // Who was not told yet, is.
+    // An error that was not reported yet is thrown by dispose.
     writeFileSync(path, new Uint8Array(100_000));
     const map = open(path);
     const { bytes } = map.slice();
@@ -160,9 +160,9 @@ test("what faults() and FaultError say after a cut", guarded, () => {
   const array = slice.array("int32", { byteOffset: 2 });
   const whole = map.slice(0, 50_000);
   const floating = map.insert(0, new Uint8Array([1, 2]));
-  whole.resize(10); // copies what is there yet
+  whole.resize(10); // copies what is still there
   truncateSync(path, 60_000);
-  assert.equal(map.faults, 0); // nobody has met it yet
+  assert.equal(map.faults, 0); // no access so far
   assert.equal(bytes[0], 7);
   assert.equal(bytes[9999], 7);
   assert.equal(bytes[10_000], 0); // the rest of the last page is zeros anyway
@@ -178,14 +178,14 @@ test("what faults() and FaultError say after a cut", guarded, () => {
   assert.throws(() => array.get(0), { code: "ERR_MEMMAP_FAULT" });
   assert.throws(() => array.set(0, 1), { code: "ERR_MEMMAP_FAULT" });
   assert.throws(() => array.subarray(1).fill(1), { code: "ERR_MEMMAP_FAULT" });
-  // What floats is in memory, and can be rescued.
+  // Floating bytes are in memory and can be rescued.
   assert.deepEqual([...floating.bytes, ...whole.bytes], [
     ...[1, 2],
     ...new Array(10).fill(7),
   ]);
   assert.equal(floating.array("int8").get(1), 2);
   assert.equal(whole.find("\x07\x07"), 0);
-  // Asking is no access.
+  // Properties do not access the bytes.
   assert.equal(map.length, 100_000 - 50_000 + 10 + 2);
   assert.equal(map.layout().length, 3);
   assert.equal(map.slices.length, 3);

@@ -17,9 +17,9 @@ import {
 } from "../../support/support.ts";
 
 const ROUNDS = isThorough ? 100_000 : 4000;
-// What a runtime holds for itself comes and goes: by 7 MiB and 20 mappings in the first
-// thousands of rounds, and by no more in 100,000; how much of its spare room counts is
-// known to some MiB. In 100,000 rounds a page in every twelfth would be too much.
+// The runtime's own memory varies by 7 MiB and 20 mappings in the first thousands of
+// rounds, and by no more in 100,000. Its spare room is known to within some MiB. In
+// 100,000 rounds, one leaked page in every twelve would exceed the limit.
 const DESCRIPTORS = 20;
 const MAPPINGS = 100;
 /** Bytes. */

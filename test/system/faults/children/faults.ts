@@ -1,10 +1,10 @@
 /**
- * Uses a map in one way, over and over, while another process cuts its file.
+ * Uses a map in one way, over and over, while another process truncates its file.
  *
  * Run by faults_test.ts with a folder, the name of a use and `guarded` or not. For
- * each cut it writes a file, says its path and the length to cut it to, and goes on
- * with the use until that has happened and been noticed; then it checks what the map
- * says of it. Prints "survived" at the end; a fault would end the process before.
+ * each cut it writes a file, prints its path and the length to cut it to, and repeats
+ * the use until the cut was noticed. Then it checks what the map reports. Prints
+ * "survived" at the end; an unhandled fault would kill the process before that.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import {
   open,
 } from "../../../../mod.ts";
 
-/** Bytes; many pages, and no whole number of them. */
+/** Bytes: many pages, and not a whole number of them. */
 export const LENGTH = 3_000_001;
 
 /** What is left of the file: nothing, a page, a page and a half, all but the last pages. */
@@ -39,11 +39,11 @@ interface Scene {
 
 interface Use {
   readonly mode?: Mode;
-  /** One round; it may throw what the library has for this. */
+  /** One round. It may throw the errors that the library has for lost pages. */
   readonly round: (scene: Scene) => unknown;
-  /** Does it meet the lost pages at all, in this process and not in the kernel? */
+  /** Only the kernel touches the lost pages, so this process never faults. */
   readonly isBlind?: boolean;
-  /** Would Bun never come out of it? It may look for faults just once a loop of reads. */
+  /** Would never end in Bun, whose compiled loop of reads may check for faults only once. */
   readonly isDenos?: boolean;
 }
 
@@ -77,7 +77,7 @@ export const USES: Readonly<Record<string, Use>> = {
   "get() in a loop that never ends": {
     isDenos: true,
     round: ({ array }) => {
-      let sum = 0; // what nobody uses need not be read
+      let sum = 0; // used, so that the read is not optimised away
       for (let i = 0; sum >= 0; i = (i + 1) % array.size) sum += array.get(i);
     },
   },
@@ -190,11 +190,11 @@ export const USES: Readonly<Record<string, Use>> = {
   },
 };
 
-/** What a call may throw when the file is cut, and nothing else. */
+/** Rethrows what no call may throw when the file is cut. */
 function assertExpected(error: unknown): void {
   const { name, code } = error as { name: string; code?: string };
   const isOurs = ["FaultError", "ConflictError"].includes(name);
-  // A system call that is given lost memory says so.
+  // A system call that is given lost memory fails with EFAULT.
   const isSystems = code === "EFAULT" || String(error).includes("os error 14");
   if (!isOurs && !isSystems) throw error;
 }
@@ -231,7 +231,7 @@ function assertArrayRefuses(array: MemmapArray<"float64">): void {
   assert.equal(String(array), "<MemmapArray of lost bytes>");
 }
 
-/** A map whose pages were lost refuses everything that touches them, and can be let go. */
+/** A map with lost pages refuses everything that touches them, and can be closed. */
 function assertRefuses({ map, folder }: Scene, floating: MemmapSlice): void {
   const slice = map.slices.find(({ state }) => state === "mapped")!;
   assert.ok(map.faults > 0);
@@ -259,7 +259,7 @@ function assertRefuses({ map, folder }: Scene, floating: MemmapSlice): void {
     assert.throws(() => slice.sync(), FAULT);
     assert.throws(() => map.close(), FAULT);
   }
-  // What was in memory before is whole.
+  // Bytes that were in memory before the cut are intact.
   if (floating !== undefined) assert.deepEqual([...floating.bytes], [1, 2, 3]);
   assert.equal(map.closed, false);
   map.close({ discard: true });
@@ -284,7 +284,7 @@ async function main(folder: string, name: string, guard: boolean) {
       : map.insert(0, new Uint8Array([1, 2, 3]));
     console.log(JSON.stringify({ path, cut }));
     await useUntilCut(path, use, scene);
-    // What still stands over lost pages is touched now, in any case.
+    // Touches whatever still lies over lost pages.
     if (bytes.length > 0 && bytes.buffer.byteLength > 0) {
       for (let at = 0; at < bytes.length; at += 512) bytes[at] = 1;
     }
