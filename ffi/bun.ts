@@ -16,6 +16,7 @@ import type { Libc } from "./libc.ts";
 import type { Platform } from "./platform.ts";
 import type { Runtime } from "./runtime.ts";
 import {
+  type OptionalCalls,
   optionalOn,
   type Parameter,
   type Prototypes,
@@ -36,7 +37,14 @@ interface BunFFI {
     symbols: Record<string, BunFunction>,
   ): { readonly symbols: Found };
   ptr(bytes: Uint8Array): number;
-  toArrayBuffer(pointer: number, offset: number, length: number): ArrayBuffer;
+  /** With a C function that is called with the pointer and `context` in the end. */
+  toArrayBuffer(
+    pointer: number,
+    offset: number,
+    length: number,
+    context?: number,
+    deallocator?: number,
+  ): ArrayBuffer;
 }
 
 // The "_fast" types carry safe integers as numbers, without a bigint a call. So do
@@ -110,19 +118,67 @@ function optionalSymbols(
 /** Loads libc. */
 export function loadBun(platform: Platform): { libc: Libc; runtime: Runtime } {
   const ffi = process.getBuiltinModule("bun:ffi") as unknown as BunFFI;
+  const found = openLibrary(ffi, platform);
   const runtime: Runtime = {
     maxBufferLength: 2 ** 32, // one byte more is "RangeError: Out of memory"
     pinsBuffers: true,
     arrayBuffer: (address, length) => ffi.toArrayBuffer(address, 0, length),
     addressOf: (bytes) => ffi.ptr(bytes),
     swapInPlace,
+    unlockAtEnd: unlockerOf(ffi, found, platform),
     mayUse: () => true,
   };
-  const found = openLibrary(ffi, platform);
   const long = (value: number) => value;
   return {
     libc: libcOf<number>(found, platform, long, runtime.arrayBuffer),
     runtime,
+  };
+}
+
+/** On Linux, where EFD_CLOEXEC is the same. */
+const O_CLOEXEC = 0o2000000;
+
+/**
+ * See {@linkcode Runtime.unlockAtEnd}.
+ *
+ * When a thread ends, Bun frees its ArrayBuffers, and calls the deallocator of one
+ * that has one: a C function of two arguments, the address and a context. So a buffer
+ * at "address" `fd`, whose context is `LOCK_UN` and whose deallocator is `flock`,
+ * unlocks `fd` in the end. Nobody ever reads it. It is kept for as long as the thread
+ * lives, and its descriptor with it, so that no other file can have that number when
+ * it is freed: `dup3` has the descriptor stand for one file after another.
+ */
+function unlockerOf(
+  ffi: BunFFI,
+  found: Found,
+  { constants }: Platform,
+): Runtime["unlockAtEnd"] {
+  const c = found as unknown as OptionalCalls<number>;
+  // Sound: the name ends with a NUL. 0 is RTLD_DEFAULT, all that is loaded.
+  const flock = Number(c.dlsym?.(0, Buffer.from("flock\0")) ?? 0);
+  const { dup3, eventfd } = c;
+  if (!dup3 || !eventfd || flock === 0) return null;
+  const buffers: ArrayBuffer[] = [];
+  const free: number[] = [];
+  const idle = eventfd(0, O_CLOEXEC); // a descriptor that does nothing
+  if (idle === -1) return null;
+  return (fd) => {
+    let key = free.pop();
+    if (key === undefined) {
+      key = eventfd(0, O_CLOEXEC);
+      if (key === -1) return () => {}; // no room: the lock ends with the process
+      buffers.push(ffi.toArrayBuffer(key, 0, 1, constants.LOCK_UN, flock));
+    }
+    const used = key;
+    // Sound: `key` and `idle` are ours alone, and no memory is involved.
+    dup3(fd, used, O_CLOEXEC);
+    let isReleased = false;
+    return () => {
+      if (isReleased) return;
+      isReleased = true;
+      dup3(idle, used, O_CLOEXEC);
+      free.push(used);
+    };
   };
 }
 

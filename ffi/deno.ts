@@ -133,6 +133,7 @@ export function loadDeno(
       ),
     addressOf: (bytes) => Number(UnsafePointer.value(UnsafePointer.of(bytes))),
     swapInPlace: null, // Buffer's own are loops in JavaScript here
+    unlockAtEnd: null,
     mayUse: (path, name, wholly = false) => {
       const { state, partial } = permissions.querySync({ name, path });
       return state === "granted" && !(wholly && partial);

@@ -40,6 +40,14 @@ export interface Runtime {
   readonly swapInPlace: ((bytes: Uint8Array, width: number) => void) | null;
 
   /**
+   * Has the lock of an open file (`flock`) released when this thread ends, unless the
+   * returned function is called first. `null` where that is not needed or cannot be
+   * done: Deno lets a worker finish what it is doing, while Bun stops it between any
+   * two steps, and leaves its descriptors open.
+   */
+  readonly unlockAtEnd: ((fd: number) => () => void) | null;
+
+  /**
    * Does the runtime let this process read, or write, what is at `path`, without
    * asking anyone? The system may still refuse. Always true in Bun. With `wholly`,
    * everything inside that folder must be allowed too.

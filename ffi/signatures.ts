@@ -208,6 +208,32 @@ const LINUX_FILES = {
   },
 } as const;
 
+/** What a backend needs to have a function called when its thread ends. */
+const LINUX_THREADS = {
+  dlsym: {
+    parameters: [
+      "address", // void *handle
+      "view", // const char *symbol
+    ],
+    result: "address", // void *
+  },
+  eventfd: {
+    parameters: [
+      "unsigned", // unsigned int initval
+      "int", // int flags
+    ],
+    result: "int",
+  },
+  dup3: {
+    parameters: [
+      "int", // int oldfd
+      "int", // int newfd
+      "int", // int flags
+    ],
+    result: "int",
+  },
+} as const;
+
 // Linux limits a list of names, and a value, to 64 KiB.
 const LINUX_XATTR = {
   flistxattr: {
@@ -296,7 +322,9 @@ export function requiredOn(system: System): Prototypes {
 
 /** The functions that a system's C library may lack. */
 export function optionalOn(system: System): Prototypes {
-  return system === "linux" ? { ...LINUX_FILES, ...LINUX_XATTR } : DARWIN_XATTR;
+  return system === "linux"
+    ? { ...LINUX_FILES, ...LINUX_THREADS, ...LINUX_XATTR }
+    : DARWIN_XATTR;
 }
 
 /** The name of the function that returns errno's address. */
@@ -335,6 +363,9 @@ type OptionalCallsOf<T extends Prototypes, Long> = {
 export type XattrSymbols<Long> =
   | OptionalCallsOf<typeof LINUX_XATTR, Long>
   | OptionalCallsOf<typeof DARWIN_XATTR, Long>;
+
+/** What only the backend itself calls. */
+export type OptionalCalls<Long> = OptionalCallsOf<typeof LINUX_THREADS, Long>;
 
 /** The C functions as a backend looks them up. */
 export type Symbols<Long> =

@@ -7,30 +7,44 @@
  * @module
  */
 
-import { libc } from "../../ffi/mod.ts";
+import { libc, runtime } from "../../ffi/mod.ts";
 import { errnoError, type SystemError } from "../base/mod.ts";
 
+/** Locked descriptors, and what keeps each from staying so when its thread is stopped. */
+const held = new Map<number, (() => void) | undefined>();
+
 /**
- * Locks a file for this process, without waiting. Returns `undefined` once it is
- * locked; otherwise why not, see {@linkcode isHeld}.
+ * Locks a file for this thread, without waiting. Returns `undefined` once it is
+ * locked; otherwise why not, see {@linkcode isHeld}. Call {@linkcode unlock} before
+ * the descriptor is closed.
  */
 export function tryLock(fd: number, path: string): SystemError | undefined {
   const c = libc();
   const { LOCK_EX, LOCK_NB } = c.constants;
+  // First: the thread may be stopped at any moment.
+  const end = runtime().unlockAtEnd?.(fd);
   for (;;) {
     // Sound: a descriptor that the caller holds open; no memory is involved.
-    if (c.flock(fd, LOCK_EX | LOCK_NB) === 0) return undefined;
+    if (c.flock(fd, LOCK_EX | LOCK_NB) === 0) {
+      held.set(fd, end);
+      return undefined;
+    }
     const error = errnoError(c.errno(), "flock", path);
-    if (error.code !== "EINTR") return error;
+    if (error.code === "EINTR") continue;
+    end?.();
+    return error;
   }
 }
 
 /** Lets go of the lock. A file that was not locked stays so. */
 export function unlock(fd: number): void {
+  if (!held.has(fd)) return;
   const c = libc();
   // Sound: as above. There is nothing to do where it fails, but for closing the
   // file, which is for whoever opened it.
   c.flock(fd, c.constants.LOCK_UN);
+  held.get(fd)?.();
+  held.delete(fd);
 }
 
 /** How often to try to have a lock. The last is 60 ms after the first. */

@@ -20,7 +20,7 @@ import {
   openEntry,
   syncFolder,
 } from "../entries.ts";
-import { isHeld, pause, tryLock } from "../lock.ts";
+import { isHeld, pause, tryLock, unlock } from "../lock.ts";
 import type { MappedFile } from "../mapped_file.ts";
 import { OpenFile } from "../open_file.ts";
 import { letReadersRead } from "../ownership.ts";
@@ -144,14 +144,17 @@ export class Journal {
     try {
       removeJournal(this.#file.fd, this.#file.path);
     } finally {
+      unlock(this.#file.fd);
       this.#file.close();
     }
   }
 
   /** Leaves the journal to the next open, which does what it says. */
   leave(): void {
-    if (this.#isOpen) closeEntry(this.#file.fd);
+    if (!this.#isOpen) return;
     this.#isOpen = false;
+    unlock(this.#file.fd);
+    closeEntry(this.#file.fd);
   }
 
   /** As {@linkcode end}, after a failure that says more than another would. */

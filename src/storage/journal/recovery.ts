@@ -14,7 +14,7 @@ import { basename, dirname, join } from "node:path";
 import { runtime } from "../../../ffi/mod.ts";
 import { system, systemError } from "../../base/mod.ts";
 import { closeEntry, isLinked, namesIn, unlink } from "../entries.ts";
-import { isHeld, pause, tryLock } from "../lock.ts";
+import { isHeld, pause, tryLock, unlock } from "../lock.ts";
 import type { MappedFile } from "../mapped_file.ts";
 import { OpenFile } from "../open_file.ts";
 import { mayUse, realPathOf } from "../paths.ts";
@@ -105,6 +105,7 @@ export function endDead(path: string): boolean {
     if (isLinked(fd, place)) finish(fd, place, path, undefined);
     return true;
   } finally {
+    unlock(fd);
     closeEntry(fd);
   }
 }
@@ -126,6 +127,7 @@ function settle(path: string, file: MappedFile): Look {
     if (!isHeld(refusal)) throw refusal;
     return "changing";
   } finally {
+    unlock(fd);
     closeEntry(fd);
   }
 }

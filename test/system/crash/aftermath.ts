@@ -84,6 +84,27 @@ export function strays(folder: string, scenario: Scenario): string[] {
     .filter((name) => ![source, target].includes(join(data, name)));
 }
 
+/**
+ * Makes what lies beside the file older than the last start of the system, as it is
+ * after a power cut: only then may the disk have zeros where bytes were written.
+ */
+export function restartSystem(folder: string, scenario: Scenario): void {
+  const data = join(placeIn(folder, scenario).source, "..");
+  for (const name of strays(folder, scenario)) {
+    const path = join(data, name);
+    const header = new Uint8Array(4096);
+    const fd = fs.openSync(path, "r+");
+    const length = fs.readSync(fd, header, 0, header.length, 0);
+    const text = new TextDecoder("latin1").decode(header.subarray(0, length));
+    const restarted = text.replace(
+      /(?<="boot":")[^"]*/,
+      (id) => "0".repeat(id.length),
+    );
+    if (restarted !== text) fs.writeSync(fd, restarted, 0, "latin1");
+    fs.closeSync(fd);
+  }
+}
+
 /** What the next open for writing makes of {@linkcode leaveKilledAppend}. */
 export const FINISHED = "new";
 

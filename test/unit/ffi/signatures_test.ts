@@ -112,10 +112,12 @@ test("the prototypes are those of this system's headers", {
     : "there is no C compiler",
 }, () => {
   const headers = [
+    "dlfcn.h",
     "errno.h",
     "fcntl.h",
     "signal.h",
     "string.h",
+    ...(process.platform === "linux" ? ["sys/eventfd.h"] : []),
     "sys/file.h",
     "sys/mman.h",
     "sys/types.h",

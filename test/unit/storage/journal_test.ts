@@ -62,8 +62,8 @@ function killWithinAppend(path: string, added = ADDED): string {
 function restartSystem(place: string): void {
   const journal = fs.readFileSync(place, "latin1");
   const restarted = journal.replace(
-    /"boot":"[^"]*"/,
-    (field) => field.replace(/[0-9a-f]/g, "0"),
+    /(?<="boot":")[^"]*/,
+    (id) => "0".repeat(id.length),
   );
   fs.writeFileSync(place, restarted, "latin1");
 }

@@ -15,7 +15,12 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { FINISHED, leaveKilledAppend, whatIsLeft } from "../aftermath.ts";
+import {
+  FINISHED,
+  leaveKilledAppend,
+  restartSystem,
+  whatIsLeft,
+} from "../aftermath.ts";
 import {
   same,
   type Scenario,
@@ -220,7 +225,9 @@ function lookAt(
   fs.writeFileSync(copy, disk);
   try {
     using again = mounted(copy);
-    return whatIsLeft(join(again.path, "folder"), scenario, where);
+    const folder = join(again.path, "folder");
+    restartSystem(folder, scenario);
+    return whatIsLeft(folder, scenario, where);
   } finally {
     fs.unlinkSync(copy);
   }

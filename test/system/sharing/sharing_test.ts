@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { isMemmapError, open } from "../../../mod.ts";
+import {
+  commandOf,
+  proof,
+  runChild,
+  temporaryFolder,
+} from "../../support/support.ts";
+
+const TIMEOUT = 300_000;
+const RECORD = 5000;
+
+/** A child that runs beside this process. */
+function start(
+  name: string,
+  args: readonly string[],
+): { isRunning(): boolean; ended: Promise<string> } {
+  const script = new URL(`./children/${name}.ts`, import.meta.url);
+  const [command, ...rest] = commandOf(script, args);
+  const child = spawn(command!, rest);
+  let stdout = "";
+  let stderr = "";
+  let isRunning = true;
+  child.stdout.setEncoding("utf8").on("data", (text) => stdout += text);
+  child.stderr.setEncoding("utf8").on("data", (text) => stderr += text);
+  const ended = new Promise<string>((resolve, reject) =>
+    child.on("error", reject).on("close", (status) => {
+      isRunning = false;
+      if (status === 0) resolve(stdout);
+      else reject(new Error(`${name}: ${status}\n${stderr}`));
+    })
+  );
+  return { isRunning: () => isRunning, ended };
+}
+
+const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
+
+test(
+  "who opens a file while another process appends to it sees whole appends",
+  {
+    timeout: TIMEOUT,
+  },
+  async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "records");
+    fs.writeFileSync(path, "");
+    const records = 60;
+    const length = 1_000_003;
+    const appender = start("appender", [path, "65", `${length}`, `${records}`]);
+    const found = { opened: 0, busy: 0 };
+    const modes = ["r", "c", "r+"] as const;
+    for (let turns = 0; appender.isRunning(); turns++) {
+      const mode = modes[turns % modes.length]!;
+      try {
+        using map = open(path, mode);
+        assert.equal(map.length % length, 0, `${mode}: ${map.length} bytes`);
+        found.opened++;
+      } catch (error) {
+        // Only who wants to write may be kept out.
+        if (!isMemmapError(error) || error.code !== "EBUSY") throw error;
+        assert.equal(mode, "r+");
+        found.busy++;
+      }
+      await turn();
+    }
+    assert.equal(await appender.ended, `${records}\n`);
+    assert.equal(fs.statSync(path).size, records * length);
+    proof(
+      `${found.opened} opens of a file that another process appends to: ` +
+        `whole appends only; ${found.busy} for writing were EBUSY`,
+    );
+  },
+);
+
+test("two processes that append by two names lose nothing, and add nothing", {
+  timeout: TIMEOUT,
+}, async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "one name");
+  const other = join(folder.path, "another");
+  fs.writeFileSync(path, "");
+  fs.linkSync(path, other);
+  const records = 150;
+  const appenders = [[path, "65"], [other, "66"]].map(([name, byte]) =>
+    start("appender", [name!, byte!, `${RECORD}`, `${records}`])
+  );
+  for (const { ended } of appenders) assert.equal(await ended, `${records}\n`);
+  const bytes = fs.readFileSync(path);
+  assert.equal(bytes.length, 2 * records * RECORD);
+  for (let at = 0; at < bytes.length; at += RECORD) {
+    const record = bytes.subarray(at, at + RECORD);
+    assert.ok(record.every((byte) => byte === record[0]), `record at ${at}`);
+  }
+});
+
+test(
+  "cuts and in-place flushes of one process, and appends of another, all happen or are refused",
+  {
+    timeout: TIMEOUT,
+  },
+  async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "cut and grown");
+    fs.writeFileSync(path, "");
+    fs.writeFileSync(`${path}.busy`, "");
+    const records = 150;
+    const appender = start("appender", [path, "65", `${RECORD}`, `${records}`]);
+    const cutter = start("cutter", [path, "65"]);
+    assert.equal(await appender.ended, `${records}\n`);
+    fs.unlinkSync(`${path}.busy`);
+    const { cut, problems } = JSON.parse(await cutter.ended);
+    assert.deepEqual(problems, []);
+    assert.equal(fs.statSync(path).size, records * RECORD - cut);
+  },
+);
+
+test("who opens a file to make it longer cuts off nothing that others append", {
+  timeout: TIMEOUT,
+}, async () => {
+  for (const reserve of [true, false]) {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "longer");
+    fs.writeFileSync(path, "");
+    const records = 150;
+    const appender = start("appender", [path, "65", `${RECORD}`, `${records}`]);
+    while (appender.isRunning()) {
+      try {
+        const length = fs.statSync(path).size + 1;
+        open(path, "r+", { length, reserve }).close();
+      } catch (error) {
+        if (!isMemmapError(error) || error.code !== "EBUSY") throw error;
+      }
+      await turn();
+    }
+    assert.equal(await appender.ended, `${records}\n`);
+    const bytes = fs.readFileSync(path);
+    const theirs = bytes.reduce((sum, byte) => sum + (byte === 65 ? 1 : 0), 0);
+    assert.equal(theirs, records * RECORD);
+  }
+});
+
+test("a worker that is stopped in the midst of a flush locks nobody out", {
+  timeout: TIMEOUT,
+}, () => {
+  for (const stop of ["terminate", "exit"]) {
+    for (const how of ["extend", "replace", "in-place", "save"]) {
+      using folder = temporaryFolder();
+      const path = join(folder.path, "file");
+      const child = runChild(
+        new URL("./children/stopped_worker.ts", import.meta.url),
+        { args: [path, how, stop] },
+      );
+      assert.equal(child.status, 0, `${how}, ${stop}: ${child.stderr}`);
+      const { ends, beside } = JSON.parse(child.stdout);
+      assert.ok(ends, `${how}, ${stop}`);
+      assert.equal(beside, how === "save" ? 2 : 1, `${how}, ${stop}`);
+    }
+  }
+});
