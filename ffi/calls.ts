@@ -38,7 +38,7 @@ export function libcOf<Long extends number | bigint>(
   const keeper = keepErrno(arrayBuffer(Number(locate()), 4));
   const { now, noted } = keeper;
   const { names, numbers } = errnosOf(system);
-  const { posix_fallocate, fallocate } = c;
+  const { posix_fallocate, fallocate, fstatfs } = c;
   const { copy_file_range, sync_file_range } = c;
   const sourceAt = new BigInt64Array(1);
   const targetAt = new BigInt64Array(1);
@@ -102,6 +102,9 @@ export function libcOf<Long extends number | bigint>(
     fallocate: isThere(fallocate)
       ? (fd, mode, offset, length) =>
         noted(fallocate(fd, mode, long(offset), long(length)), now[0]!)
+      : null,
+    fstatfs: isThere(fstatfs)
+      ? (fd, statfs) => noted(fstatfs(fd, statfs), now[0]!)
       : null,
     // Sound: the offsets are arrays of our own, which live through the call.
     copy_file_range: isThere(copy_file_range)

@@ -41,6 +41,7 @@ export interface Constants {
   /** Linux only, as are the calls that take these. */
   readonly SYNC_FILE_RANGE_WRITE: number;
   readonly FALLOC_FL_KEEP_SIZE: number;
+  readonly FALLOC_FL_PUNCH_HOLE: number;
 }
 
 /**
@@ -135,6 +136,11 @@ export interface Libc {
   readonly fallocate:
     | ((fd: number, mode: number, offset: number, length: number) => number)
     | null;
+  /**
+   * Fills `statfs`, which has room for Linux's `struct statfs`: `f_type`, `f_bsize`,
+   * `f_blocks`, `f_bfree` and `f_bavail` come first, 64 bits each. `null` on macOS.
+   */
+  readonly fstatfs: ((fd: number, statfs: BigInt64Array) => number) | null;
   /**
    * Copies inside the kernel, at explicit offsets. Returns the bytes copied, or -1.
    * `null` where the system has none (macOS).

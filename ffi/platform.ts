@@ -51,6 +51,7 @@ const LINUX: Constants = {
   LOCK_UN: 8,
   SYNC_FILE_RANGE_WRITE: 2,
   FALLOC_FL_KEEP_SIZE: 1,
+  FALLOC_FL_PUNCH_HOLE: 2,
 };
 
 // From <sys/mman.h> and <unistd.h> of the macOS SDK.

@@ -186,6 +186,13 @@ const LINUX_FILES = {
     ],
     result: "int",
   },
+  fstatfs: {
+    parameters: [
+      "int", // int fd
+      "view", // struct statfs *buf
+    ],
+    result: "int",
+  },
   copy_file_range: {
     parameters: [
       "int", // int fd_in

@@ -120,6 +120,7 @@ test("the prototypes are those of this system's headers", {
     ...(process.platform === "linux" ? ["sys/eventfd.h"] : []),
     "sys/file.h",
     "sys/mman.h",
+    ...(process.platform === "linux" ? ["sys/statfs.h"] : []),
     "sys/types.h",
     "sys/xattr.h",
     "unistd.h",
