@@ -36,7 +36,11 @@ import { checkContent, makeSlice, MemmapSlice } from "./slice.ts";
 export interface OpenOptions {
   /** Bytes to map. Required for `w+`; otherwise the file's size is the default. */
   length?: number;
-  /** Allocate disk blocks when the file is created or extended; `true` by default. */
+  /**
+   * Allocate disk blocks for bytes that are new; `true` by default. Where the file is
+   * created or extended, and where a flush is about to write, a full disk is an error
+   * then. Holes that the file has stay holes, with `reserve` and without.
+   */
   reserve?: boolean;
   /**
    * Survive the loss of mapped pages, when another process cuts the file short or

@@ -10,7 +10,7 @@
  */
 
 import { isWritable, type ShortMode } from "../base/mod.ts";
-import { type Lock, MappedFile, recover } from "../storage/mod.ts";
+import { ensureRoom, type Lock, MappedFile, recover } from "../storage/mod.ts";
 import { mapFile, OpenMap } from "./open_map.ts";
 
 /** Opens and maps the file at `path`, which is absolute; `label` is as the user gave it. */
@@ -60,13 +60,12 @@ function giveLength(
   length: number,
 ): boolean {
   if (mode === "w+") {
-    // Where there is no room, that shows before the old content is gone.
-    const before = file.size;
-    file.grow(length);
-    if (before > 0) {
+    if (file.size > 0) {
+      // Where there is no room, that shows before the old content is gone.
+      if (file.reserve) ensureRoom(file, length);
       file.truncate(0);
-      file.grow(length);
     }
+    file.grow(length);
     return true;
   }
   if (mode !== "r+" || length <= file.size) return false;

@@ -10,8 +10,10 @@
 
 import type { Run } from "../geometry/mod.ts";
 import { Mapping } from "../memory/mod.ts";
+import { BLOCK, isSparse, knowsMaps, punch } from "./blocks.ts";
+import { isRefusal } from "./entries.ts";
 import type { OpenFile } from "./open_file.ts";
-import type { Steps } from "./steps.ts";
+import { fsyncStep, skipStep, type Steps } from "./steps.ts";
 
 /** Bytes that are gathered before they are written, and read at a time. */
 const BUFFER = 2 ** 20;
@@ -28,12 +30,17 @@ export class Copier {
   readonly #isAwaited: boolean;
   readonly #memory: Mapping;
   readonly #buffer: Uint8Array;
+  /** A buffer of zeros to compare with, once one was needed. */
+  #zeros: Mapping | undefined;
   /** Where in the target the gathered bytes belong, and how many there are. */
   #at = 0;
   #filled = 0;
   /** What was written and the disk was not told of yet: begin and end. */
   #batch: [begin: number, end: number] | null = null;
   #hasWritten = false;
+  #keepsHoles = false;
+  /** Where the source had data, in order, if that was noted. */
+  #data: (readonly [begin: number, end: number])[] | undefined;
 
   constructor(source: OpenFile, target: OpenFile, isAwaited: boolean) {
     this.#source = source;
@@ -46,11 +53,69 @@ export class Copier {
   /** Lets the buffer go. Once only. */
   release(): void {
     this.#memory.release();
+    this.#zeros?.release();
   }
 
   /** Has the target been written to, or may it have been? */
   get hasWritten(): boolean {
     return this.#hasWritten;
+  }
+
+  /** Were holes of the source found, which the target is to have as well? */
+  get keepsHoles(): boolean {
+    return this.#keepsHoles;
+  }
+
+  /**
+   * Finds out whether the source has holes. Until then, all of it is copied. Where
+   * the file system does not know what maps have written into them, the source is
+   * synced first.
+   */
+  *findHoles(): Steps {
+    const source = this.#source;
+    if (!isSparse(source)) return;
+    const [begin, end] = source.nextData(0, source.size);
+    if (begin === 0 && end === source.size) return;
+    if (!knowsMaps(source)) {
+      try {
+        yield fsyncStep(() => source.sync());
+      } catch (error) {
+        if (isRefusal(error)) return; // nobody can tell
+        throw error;
+      }
+    }
+    this.#keepsHoles = true;
+  }
+
+  /**
+   * Notes where the source has data from `from` on, before it is changed: a hole that
+   * blocks are reserved for may look like data.
+   */
+  noteData(from: number): void {
+    const { size } = this.#source;
+    const noted = [];
+    for (let at = from; at < size;) {
+      const [begin, end] = this.nextData(at, size);
+      if (end > begin) noted.push([begin, end] as const);
+      at = end;
+    }
+    this.#data = noted;
+  }
+
+  /** As {@linkcode OpenFile.nextData} of the source; all is data if no holes were found. */
+  nextData(from: number, end: number): readonly [begin: number, end: number] {
+    if (!this.#keepsHoles) return [from, end];
+    const noted = this.#data;
+    if (noted === undefined) return this.#source.nextData(from, end);
+    let [low, high] = [0, noted.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (noted[middle]![1] > from) high = middle;
+      else low = middle + 1;
+    }
+    const [begin, dataEnd] = noted[low] ?? [end, end];
+    if (begin >= end) return [end, end];
+    return [Math.max(begin, from), Math.min(dataEnd, end)];
   }
 
   /** Writes what is gathered. */
@@ -109,10 +174,59 @@ export class Copier {
     }
   }
 
-  /** As {@linkcode gatherMemory}, of bytes of the source. */
+  /**
+   * As {@linkcode writeMemory}, of what a private map of the source has at `from`.
+   * Zeros in its holes are left out.
+   */
+  *writePrivate(
+    memory: Mapping,
+    from: number,
+    to: number,
+    length: number,
+  ): Steps {
+    const shift = to - from;
+    const end = from + length;
+    for (let at = from; at < end;) {
+      const [begin, dataEnd] = this.nextData(at, end);
+      if (begin > at) yield* this.#writeUnlessZero(memory, at, begin, shift);
+      at = dataEnd;
+      if (at > begin) {
+        yield* this.writeMemory(memory, begin, begin + shift, at - begin);
+      }
+    }
+  }
+
+  *#writeUnlessZero(
+    memory: Mapping,
+    from: number,
+    end: number,
+    shift: number,
+  ): Steps {
+    this.#zeros ??= Mapping.anonymous(BUFFER, this.#target.path);
+    const zeros = this.#zeros;
+    for (let at = from; at < end;) {
+      const to = Math.min(at + BUFFER, end);
+      if (memory.equals(zeros, at, 0, to - at)) {
+        yield skipStep(to - at);
+        at = to;
+      }
+      while (at < to) {
+        const count = Math.min(BLOCK - at % BLOCK, to - at);
+        if (memory.equals(zeros, at, 0, count)) yield skipStep(count);
+        else yield* this.writeMemory(memory, at, at + shift, count);
+        at += count;
+      }
+    }
+  }
+
+  /** As {@linkcode gatherMemory}, of bytes of the source. False also where it has a hole. */
   gatherSource(from: number, to: number, length: number): boolean {
     if (length === 0) return true;
     if (length >= BUFFER / 4 || !this.#hasRoom(to, length)) return false;
+    if (this.#keepsHoles) {
+      const [begin, end] = this.#source.nextData(from, from + length);
+      if (begin !== from || end !== from + length) return false;
+    }
     const at = this.#gathered(to, length);
     this.#source.read(this.#buffer.subarray(at, at + length), from);
     return true;
@@ -120,22 +234,25 @@ export class Copier {
 
   /** Copies `length` bytes of the source into a target that reads zeros there so far. */
   *copy(from: number, to: number, length: number): Steps {
-    if (this.gatherSource(from, to, length)) return;
-    yield* this.flush();
-    if (this.gatherSource(from, to, length)) return;
     const shift = to - from;
     const end = from + length;
     for (let at = from; at < end;) {
-      const [begin, dataEnd] = this.#source.nextData(at, end);
-      const skipped = begin - at;
-      if (skipped > 0) yield { run: () => skipped };
-      for (at = begin; at < dataEnd;) {
-        const source = at;
-        const left = dataEnd - at;
-        at += yield {
-          run: () => this.#copyPiece(source, source + shift, left),
-        };
-      }
+      const [begin, dataEnd] = this.nextData(at, end);
+      if (begin > at) yield skipStep(begin - at);
+      at = dataEnd;
+      if (at > begin) yield* this.#copyData(begin, begin + shift, at - begin);
+    }
+  }
+
+  *#copyData(from: number, to: number, length: number): Steps {
+    if (this.gatherSource(from, to, length)) return;
+    yield* this.flush();
+    if (this.gatherSource(from, to, length)) return;
+    for (let moved = 0; moved < length;) {
+      const at = moved;
+      moved += yield {
+        run: () => this.#copyPiece(from + at, to + at, length - at),
+      };
     }
   }
 
@@ -161,7 +278,7 @@ export class Copier {
         const { from, to } = runs[next]!;
         const count = Math.min(BUFFER, left);
         left -= count;
-        moved += this.#bounce(from + left, to + left, count);
+        moved += this.#move(from + left, to + left, count);
         if (left === 0) left = runs[++next]?.length ?? 0;
       }
       return moved;
@@ -178,7 +295,7 @@ export class Copier {
       while (moved < BUFFER && next < runs.length) {
         const { from, to, length } = runs[next]!;
         const count = Math.min(BUFFER, length - done);
-        moved += this.#bounce(from + done, to + done, count);
+        moved += this.#move(from + done, to + done, count);
         done += count;
         if (done === length) {
           next++;
@@ -188,6 +305,44 @@ export class Copier {
       return moved;
     };
     while (next < runs.length) yield { run };
+  }
+
+  /** As {@linkcode #bounce}; what was a hole is one again. */
+  #move(from: number, to: number, length: number): number {
+    const end = from + length;
+    const data = [];
+    for (let at = from; at < end;) {
+      const [begin, dataEnd] = this.nextData(at, end);
+      if (dataEnd > begin) data.push([begin, dataEnd] as const);
+      at = dataEnd;
+    }
+    const [first] = data;
+    if (first?.[0] === from && first[1] === end) {
+      return this.#bounce(from, to, length);
+    }
+    // All is read before anything is written: the two ranges may overlap.
+    const bytes = this.#buffer.subarray(0, length);
+    if (first !== undefined) this.#source.read(bytes, from);
+    let at = from;
+    for (const [begin, dataEnd] of [...data, [end, end] as const]) {
+      if (begin > at) this.#clear(at + to - from, begin + to - from);
+      at = dataEnd;
+      const piece = bytes.subarray(begin - from, at - from);
+      if (at > begin) this.#write(piece, begin + to - from);
+    }
+    return length;
+  }
+
+  /** Makes zeros of the bytes `from` to `to` of the target, and holes where it can. */
+  #clear(from: number, to: number): void {
+    for (let at = from; at < to;) {
+      const [begin, end] = this.#target.nextData(at, to);
+      at = end;
+      if (begin === end) continue;
+      this.#hasWritten = true;
+      if (punch(this.#target, begin, end)) continue;
+      this.#write(new Uint8Array(end - begin), begin);
+    }
   }
 
   /** Reads into the buffer, whose bytes are written already, and writes from there. */

@@ -6,6 +6,13 @@
  * @module
  */
 
+export {
+  allocate,
+  BLOCK,
+  checkRoomToWriteOver,
+  ensureRoom,
+  Reservation,
+} from "./blocks.ts";
 export { Copier } from "./copying.ts";
 export { syncFolder } from "./entries.ts";
 export { Journal } from "./journal/journal.ts";

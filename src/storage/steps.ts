@@ -41,6 +41,11 @@ export function fsyncStep(wait: () => void): Step {
   };
 }
 
+/** Bytes that need no work. */
+export function skipStep(length: number): Step {
+  return { run: () => length };
+}
+
 /** The same steps, whose bytes do not count as progress. */
 export function* uncounted<T>(steps: Steps<T>): Steps<T> {
   let next = steps.next();

@@ -5,6 +5,9 @@
  */
 
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { temporaryFolder } from "./support.ts";
 
 /** A command, and an argument to follow it, in whose children things are mounted. */
@@ -16,17 +19,30 @@ const NAMESPACES: readonly Under[] = [
   ["unshare", "--mount", "--user", "--map-root-user"],
 ];
 
+/** With processes of their own as well, such as the one behind a FUSE file system. */
+const WITH_PROCESSES = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+
 /**
  * A command to run others under, with `mount` done first, where that is allowed,
- * or else what speaks against it. `$0` is the folder to mount on.
+ * or else what speaks against it. `$0` is the folder to mount on. `hasProcesses`:
+ * does `mount` start processes, which are to end with the command?
  */
 export function mounting(
   mount: string,
   folder: string,
+  hasProcesses = false,
 ): { under: Under; skip: false } | { skip: string } {
   let reason = "";
   for (const namespace of NAMESPACES) {
-    const under = [...namespace, "sh", "-c", `${mount} && exec "$@"`, folder];
+    const processes = hasProcesses ? WITH_PROCESSES : [];
+    const under = [
+      ...namespace,
+      ...processes,
+      "sh",
+      "-c",
+      `${mount} && exec "$@"`,
+      folder,
+    ];
     const [command, ...rest] = under;
     const { status, stderr, error } = spawnSync(command, [...rest, "true"], {
       encoding: "utf8",
@@ -35,6 +51,41 @@ export function mounting(
     reason ||= error?.message ?? stderr.trim().split("\n").join(", ");
   }
   return { skip: `nothing can be mounted here: ${reason}` };
+}
+
+/** Mounts an image of `size` that `format` makes, such as `"mkfs.ext4 -q -F"`. */
+export function image(format: string, size: string): string {
+  return `truncate -s ${size} "$0/image" && ${format} "$0/image" > "$0/log" 2>&1 &&
+    mount -o loop "$0/image" "$0"`;
+}
+
+/**
+ * Compiles a FUSE file system into `folder`. Returns the commands that have it show
+ * `$0/back` at `$0/mounted` and refuse what `refuse` names, or what speaks against it.
+ */
+export function passthrough(
+  folder: string,
+  refuse = "",
+): { mount: string; skip: false } | { skip: string } {
+  if (!existsSync("/dev/fuse")) return { skip: "there is no /dev/fuse" };
+  const program = join(folder, "passthrough");
+  const source = new URL(
+    "../system/file_systems/children/passthrough.c",
+    import.meta.url,
+  );
+  const { status, stderr } = spawnSync("sh", [
+    "-c",
+    'cc -o "$0" "$1" $(pkg-config --cflags --libs fuse3)',
+    program,
+    fileURLToPath(source),
+  ], { encoding: "utf8" });
+  if (status !== 0) {
+    const [reason] = stderr.trim().split("\n");
+    return { skip: `no FUSE file system can be built: ${reason}` };
+  }
+  const mount = `mkdir -p "$0/back" "$0/mounted" &&
+    REFUSE="${refuse}" "${program}" "$0/back" "$0/mounted"`;
+  return { mount, skip: false };
 }
 
 /** A disk of 8 MiB in memory. */

@@ -3,9 +3,11 @@
  *
  * 1. Map anew where needed, as in extend. End a dead flush's journal: it speaks of
  *    the bytes as they are now.
- * 2. Reserve blocks for all that will be written, holes among it, so that a full disk
- *    shows itself while every byte is where it was; then lengthen the file. A failure
- *    cuts it back, unless others wrote behind it.
+ * 2. Lengthen the file, and reserve blocks for all that will be written, so that a
+ *    full disk shows itself while every byte is where it was. Holes that move stay
+ *    holes, and need none. A failure cuts the file back, unless others wrote behind
+ *    it, and makes holes again of those that were to be written to. Where writing over
+ *    bytes takes new blocks, which cannot be reserved, the disk is asked for its room.
  * 3. Move what moves: towards the end from the last to the first, then towards
  *    the start from the first to the last. So nothing is overwritten unread: runs
  *    keep their order and never overlap in the old file or in the new.
@@ -20,15 +22,24 @@
 
 import type { Run } from "../../geometry/mod.ts";
 import {
+  checkRoomToWriteOver,
   clearJournal,
   Copier,
+  Reservation,
   type Steps,
   type Work,
 } from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
 import type { FlushResult } from "./options.ts";
 import type { Plan } from "./plan.ts";
-import { commit, cut, makeRoom, sum, writeFloats } from "./shared.ts";
+import {
+  commit,
+  cut,
+  makeRoom,
+  sum,
+  writeFloats,
+  writtenRanges,
+} from "./shared.ts";
 
 export function moveInPlace(
   map: OpenMap,
@@ -61,9 +72,21 @@ function* move(
   clearJournal(file);
   file.checkUnchanged(); // a dead flush may have been finished just now
   const copier = new Copier(file, file, isDurable);
+  const reservation = new Reservation(file);
   try {
-    file.reserveRange(changed, plan.fileLength);
-    file.lengthen(plan.fileLength, true);
+    yield* copier.findHoles();
+    if (copier.keepsHoles) {
+      copier.noteData(changed);
+      const written = [...writtenRanges(copier, moves, plan.floats)];
+      const total = written.reduce((sum, [from, to]) => sum + to - from, 0);
+      checkRoomToWriteOver(file, total);
+      file.lengthen(plan.fileLength, false);
+      for (const [from, to] of written) reservation.reserve(from, to);
+    } else {
+      checkRoomToWriteOver(file, sum(moves) + sum(plan.floats));
+      file.reserveRange(changed, plan.fileLength);
+      file.lengthen(plan.fileLength, true);
+    }
     const up = moves.filter(({ from, to }) => to > from);
     const down = moves.filter(({ from, to }) => to < from);
     yield* copier.moveUp(up.reverse());
@@ -74,7 +97,10 @@ function* move(
     if (plan.fileLength < before) cut(map, plan.fileLength);
   } catch (error) {
     if (copier.hasWritten) map.state.tear();
-    else if (file.size > before) file.takeBack(before);
+    else {
+      if (file.size > before) file.takeBack(before);
+      reservation.giveBack();
+    }
     throw error;
   } finally {
     copier.release();

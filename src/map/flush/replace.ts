@@ -4,7 +4,8 @@
  * 1. Note in a journal beside the target, and then create, a file of unguessable
  *    name in the same folder, exclusively. It gets the target's permissions and,
  *    where permitted, its owner and extended attributes.
- * 2. Give it its length, with blocks reserved: a full disk shows itself here.
+ * 2. Give it its length, with blocks reserved for what will be written: a full disk
+ *    shows itself here. Holes of the old file stay holes.
  * 3. Fill it from the old file and from memory; fsync it, so that the name never
  *    leads to bytes that are not on disk.
  * 4. Map it, while failing to is still harmless. On any failure so far it is
@@ -21,20 +22,26 @@
 import type { ShortMode } from "../../base/mod.ts";
 import type { Mapping } from "../../memory/mod.ts";
 import {
+  allocate,
   checkReplaceable,
   Copier,
   type Destination,
   destinationAt,
   fsyncStep,
+  type MappedFile,
   NewFile,
-  type OpenFile,
   type Steps,
   type Work,
 } from "../../storage/mod.ts";
 import { mapFile, type OpenMap } from "../open_map.ts";
 import type { FlushResult } from "./options.ts";
 import type { Plan } from "./plan.ts";
-import { gatherFloat, underLock, writeFloats } from "./shared.ts";
+import {
+  gatherFloat,
+  underLock,
+  writeFloats,
+  writtenRanges,
+} from "./shared.ts";
 
 /** The file that a replace makes. */
 export interface Target {
@@ -86,7 +93,6 @@ function* fillAndRename(
   const { file } = made;
   let mapping: Mapping | undefined;
   try {
-    file.grow(plan.fileLength);
     yield* fill(map, plan, file, isDurable);
     if (isDurable) yield fsyncStep(() => file.sync());
     mapping = mapFile(file, target.mode, plan.mappedLength, map.isGuarded);
@@ -118,11 +124,21 @@ function* fillAndRename(
   return { strategy: "replace", bytesWritten: plan.fileLength };
 }
 
+/** Gives the new file its length, and what will be written its blocks. */
+function reserve(copier: Copier, plan: Plan, target: MappedFile): void {
+  if (!copier.keepsHoles) return target.grow(plan.fileLength);
+  target.grow(plan.fileLength, false);
+  if (!target.reserve) return;
+  for (const [from, to] of writtenRanges(copier, plan.runs, plan.floats)) {
+    if (!allocate(target, from, to)) return; // writing shows it as well
+  }
+}
+
 /** In the order of the target, so that small pieces gather into large writes. */
 function* fill(
   map: OpenMap,
   plan: Plan,
-  target: OpenFile,
+  target: MappedFile,
   isDurable: boolean,
 ): Steps {
   const copier = new Copier(map.file, target, isDurable);
@@ -130,6 +146,8 @@ function* fill(
   const inMemory = map.mode === "c" ? map.mappedLength : 0;
   const { floats } = plan;
   try {
+    yield* copier.findHoles();
+    reserve(copier, plan, target);
     let next = 0;
     for (const { from, to, length } of plan.runs) {
       for (; next < floats.length && floats[next]!.offset < to; next++) {
@@ -138,8 +156,11 @@ function* fill(
         }
       }
       const ours = Math.min(Math.max(inMemory - from, 0), length);
-      if (!copier.gatherMemory(map.mapping, from, to, ours)) {
-        yield* copier.writeMemory(map.mapping, from, to, ours);
+      if (
+        ours > 0 && (copier.keepsHoles ||
+          !copier.gatherMemory(map.mapping, from, to, ours))
+      ) {
+        yield* copier.writePrivate(map.mapping, from, to, ours);
       }
       const [source, position] = [from + ours, to + ours];
       if (!copier.gatherSource(source, position, length - ours)) {

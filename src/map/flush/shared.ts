@@ -4,8 +4,14 @@
  * @module
  */
 
-import type { Copier, MappedFile, Steps } from "../../storage/mod.ts";
-import { fsyncStep } from "../../storage/mod.ts";
+import type { Run } from "../../geometry/mod.ts";
+import {
+  BLOCK,
+  type Copier,
+  fsyncStep,
+  type MappedFile,
+  type Steps,
+} from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
 import type { Float, Plan } from "./plan.ts";
 
@@ -64,6 +70,51 @@ export function gatherFloat(
   { extent, offset, length }: Float,
 ): boolean {
   return copier.gatherMemory(extent.mapping, extent.offset, offset, length);
+}
+
+/**
+ * What will be written when `runs` are copied and `floats` written: ranges of the new
+ * file, in order. Holes of the old one are left out, and stretches put together that
+ * share a block.
+ */
+export function* writtenRanges(
+  copier: Copier,
+  runs: readonly Run[],
+  floats: readonly Float[],
+): Generator<readonly [begin: number, end: number]> {
+  let [first, last] = [0, 0];
+  for (const [begin, end] of piecesOf(copier, runs, floats)) {
+    if (begin - last >= BLOCK) {
+      if (last > first) yield [first, last];
+      first = begin;
+    }
+    last = end;
+  }
+  if (last > first) yield [first, last];
+}
+
+function* piecesOf(
+  copier: Copier,
+  runs: readonly Run[],
+  floats: readonly Float[],
+): Generator<readonly [begin: number, end: number]> {
+  let next = 0;
+  for (const { from, to, length } of runs) {
+    for (; next < floats.length && floats[next]!.offset < to; next++) {
+      yield rangeOf(floats[next]!);
+    }
+    const end = from + length;
+    for (let at = from; at < end;) {
+      const [begin, dataEnd] = copier.nextData(at, end);
+      if (dataEnd > begin) yield [begin - from + to, dataEnd - from + to];
+      at = dataEnd;
+    }
+  }
+  for (; next < floats.length; next++) yield rangeOf(floats[next]!);
+}
+
+function rangeOf(float: Float): readonly [begin: number, end: number] {
+  return [float.offset, float.offset + float.length];
 }
 
 /** Writes what floating slices have for the file from `from` on, `shift` bytes further. */

@@ -5,7 +5,12 @@ import { FINISHED, leaveKilledAppend, whatIsLeft } from "./aftermath.ts";
 import type { Report } from "./children/flush.ts";
 import type { FullDiskReport } from "./children/full_disk.ts";
 import type { PowerCutReport } from "./children/power_cut.ts";
-import { mounting, skipUnlessMounting, TMPFS } from "../../support/mounting.ts";
+import {
+  image,
+  mounting,
+  skipUnlessMounting,
+  TMPFS,
+} from "../../support/mounting.ts";
 import { type Scenario, scenarioNamed, SCENARIOS } from "./flush_scenarios.ts";
 import {
   type Call,
@@ -386,11 +391,13 @@ test(
   },
 );
 
-const EXT4 = `
-  truncate -s 16M "$0/image" && mkfs.ext4 -q -F "$0/image" &&
-    mount -o loop "$0/image" "$0"`;
+const DISKS = [
+  ["tmpfs", TMPFS],
+  ["ext4", image("mkfs.ext4 -q -F", "16M")],
+  ["ext2", image("mkfs.ext2 -q -F", "16M")],
+] as const;
 
-for (const [kind, mount] of [["tmpfs", TMPFS], ["ext4", EXT4]]) {
+for (const [kind, mount] of DISKS) {
   const skip = unproved(`a full disk (${kind})`, skipUnlessMounting(mount));
   test(`a full disk (${kind}) is ENOSPC, with file and edits whole`, {
     timeout: TIMEOUT,

@@ -89,9 +89,43 @@ const CASES: readonly Case[] = [
     name: "in-place into holes, some room",
     size: 3 * 1024 * KIB,
     holes: true,
-    edit: (map) => void map.insert(0, LARGE),
+    edit: (map) => void map.insert(5 * KIB, LARGE),
+    options: { strategy: "in-place" },
+    room: 1000 * KIB,
+  },
+  {
+    name: "in-place into holes, enough room",
+    size: 3 * 1024 * KIB,
+    holes: true,
+    edit: (map) => void map.insert(5 * KIB, LARGE),
     options: { strategy: "in-place" },
     room: 2500 * KIB,
+    fits: true,
+  },
+  {
+    name: "in-place between holes larger than the disk, some room",
+    size: 40 * 1024 * KIB,
+    holes: true,
+    edit: (map) => void map.insert(20 * 1024 * KIB, LARGE),
+    options: { strategy: "in-place" },
+    room: 1000 * KIB,
+  },
+  {
+    name: "in-place before holes larger than the disk, little room",
+    size: 40 * 1024 * KIB,
+    holes: true,
+    edit: (map) => void map.insert(5 * KIB, SMALL),
+    options: { strategy: "in-place" },
+    room: 100 * KIB,
+    fits: true,
+  },
+  {
+    name: "replace of holes larger than the disk, little room",
+    size: 40 * 1024 * KIB,
+    holes: true,
+    edit: (map) => void map.insert(5 * KIB, SMALL),
+    room: 100 * KIB,
+    fits: true,
   },
   {
     name: "append to holes, some room",
@@ -144,6 +178,15 @@ function fill(room: number): void {
   fs.closeSync(fd);
 }
 
+/** Bytes that are free, once what was written is on the disk. */
+function roomNow(): number {
+  const fd = fs.openSync(root, "r");
+  fs.fsyncSync(fd);
+  fs.closeSync(fd);
+  const { bfree, bsize } = fs.statfsSync(root);
+  return bfree * bsize;
+}
+
 /**
  * What the map would write. Gaps by a plain read: tmpfs gives blocks to a hole that
  * is looked at through a mapping, or SIGBUS where it has none.
@@ -183,6 +226,7 @@ function run(given: Case, reserve: boolean): void {
     fs.readdirSync(root).filter((name) => name !== "lost+found").join();
   fill(room);
   const namesBefore = names();
+  const roomBefore = roomNow();
 
   let thrown: { name: string; code?: string; message: string } | undefined;
   try {
@@ -204,6 +248,8 @@ function run(given: Case, reserve: boolean): void {
     check(same(contentOf(source), before), "the file is not whole");
     check(same(content(map), after), "edits are lost");
     check(names() === namesBefore, `in the folder: ${names()}`);
+    const less = roomBefore - roomNow();
+    check(less < 32 * KIB, `${less} bytes of the disk are not given back`);
     report.refused++;
   }
   fs.unlinkSync(filler);
@@ -216,10 +262,43 @@ function run(given: Case, reserve: boolean): void {
   }
 }
 
+/** Opens in mode w+ what has no room at first, over a file of `size` bytes. */
+function makeAnew(size: number, data: number, length: number): void {
+  const check = (isRight: boolean, problem: string) => {
+    if (!isRight) {
+      report.problems.push(`w+ ${length} over ${data} of ${size}: ${problem}`);
+    }
+  };
+  fs.rmSync(path, { force: true });
+  fs.writeFileSync(path, noise(data));
+  fs.truncateSync(path, size);
+  const before = fs.readFileSync(path);
+  fill(500 * KIB);
+  const roomBefore = roomNow();
+  try {
+    open(path, "w+", { length }).close();
+    check(false, "it was opened");
+  } catch (error) {
+    const { code } = error as { code?: string };
+    check(code === "ENOSPC", `threw ${error}`);
+    report.refused++;
+  }
+  check(same(contentOf(path), before), "the old content is gone");
+  const less = roomBefore - roomNow();
+  check(less < 32 * KIB, `${less} bytes of the disk are not given back`);
+  fs.unlinkSync(filler);
+  using map = open(path, "w+", { length });
+  check(map.length === length && map.find("\x01") === -1, "it is not zeros");
+}
+
 try {
   for (const reserve of [true, false]) {
     for (const given of CASES) run(given, reserve);
   }
+  makeAnew(40 * 1024 * KIB, 10 * KIB, 4 * 1024 * KIB);
+  makeAnew(2 * 1024 * KIB, 10 * KIB, 2 * 1024 * KIB);
+  makeAnew(1024 * KIB, 1024 * KIB, 3 * 1024 * KIB);
+  makeAnew(3 * 1024 * KIB, 1024 * KIB, 3 * 1024 * KIB);
 } finally {
   fs.rmSync(elsewhere, { recursive: true });
 }

@@ -1,0 +1,230 @@
+/**
+ * The blocks behind a file's bytes: where it has none, reserving them ahead of
+ * writing, and giving them back.
+ *
+ * What a file system can do, and what it knows, depends on which one it is. Knows
+ * open files, and nothing of maps or flushes.
+ *
+ * @module
+ */
+
+import * as fs from "node:fs";
+import { libc } from "../../ffi/mod.ts";
+import { errnoError, system, systemError } from "../base/mod.ts";
+import type { OpenFile } from "./open_file.ts";
+
+/** Bytes of a block on most disks; where they are larger, less is given back. */
+export const BLOCK = 4096;
+/** Bytes in the unit that stat counts blocks in, whatever a file system's own is. */
+const STAT_UNIT = 512;
+/** Bytes read or written at a time. */
+const BUFFER = 2 ** 20;
+
+// The types that statfs(2) lists.
+const EXT4 = 0xef53; // ext2 and ext3 as well
+const XFS = 0x58465342;
+const BTRFS = 0x9123683e;
+const TMPFS = 0x01021994;
+const F2FS = 0xf2f52010;
+const BCACHEFS = 0xca451a4e;
+const ZFS = 0x2fc12fc1;
+
+/** In these, a hole that was written to through a map is data at once. */
+const KNOWS_MAPS: readonly number[] = [EXT4, XFS, BTRFS, TMPFS, F2FS, BCACHEFS];
+/** In these, bytes that are written over need new blocks, which cannot be reserved. */
+const COPIES_ON_WRITE: readonly number[] = [BTRFS, BCACHEFS, ZFS];
+
+/** "This file system cannot", in whose words ever. */
+const UNSUPPORTED: readonly (string | undefined)[] = [
+  "EINVAL",
+  "ENODEV",
+  "ENOSYS",
+  "ENOTSUP",
+  "EOPNOTSUPP",
+];
+
+/** Bytes of disk that a file takes. */
+function allocated(file: OpenFile): number {
+  const { blocks } = system("fstat", file.path, () => fs.fstatSync(file.fd));
+  return blocks * STAT_UNIT;
+}
+
+/**
+ * Does a file take less of the disk than it has bytes? Only then are its holes to be
+ * kept: where it takes as much, they are blocks that were reserved and not written.
+ */
+export function isSparse(file: OpenFile): boolean {
+  return allocated(file) < file.size;
+}
+
+/**
+ * Does the file system know what was written into a hole through a map? Others (FUSE,
+ * ZFS) call it a hole until the file was synced.
+ */
+export function knowsMaps(file: OpenFile): boolean {
+  const found = statfs(file);
+  return found !== undefined && KNOWS_MAPS.includes(found.type);
+}
+
+/**
+ * Throws `ENOSPC` where `length` bytes cannot be written over because each needs a
+ * new block, and the disk has too few of them.
+ */
+export function checkRoomToWriteOver(file: OpenFile, length: number): void {
+  const found = statfs(file);
+  if (found === undefined || !COPIES_ON_WRITE.includes(found.type)) return;
+  if (found.room >= length) return;
+  throw systemError(
+    "ENOSPC",
+    "fstatfs",
+    file.path,
+    `on this copy-on-write file system, writing over ${length} bytes needs as much ` +
+      `room, and ${found.room} bytes are free; nothing was written`,
+  );
+}
+
+/**
+ * Throws unless a file of `length` bytes can be made of the disk's room and of the
+ * blocks that the file has already. Reserves behind its end what is missing.
+ */
+export function ensureRoom(file: OpenFile, length: number): void {
+  const missing = length - allocated(file);
+  if (missing <= 0) return;
+  const end = wholeBlocks(file.size);
+  file.reserveRange(end, end + missing);
+  if (allocated(file) < length) checkRoom(file, missing); // nothing was reserved
+}
+
+/** Blocks for parts of a file, which can be given back until they are written to. */
+export class Reservation {
+  readonly #file: OpenFile;
+  readonly #holes: (readonly [begin: number, end: number])[] = [];
+
+  constructor(file: OpenFile) {
+    this.#file = file;
+  }
+
+  /** Reserves blocks for the bytes `from` to `to`, which the file has. */
+  reserve(from: number, to: number): void {
+    const file = this.#file;
+    const holes = [...holesIn(file, from, to)];
+    this.#holes.push(...holes);
+    if (allocate(file, from, to)) return;
+    const zeros = new Uint8Array(BUFFER);
+    checkRoom(file, holes.reduce((sum, [begin, end]) => sum + end - begin, 0));
+    for (const [begin, end] of holes) {
+      for (let at = begin; at < end; at += BUFFER) {
+        file.write(zeros.subarray(0, end - at), at);
+      }
+    }
+  }
+
+  /**
+   * Makes holes of what were holes. Where others have written meanwhile, their bytes
+   * stay. Throws nothing: the failure that led here says more.
+   */
+  giveBack(): void {
+    const file = this.#file;
+    const bytes = new Uint8Array(BUFFER);
+    try {
+      for (const [begin, end] of this.#holes) {
+        const last = Math.min(end, file.size);
+        for (let at = begin; at < last; at += BUFFER) {
+          const there = bytes.subarray(0, last - at);
+          file.read(there, at);
+          if (there.some((byte) => byte !== 0)) continue;
+          punch(file, at, wholeBlocks(at + there.length));
+        }
+      }
+    } catch {
+      // The file is shorter by now, or cannot be read.
+    }
+  }
+}
+
+/**
+ * Reserves blocks for the bytes `from` to `to`; the file keeps its size. False where
+ * the system or the file system cannot.
+ */
+export function allocate(file: OpenFile, from: number, to: number): boolean {
+  const { FALLOC_FL_KEEP_SIZE } = libc().constants;
+  return fallocate(file, FALLOC_FL_KEEP_SIZE, from, to);
+}
+
+/**
+ * Makes the bytes `from` to `to` zeros, and gives their blocks back. False where the
+ * system or the file system cannot.
+ */
+export function punch(file: OpenFile, from: number, to: number): boolean {
+  const { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } = libc().constants;
+  const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  return fallocate(file, mode, from, to);
+}
+
+function fallocate(
+  file: OpenFile,
+  mode: number,
+  from: number,
+  to: number,
+): boolean {
+  const c = libc();
+  if (c.fallocate === null) return false;
+  // Sound: the descriptor is open, and no memory is involved.
+  while (c.fallocate(file.fd, mode, from, to - from) === -1) {
+    const errno = c.errno();
+    const name = c.errnoName(errno);
+    if (UNSUPPORTED.includes(name)) return false;
+    if (name !== "EINTR") throw errnoError(errno, "fallocate", file.path);
+  }
+  return true;
+}
+
+/** `offset`, rounded up. */
+function wholeBlocks(offset: number): number {
+  return Math.ceil(offset / BLOCK) * BLOCK;
+}
+
+/** The holes that `from` to `to` touch, as whole blocks. */
+function* holesIn(
+  file: OpenFile,
+  from: number,
+  to: number,
+): Generator<readonly [begin: number, end: number]> {
+  const end = Math.min(wholeBlocks(to), file.size);
+  for (let at = Math.floor(from / BLOCK) * BLOCK; at < end;) {
+    const [begin, dataEnd] = file.nextData(at, end);
+    if (begin > at) yield [at, begin];
+    at = dataEnd;
+  }
+}
+
+/** Throws `ENOSPC` where the disk has no room for `length` bytes, as far as it tells. */
+function checkRoom(file: OpenFile, length: number): void {
+  const found = statfs(file);
+  if (found === undefined || found.size === 0) return;
+  // What is kept for root is root's.
+  const room = libc().geteuid() === 0 ? found.free : found.room;
+  if (room >= length) return;
+  const reason = `${length} bytes are needed, and ${room} are free`;
+  throw systemError("ENOSPC", "fstatfs", file.path, reason);
+}
+
+/** What holds the file: its type, and in bytes its size, what is free and for all. */
+function statfs(
+  file: OpenFile,
+): { type: number; size: number; free: number; room: number } | undefined {
+  const c = libc();
+  const found = new BigInt64Array(32); // twice as large as the largest
+  // Sound: the descriptor is open, and the call writes 120 bytes at most.
+  if (c.fstatfs === null || c.fstatfs(file.fd, found) === -1) return undefined;
+  const [type, unit, size, free, room] = Array.from(
+    found.subarray(0, 5),
+    Number,
+  ) as [number, number, number, number, number];
+  return {
+    type: type >>> 0,
+    size: size * unit,
+    free: free * unit,
+    room: room * unit,
+  };
+}
