@@ -225,9 +225,32 @@ export class OpenFile {
         if (fd === undefined) this.write(bytes, this.size);
         else system("write", this.path, () => fs.writeSync(fd, bytes));
       }
+    } catch (error) {
+      this.#countZeros(this.size + zeros.length);
+      throw error;
     } finally {
       if (fd !== undefined) fs.closeSync(fd);
     }
+  }
+
+  /**
+   * After a write of zeros failed: a part of it may be behind the end all the same, as
+   * a runtime goes on with a write that the system cut short. Takes that into `size`,
+   * unless others have written there, or it reaches behind `end`.
+   */
+  #countZeros(end: number): void {
+    const { size } = this;
+    try {
+      this.measure();
+      if (this.size > size && this.size < end) {
+        const there = new Uint8Array(this.size - size);
+        this.read(there, size);
+        if (there.every((byte) => byte === 0)) return;
+      }
+    } catch {
+      // The failure that led here says more.
+    }
+    this.size = size;
   }
 
   /**
