@@ -8,7 +8,7 @@
  */
 
 import type { Sized } from "../geometry/mod.ts";
-import type { Mapping, Piece } from "../memory/mod.ts";
+import { isDetached, type Mapping, type Piece } from "../memory/mod.ts";
 import type { MemmapSlice } from "./slice.ts";
 
 /** What an extent asks of its map. */
@@ -110,30 +110,23 @@ export class SliceExtent implements Sized {
 
   /** Detaches what was handed out: the bytes are about to be elsewhere. */
   dropViews(): void {
-    if (this.#views === null) return;
-    drop(this.#views.forUsers);
-    drop(this.#views.own);
+    const views = this.#views;
+    if (views === null) return;
+    // Noted as gone once they are: a throw in between leaves them to the next call.
+    views.forUsers?.mapping.revoke(views.forUsers.buffer);
+    views.own?.mapping.revoke(views.own.buffer);
     this.#views = null;
   }
 
   #current(view: View | null, isOwn: boolean): View {
     const { mapping, offset } = this;
     mapping.checkFaults();
-    // Detached by the user, with transfer(): what is left is of no use.
-    if (view !== null && view.mapping === mapping && !view.buffer.detached) {
-      return view;
+    if (view !== null) {
+      // Detached by the user, with transfer(): what is left is of no use.
+      if (view.mapping === mapping && !isDetached(view.buffer)) return view;
+      view.mapping.revoke(view.buffer);
     }
-    // An empty view is not detached with its mapping; whoever kept it must notice.
-    if (view?.mapping !== mapping) drop(view);
     const buffer = mapping.view(offset, offset + this.length, isOwn);
     return { mapping, buffer, bytes: new Uint8Array(buffer) };
   }
-}
-
-function drop(view: View | null): void {
-  if (view === null) return;
-  const { mapping, buffer } = view;
-  mapping.revoke(buffer);
-  // An empty view has no memory to revoke, but is as stale.
-  if (buffer.byteLength === 0 && !buffer.detached) buffer.transfer();
 }

@@ -480,9 +480,10 @@ export class Memmap implements Disposable {
   close(options?: { discard?: boolean }): void {
     const { discard = false } = checkOptions(options, "{ discard: true }");
     const open = this.#open;
-    if (open.state.isClosed) return;
-    open.checkUsable();
-    if (open.isWritable && !discard) this.flush();
+    if (!open.state.isClosed) {
+      open.checkUsable();
+      if (open.isWritable && !discard) this.flush();
+    }
     open.close();
   }
 

@@ -61,6 +61,8 @@ export class OpenMap implements ExtentOwner {
   #growth = 0;
   #floatingCount = 0;
   #slices: readonly SliceExtent["slice"][] | null = null;
+  /** Closed, and nothing is held any more. */
+  #isLetGo = false;
   /** A folder whose names may not be on disk yet, after a flush that did not wait. */
   #unsyncedFolder: string | undefined;
 
@@ -345,12 +347,14 @@ export class OpenMap implements ExtentOwner {
     else this.#mapping.markUnsynced();
   }
 
-  /** Lets go of everything. */
+  /** Lets go of everything. If that throws, call it again for what is left. */
   close(): void {
     this.state.close();
+    if (this.#isLetGo) return;
     for (const extent of this.registry) extent.dropViews();
     this.#arena.release();
     this.#mapping.release();
+    this.#isLetGo = true;
     this.#file.close();
   }
 }

@@ -14,6 +14,7 @@
 
 import { type Libc, libc, runtime } from "../../ffi/mod.ts";
 import { errnoError, FaultError, type SystemError } from "../base/mod.ts";
+import { detach } from "./buffers.ts";
 import { Region } from "./region.ts";
 
 /** How a file is mapped. */
@@ -204,7 +205,8 @@ export class Mapping {
   /** Detaches a buffer of {@linkcode view}, if that can be done. */
   revoke(buffer: ArrayBuffer): void {
     this.#maybeUnsynced = true; // bytes may have been written through it
-    this.#region?.revoke(buffer);
+    // An empty buffer lies over no memory, but is as stale.
+    if (this.#region?.revoke(buffer) !== true) detach(buffer);
   }
 
   /** Runs `use` with bytes `begin` to `end`, which it must not keep. */
@@ -315,11 +317,14 @@ export class Mapping {
     return order === 0;
   }
 
-  /** Detaches every view, and unmaps what JavaScript cannot reach any more. Once only. */
+  /**
+   * Detaches every view, and unmaps what JavaScript cannot reach any more. Where it
+   * throws, such as for too deep a stack, a second call goes on; else that does nothing.
+   */
   release(): void {
-    if (this.#isReleased) return;
-    this.#isReleased = true;
-    this.#region?.release();
+    if (!this.#isReleased) this.#region?.revokeAll();
+    this.#isReleased = true; // before anything is unmapped
+    this.#region?.unmap();
   }
 
   #pageBegin(offset: number): number {

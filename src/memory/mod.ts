@@ -10,5 +10,6 @@
  */
 
 export { Arena, type Piece } from "./arena.ts";
+export { isDetached } from "./buffers.ts";
 export { Mapping } from "./mapping.ts";
 export { findFirst, findLast, patternBytes } from "./search.ts";

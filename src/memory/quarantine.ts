@@ -7,7 +7,8 @@
  * goes on, and does not say when it ends. So in Deno, memory of which a user had a
  * view is not unmapped when it is released: zeros are laid over it, which cost no
  * memory, and its addresses are reserved here. They are given back after so many
- * others have come that an operation would have to be older than all of those.
+ * others have come that an operation would have to be older than all of those, or,
+ * where the system lacks room, after so long that no operation is still at work.
  *
  * Address space is plentiful (128 TiB on x86-64 and arm64), but kernel mappings are
  * not (65,530 by default on Linux). The kernel joins mappings that touch. So reserved
@@ -23,6 +24,8 @@
 export interface Row {
   begin: number;
   end: number;
+  /** When addresses were last added, in milliseconds. */
+  grownAt: number;
 }
 
 /** What the quarantine asks of the system. */
@@ -32,6 +35,8 @@ export interface Memory {
   findRoom(): number;
   /** Adds to the number of rows in the whole process, and returns the sum. */
   count(change: number): number;
+  /** Milliseconds, from any time on. */
+  now(): number;
 }
 
 /** How much may be reserved. */
@@ -47,6 +52,8 @@ export interface Limits {
   readonly bytes: number;
   /** Bytes after which a row grows no further, so that the oldest ones can go. */
   readonly row: number;
+  /** Milliseconds after which no operation is at work any more. */
+  readonly idle: number;
 }
 
 const LIMITS: Limits = {
@@ -54,6 +61,7 @@ const LIMITS: Limits = {
   own: 128,
   bytes: 2 ** 45,
   row: 2 ** 30,
+  idle: 600_000,
 };
 
 /** Rows of reserved addresses. */
@@ -76,7 +84,7 @@ export class Quarantine {
     const row = this.#free.pop();
     if (row !== undefined) return row;
     const room = this.#memory.findRoom();
-    return { begin: room, end: room };
+    return { begin: room, end: room, grownAt: 0 };
   }
 
   /** What was mapped at the end of a row is gone and leaves nothing to reserve. */
@@ -90,9 +98,11 @@ export class Quarantine {
    */
   add(begin: number, end: number, row: Row): void {
     this.#bytes += end - begin;
+    const grownAt = this.#memory.now();
     // Not at the row's end: something else is there by now, and the row grows no more.
-    const added = row.end === begin ? row : { begin, end: begin };
+    const added = row.end === begin ? row : { begin, end: begin, grownAt };
     added.end = end;
+    added.grownAt = grownAt;
     if (added === row) this.leave(row);
     let count = this.#memory.count(this.#rows.delete(added) ? 0 : 1);
     this.#rows.add(added); // as the newest
@@ -108,17 +118,27 @@ export class Quarantine {
   skip(end: number): void {
     // What the row has reserved stays so, but nothing can be mapped at its end. A new
     // row goes on behind.
-    this.leave({ begin: end, end });
+    this.leave({ begin: end, end, grownAt: 0 });
   }
 
-  /**
-   * Gives everything back: a risk, but better than no memory at all. Returns false if
-   * there was nothing.
-   */
-  clear(): boolean {
-    const hadAny = this.#rows.size > 0;
-    for (const row of this.#rows) this.#giveBack(row);
-    return hadAny;
+  /** Bytes in rows that have been left alone for so long that no operation uses them. */
+  get idleBytes(): number {
+    let sum = 0;
+    for (const { begin, end } of this.#idleRows()) sum += end - begin;
+    return sum;
+  }
+
+  /** Gives back what {@linkcode idleBytes} counts. */
+  giveBackIdle(): void {
+    for (const row of this.#idleRows()) this.#giveBack(row);
+  }
+
+  *#idleRows(): Generator<Row> {
+    const before = this.#memory.now() - this.#limits.idle;
+    for (const row of this.#rows) {
+      if (row.grownAt > before) return; // and so are all that follow
+      yield row;
+    }
   }
 
   #giveBack(row: Row): number {

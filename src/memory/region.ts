@@ -23,7 +23,9 @@
  */
 
 import { type GuardedRange, type Libc, libc, runtime } from "../../ffi/mod.ts";
+import { detach, isDetached } from "./buffers.ts";
 import type { Quarantine, Row } from "./quarantine.ts";
+import { type Range, Ranges } from "./ranges.ts";
 import {
   FILES,
   FLOATING,
@@ -35,13 +37,7 @@ import {
 /** Up to this size, address space is cheaper than one more kernel mapping. Bytes. */
 const SMALL_REGION = 2 ** 30;
 
-/** Half-open, in bytes from the start of the region. */
-interface Range {
-  readonly begin: number;
-  readonly end: number;
-}
-
-/** The bytes of a buffer that was handed out. */
+/** The bytes of a buffer that was handed out, from the start of the region. */
 interface View extends Range {
   /** Never seen by a user, so that nobody can have moved it or be working on it. */
   readonly isOwn: boolean;
@@ -85,18 +81,19 @@ export class Region {
   /** The buffers handed out. They were attached when last looked at. */
   #views = new Map<ArrayBuffer, View>();
   /** Where a buffer that cannot be detached may point. */
-  readonly #escaped: Range[] = [];
+  readonly #escaped = new Ranges();
   /** Spans all bytes that an operation may use although their buffer is detached. */
   #inFlight: Range | null = null;
   readonly #quarantine: Quarantine;
   /**
-   * The reserved addresses at whose end this region was asked for; the system may have
-   * placed it elsewhere. `undefined` where the runtime pins buffers, so that nothing
-   * is ever in flight.
+   * The addresses at whose end this region was asked for; the system may have placed it
+   * elsewhere.
    */
-  readonly #row: Row | undefined;
+  readonly #row: Row;
   /** Views still alive after the mapping itself was collected. */
   #orphans = 0;
+  /** Once memory is unmapped, others may map theirs there: never a second time. */
+  #isGone = false;
 
   private constructor(
     c: Libc,
@@ -105,7 +102,7 @@ export class Region {
     unit: number,
     guard: GuardedRange | null,
     quarantine: Quarantine,
-    row: Row | undefined,
+    row: Row,
   ) {
     this.#libc = c;
     this.address = address;
@@ -126,23 +123,23 @@ export class Region {
     // PROT_WRITE even where the API forbids writes: a stray write through a raw
     // view then costs a private page, where a read-only page would be SIGSEGV.
     const protection = c.constants.PROT_READ | c.constants.PROT_WRITE;
-    // Only where the address is our choice: Linux aligns those of its own choice.
-    const isHuge = !runtime().pinsBuffers && fd !== -1 && used >= HUGE_PAGE;
+    // Linux aligns only those addresses that are its own choice.
+    const isHuge = fd !== -1 && used >= HUGE_PAGE;
     const unit = isHuge ? HUGE_PAGE : c.pageSize;
     const size = isHuge ? Math.ceil(length / HUGE_PAGE) * HUGE_PAGE : length;
     const quarantine = fd === -1 ? FLOATING : isHuge ? HUGE_FILES : FILES;
-    const row = runtime().pinsBuffers ? undefined : quarantine.take();
+    const row = quarantine.take();
     // Sound: a fresh range where the kernel chooses, since without MAP_FIXED the
     // address is a mere hint; a length above 0; an offset of 0; and a descriptor that
     // the caller holds open during the call, or -1, which is for memory. Pages past
     // a file's end may be mapped; nobody accesses them.
-    const map = () => c.mmap(row?.end ?? 0, size, protection, flags, fd, 0);
+    const map = () => c.mmap(row.end, size, protection, flags, fd, 0);
     let address = map();
     // Reserved addresses are not given back for the sake of spare room: the caller
     // tries again without it, and there may be enough.
-    if (address === -1 && length <= used && makeRoom(c)) address = map();
+    if (address === -1 && length <= used && makeRoom(c, size)) address = map();
     if (address === -1) {
-      if (row !== undefined) quarantine.leave(row);
+      quarantine.leave(row);
       return null;
     }
     const guard = guarded ? c.guard?.watch(address, size) ?? null : null;
@@ -159,7 +156,7 @@ export class Region {
 
   /** Is a buffer handed out, or has a byte escaped? */
   get hasViews(): boolean {
-    return this.#views.size > 0 || this.#escaped.length > 0;
+    return this.#views.size > 0 || !this.#escaped.isEmpty;
   }
 
   /** A new buffer over bytes `begin` to `end`. `isOwn`: no user will ever see it. */
@@ -169,13 +166,22 @@ export class Region {
     return buffer;
   }
 
-  /** Detaches a buffer of {@linkcode view}. Its bytes have escaped if that fails. */
-  revoke(buffer: ArrayBuffer): void {
+  /**
+   * Detaches a buffer of {@linkcode view}. Its bytes have escaped if that fails. Returns
+   * false if it is not one of those.
+   */
+  revoke(buffer: ArrayBuffer): boolean {
     const view = this.#views.get(buffer);
-    if (view === undefined) return;
-    this.#views.delete(buffer);
-    if (!detach(buffer)) this.#escaped.push(view);
+    if (view === undefined) return false;
+    if (!detach(buffer)) this.#addEscaped(view);
     else if (!runtime().pinsBuffers && !view.isOwn) this.#addInFlight(view);
+    // Last: what throws before, such as too deep a stack, leaves the buffer listed.
+    this.#views.delete(buffer);
+    return true;
+  }
+
+  #addEscaped({ begin, end }: Range): void {
+    this.#escaped.add({ begin: this.#firstKept(begin), end });
   }
 
   #addInFlight({ begin, end }: Range): void {
@@ -215,16 +221,23 @@ export class Region {
   /** Has a byte at or after `offset` escaped? */
   hasEscapedAfter(offset: number): boolean {
     for (const [buffer, { end }] of this.#views) {
-      if (end > offset && buffer.detached) return true;
+      if (end > offset && isDetached(buffer)) return true;
     }
-    return this.#escaped.some(({ end }) => end > offset);
+    return this.#escaped.end > offset;
   }
 
-  /** Detaches all buffers, and unmaps everything but what has escaped or is in flight. */
-  release(): void {
-    Region.#ownedRegions.unregister(this);
-    for (const buffer of [...this.#views.keys()]) this.revoke(buffer);
+  /** Detaches all buffers. What throws here can be tried again. */
+  revokeAll(): void {
+    for (const buffer of this.#views.keys()) this.revoke(buffer);
+  }
+
+  /**
+   * Unmaps everything but what has escaped or is in flight, unless that was done. No
+   * buffer is left, and none will be asked for.
+   */
+  unmap(): void {
     this.#unmap();
+    Region.#ownedRegions.unregister(this);
   }
 
   /**
@@ -232,17 +245,15 @@ export class Region {
    * are collected too; so `#views`, which would keep them alive, lets go of them.
    */
   #abandon(): void {
-    const views = this.#views;
-    this.#views = new Map();
-    for (const [buffer, view] of views) {
-      if (buffer.detached) {
-        this.#escaped.push(view);
-      } else {
-        this.#orphans++;
-        Region.#orphanedViews.register(buffer, { region: this, view });
-      }
+    const alive = [...this.#views].filter(([buffer]) => !isDetached(buffer));
+    // All of them are counted before the first can be collected.
+    this.#orphans = alive.length;
+    for (const [buffer, view] of this.#views) {
+      if (isDetached(buffer)) this.#addEscaped(view);
+      else Region.#orphanedViews.register(buffer, { region: this, view });
     }
-    if (this.#orphans === 0) this.#unmap();
+    this.#views = new Map();
+    if (alive.length === 0) this.#unmap();
   }
 
   /**
@@ -250,18 +261,20 @@ export class Region {
    * another buffer before, which cannot be found out any more, so they count as
    * escaped.
    */
-  #orphanCollected({ begin, end, isOwn }: View): void {
-    if (!isOwn) this.#escaped.push({ begin: this.#firstKept(begin), end });
+  #orphanCollected(view: View): void {
+    if (!view.isOwn) this.#addEscaped(view);
     if (--this.#orphans === 0) this.#unmap();
   }
 
   #unmap(): void {
+    if (this.#isGone) return;
     const c = this.#libc;
     const kept = this.#keptPages();
     for (const { begin, end } of kept) {
       // Without memory for zeros, keep all as it is: a leak, but no fault.
       if (!this.#layZeros(begin, end)) return;
     }
+    this.#isGone = true;
     // First, or the handler could lay a page over what others map there later.
     this.guard?.end();
     let at = 0;
@@ -272,16 +285,17 @@ export class Region {
       if (begin > at) c.munmap(this.address + at, begin - at);
       at = end;
     }
-    if (this.#row !== undefined) this.#leaveRow(this.#row, kept);
+    this.#leaveRow(kept);
   }
 
   /** Tells the quarantine what stays of the region. */
-  #leaveRow(row: Row, kept: readonly Range[]): void {
+  #leaveRow(kept: readonly Range[]): void {
+    const row = this.#row;
     const isAtEnd = row.end === this.address;
     const [first, last] = [kept[0], kept.at(-1)];
     if (first === undefined || last === undefined) {
       if (isAtEnd) this.#quarantine.leave(row);
-    } else if (this.#escaped.length > 0) {
+    } else if (!this.#escaped.isEmpty) {
       // Escaped bytes stay for good, and so does what is in flight among them.
       if (isAtEnd) this.#quarantine.skip(this.address + last.end);
     } else {
@@ -310,41 +324,20 @@ export class Region {
         -1,
         0,
       ) !== -1;
-    return lay() || (makeRoom(c) && lay());
+    return lay() || (makeRoom(c, end - begin) && lay());
   }
 
   /** What has escaped or is in flight, in whole units: in order, and joined. */
   #keptPages(): Range[] {
     const unit = this.#unit;
-    const inFlight = this.#inFlight === null ? [] : [this.#inFlight];
-    const pages = [...this.#escaped, ...inFlight]
-      .map(({ begin, end }) => ({
+    const pages = new Ranges();
+    const add = ({ begin, end }: Range) =>
+      pages.add({
         begin: Math.floor(begin / unit) * unit,
         end: Math.ceil(end / unit) * unit,
-      }))
-      .sort((a, b) => a.begin - b.begin);
-    const joined: { begin: number; end: number }[] = [];
-    for (const range of pages) {
-      const last = joined.at(-1);
-      if (last !== undefined && range.begin <= last.end) {
-        last.end = Math.max(last.end, range.end);
-      } else joined.push(range);
-    }
-    return joined;
+      });
+    for (const range of this.#escaped) add(range);
+    if (this.#inFlight !== null) add(this.#inFlight);
+    return [...pages];
   }
-}
-
-/**
- * Detaches `buffer`. Returns false if that cannot be done, so that somebody can still
- * reach its bytes. `transfer(0)` never copies: plain `transfer()` would, of a buffer
- * that Bun pins.
- */
-function detach(buffer: ArrayBuffer): boolean {
-  if (buffer.detached) return false; // moved by the user, who still reaches the bytes
-  try {
-    buffer.transfer(0);
-  } catch {
-    return false; // refused: it is as attached as before
-  }
-  return buffer.detached;
 }

@@ -4,7 +4,7 @@
  *
  * `quarantine.ts` does the bookkeeping. This file connects it to the system: how
  * reserved addresses are unmapped, where a row finds room to grow, how many rows the
- * whole process has, and when reserved addresses are given back early.
+ * whole process has, and when idle addresses are given back early.
  *
  * Must not know who reserved the addresses, or what was mapped there.
  *
@@ -32,6 +32,9 @@ const ROOM = 2 ** 35;
  */
 const NO_ROOM: readonly (string | undefined)[] = ["ENOMEM", "EAGAIN"];
 
+// The clock as it was when this file was loaded: tests of others set it forward.
+const now = performance.now.bind(performance);
+
 /** Rows counted where there is no guard, or not yet: each thread counts for itself. */
 let ownCount = 0;
 
@@ -41,13 +44,8 @@ const MEMORY: Memory = {
     libc().munmap(begin, end - begin);
   },
   findRoom() {
-    const c = libc();
-    const flags = c.constants.MAP_PRIVATE | c.constants.MAP_ANONYMOUS |
-      c.constants.MAP_NORESERVE;
-    // Sound: fresh memory without access rights, unmapped at once.
-    const address = c.mmap(0, ROOM, 0, flags, -1, 0);
+    const address = freeAddress(libc(), ROOM, 0);
     if (address === -1) return 0; // no hint: the system chooses
-    c.munmap(address, ROOM);
     return Math.ceil(address / HUGE_PAGE) * HUGE_PAGE;
   },
   count(change) {
@@ -58,6 +56,7 @@ const MEMORY: Memory = {
     ownCount = 0;
     return Atomics.add(shared, 0, all) + all;
   },
+  now,
 };
 
 /** For regions of small files. */
@@ -68,14 +67,46 @@ export const HUGE_FILES: Quarantine = new Quarantine(MEMORY);
 export const FLOATING: Quarantine = new Quarantine(MEMORY);
 
 /**
- * To be called right after an `mmap` that failed. If it lacked room, gives back all
- * reserved addresses, most of which no operation uses any more. Returns false if that
- * gained nothing.
+ * To be called right after an `mmap` of `size` bytes that failed. If it lacked room
+ * that reserved addresses take, gives back those that are surely idle. Returns false
+ * if that gained nothing.
+ *
+ * Whatever else is reserved stays so: native code may be using it, and a refusal is an
+ * error where giving it back is a fault.
  */
-export function makeRoom(c: Libc): boolean {
+export function makeRoom(c: Libc, size: number): boolean {
   if (!NO_ROOM.includes(c.errnoName(c.errno()))) return false;
-  const cleared = [FILES, HUGE_FILES, FLOATING].map((quarantine) =>
-    quarantine.clear()
-  );
-  return cleared.includes(true);
+  const all = [FILES, HUGE_FILES, FLOATING];
+  const idle = all.reduce((sum, { idleBytes }) => sum + idleBytes, 0);
+  if (idle === 0 || !wouldHelp(c, size, idle)) return false;
+  for (const quarantine of all) quarantine.giveBackIdle();
+  return true;
+}
+
+/** May `size` bytes be mapped after `idle` ones were given back, and not before? */
+export function wouldHelp(
+  c: Pick<Libc, "constants" | "pageSize" | "mmap" | "munmap">,
+  size: number,
+  idle: number,
+): boolean {
+  // As what is reserved is mapped: where the system charges that, it counts here too.
+  const protection = c.constants.PROT_READ | c.constants.PROT_WRITE;
+  const fits = (length: number) => freeAddress(c, length, protection) !== -1;
+  if (!fits(c.pageSize)) return true; // no kernel mapping is left, or no address
+  if (fits(size)) return false; // what lacks is memory, which idle addresses have none of
+  return size <= idle || fits(size - idle);
+}
+
+/** An address with `length` free bytes after it, or -1. */
+function freeAddress(
+  c: Pick<Libc, "constants" | "mmap" | "munmap">,
+  length: number,
+  protection: number,
+): number {
+  const flags = c.constants.MAP_PRIVATE | c.constants.MAP_ANONYMOUS |
+    c.constants.MAP_NORESERVE;
+  // Sound: fresh memory, which nobody accesses, unmapped at once.
+  const address = c.mmap(0, length, protection, flags, -1, 0);
+  if (address !== -1) c.munmap(address, length);
+  return address;
 }

@@ -246,11 +246,19 @@ export class MappedFile extends OpenFile {
   }
 
   override close(): void {
+    // First: once it is closed, the number may be another file's.
     UNCLOSED.unregister(this);
     // What is still mapped of the file would keep the lock beyond the descriptor.
     if (this.#locks > 0) unlock(this.fd);
     this.#locks = 0;
-    super.close();
+    try {
+      super.close();
+    } catch (error) {
+      // Whatever the system says, the descriptor is gone. Too deep a stack comes before
+      // the system is asked.
+      if (!("code" in (error as Error))) UNCLOSED.register(this, this.fd, this);
+      throw error;
+    }
   }
 
   protected override openToAppend(): number | undefined {

@@ -401,3 +401,19 @@ test("a thousand rounds of open, edit, flush and close leave nothing behind", {
   assert.equal(child.status, 0, child.stderr);
   assert.equal(child.stdout, "1000 rounds\n");
 });
+
+test(
+  "what stays reachable after a map is let go of piles up no kernel mappings",
+  {
+    timeout: 120_000,
+    skip: skipWithoutProc,
+  },
+  () => {
+    using folder = temporaryFolder();
+    const child = runChild(new URL("./children/kept.ts", import.meta.url), {
+      args: [folder.path],
+    });
+    assert.equal(child.status, 0, child.stderr);
+    assert.equal(child.stdout.trimEnd().split("\n").length, 4);
+  },
+);

@@ -4,7 +4,12 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { libc, runtime } from "../../../ffi/mod.ts";
-import { type FlushOptions, type Memmap, open } from "../../../mod.ts";
+import {
+  type FlushOptions,
+  type Memmap,
+  type MemmapSlice,
+  open,
+} from "../../../mod.ts";
 import {
   descriptorsOf,
   fastFolder,
@@ -234,7 +239,7 @@ test("open() whose mmap fails leaves no descriptor, and the file as it was", {
 });
 
 test(
-  "what a closed map keeps is given back for want of room, and for nothing else",
+  "what a closed map keeps stays reserved while an operation may be at work there",
   {
     skip: isDeno ? false : "of Deno, where buffers in use can be detached",
   },
@@ -245,26 +250,136 @@ test(
     const closed = open(path);
     assert.equal(closed.slice().bytes.length, 5000);
     closed.close();
-    const real = libc();
-    let givenBack = 0;
-    const refuse = (errno: number, refusals: number) =>
+    for (const code of ["ENOMEM", "EAGAIN"] as const) {
+      const errno = libc().errnoNumber(code);
+      let unmapped = 0;
       withLibc({
-        mmap: (...values) => refusals-- > 0 ? -1 : real.mmap(...values),
-        munmap: (address, length) => {
-          givenBack++;
-          return real.munmap(address, length);
-        },
+        mmap: () => -1,
+        munmap: () => ++unmapped,
         errno: () => errno,
-      }, () => open(path).close());
-    const [ENOMEM, ENODEV] = [12, 19];
-    assert.throws(() => refuse(ENODEV, 2), { code: "ENODEV" });
-    assert.equal(givenBack, 0);
-    refuse(ENOMEM, 1); // the spare room is not worth it
-    const own = givenBack;
-    refuse(ENOMEM, 2);
-    assert.ok(givenBack > 2 * own);
+      }, () => assert.throws(() => open(path), { code }));
+      assert.equal(unmapped, 0);
+    }
   },
 );
+
+test(
+  "a request that is refused leaves the memory that an operation reads mapped",
+  MINUTE,
+  () => {
+    const lines = linesOf(`
+    import { scrypt } from "node:crypto";
+    import { truncateSync, writeFileSync } from "node:fs";
+    import process from "node:process";
+    import { setTimeout } from "node:timers/promises";
+    import { open } from "../mod.ts";
+    const path = process.argv[2] + "/large.dat", other = process.argv[2] + "/other.dat";
+    const LENGTH = 2 ** 27;
+    const refusals = {
+      insert: () => open(other, "w+", { length: 10 }).insert(0, 2 ** 50),
+      open: () => open(other, "w+", { length: 2 ** 50, reserve: false }),
+      resize: () => open(other, "w+", { length: 10 }).slice().resize(2 ** 52),
+      private: () => {
+        writeFileSync(other, "");
+        truncateSync(other, 2 ** 43);
+        open(other, "c");
+        throw new Error("the system lends as much memory as is asked for");
+      },
+    };
+    for (const [name, refuse] of Object.entries(refusals)) {
+      const map = open(path, "w+", { length: LENGTH, reserve: false });
+      const { bytes } = map.slice();
+      const operation = new Promise((resolve) => scrypt(bytes, "salt", 64, resolve));
+      await setTimeout(20);
+      map.close();
+      let problem;
+      try { refuse(); } catch ({ message }) { problem = message; }
+      await operation;
+      console.log(name, problem === undefined ? "was not refused" : "was refused");
+    }
+  `);
+    assert.deepEqual(lines, [
+      "insert was refused",
+      "open was refused",
+      "resize was refused",
+      "private was refused",
+    ]);
+  },
+);
+
+test("a buffer whose properties tell lies is detached all the same", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "liar.dat");
+  fs.writeFileSync(path, new Uint8Array(10_000).fill(7));
+  const lies = (isDetached: boolean): PropertyDescriptorMap => ({
+    detached: { get: () => isDetached, configurable: true },
+    transfer: { value: () => new ArrayBuffer(0), configurable: true },
+    byteLength: { get: () => 0, configurable: true },
+  });
+  const { prototype } = ArrayBuffer;
+  const truth = Object.getOwnPropertyDescriptors(prototype);
+  for (const target of ["the buffer", "the prototype"]) {
+    for (const isDetached of [true, false]) {
+      const map = open(path);
+      const views: Uint8Array[] = [];
+      const look = (slice: MemmapSlice) => {
+        const { bytes, buffer } = slice;
+        views.push(bytes);
+        if (target === "the buffer") {
+          Object.defineProperties(buffer, lies(isDetached));
+        }
+        return slice;
+      };
+      const [first, second] = [map.slice(0, 5000), map.slice(5000, 10_000)];
+      look(first);
+      look(second);
+      look(map.insert(0, 5000));
+      if (target === "the prototype") {
+        Object.defineProperties(prototype, lies(isDetached));
+      }
+      try {
+        first.resize(5);
+        map.close({ discard: true });
+      } finally {
+        Object.defineProperties(prototype, {
+          detached: truth.detached,
+          transfer: truth.transfer,
+          byteLength: truth.byteLength,
+        });
+      }
+      const lengths = views.map(({ length }) => length);
+      assert.deepEqual(lengths, [0, 0, 0], `${target}, ${isDetached}`);
+    }
+  }
+  assert.deepEqual(mappingsOf(path) ?? [], []);
+});
+
+test("close() that throws half-way is finished by the next one", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "half.dat");
+  fs.writeFileSync(path, new Uint8Array(10_000).fill(7));
+  const real = libc();
+  const failure = new Error("in the middle");
+  let isFailing = false;
+  const map = withLibc({
+    mmap: (...values) => {
+      if (isFailing) throw failure;
+      return real.mmap(...values);
+    },
+  }, () => open(path));
+  const { bytes } = map.slice(0, 5000);
+  const moved = new Uint8Array(map.slice(5000).buffer.transfer());
+  isFailing = true;
+  assert.throws(() => map.close(), failure);
+  assert.equal(map.closed, true);
+  assert.equal(bytes.length, 0);
+  isFailing = false;
+  map.close();
+  map.close();
+  assert.ok(moved.every((byte) => byte === 0));
+  assert.deepEqual(mappingsOf(path) ?? [], []);
+  assert.deepEqual(descriptorsOf(path) ?? [], []);
+});
 
 test("advice that the system has no room for is left out; other failures are told", () => {
   using folder = temporaryFolder();
@@ -461,7 +576,7 @@ test("after a conflict the edits can be saved to another file", () => {
 
 test(
   "large files are mapped where the system can use huge pages, whatever waits",
-  { skip: isDeno && process.platform === "linux" ? false : "of Deno on Linux" },
+  { skip: process.platform === "linux" ? false : "of Linux" },
   () => {
     using folder = temporaryFolder();
     const [large, odd] = ["large", "odd"].map((name) =>

@@ -345,3 +345,52 @@ test("an advice that the system does not know is a SystemError", () => {
   });
   a.mapping.advise(12_345, 10, 10); // nothing to advise on
 });
+
+test("a revoke or release that runs out of stack leaves no view attached in the end", () => {
+  using a = anonymous();
+  const { mapping } = a;
+  const views = Array.from({ length: 200 }, () => mapping.view(0, 100));
+  let isDone = false;
+  /** Runs `act` with hardly any stack, then with a little more, until it succeeds. */
+  const retried = (act: () => void, padding: number): number => {
+    let height = 0;
+    try {
+      height = retried(act, padding) + 1;
+    } catch {
+      // Here the stack ends.
+    }
+    if (!isDone && height < 2000) {
+      try {
+        act();
+        isDone = true;
+      } catch {
+        // Again, one frame further up.
+      }
+    }
+    return height;
+  };
+  const dive = (depth: number, act: () => void): void => {
+    if (depth > 0) return dive(depth - 1, act);
+    isDone = false;
+    retried(act, depth);
+  };
+  for (const [i, view] of views.entries()) {
+    if (i < 100) dive(i, () => mapping.revoke(view));
+  }
+  dive(50, () => mapping.release());
+  mapping.release();
+  assert.equal(mapping.isReleased, true);
+  assert.deepEqual(views.filter(({ detached }) => !detached), []);
+});
+
+test("buffers that were moved over and over are one range that has escaped", () => {
+  using a = anonymous();
+  const { mapping } = a;
+  for (let i = 0; i < 1000; i++) {
+    const view = mapping.view(i, i + 10);
+    view.transfer();
+    mapping.revoke(view);
+  }
+  assert.equal(mapping.hasEscapedAfter(1008), true);
+  assert.equal(mapping.hasEscapedAfter(1009), false);
+});

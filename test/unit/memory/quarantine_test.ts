@@ -7,18 +7,25 @@ import { type Limits, Quarantine } from "../../../src/memory/quarantine.ts";
 /** A quarantine over fake memory, which notes what is unmapped. */
 function fake(limits: Partial<Limits> = {}) {
   const unmapped: string[] = [];
+  const clock = { now: 0 };
   let room = 1000;
   let rows = 0;
   const quarantine = new Quarantine({
     unmap: (begin, end) => void unmapped.push(`${begin}-${end}`),
     findRoom: () => room += 1_000_000,
     count: (change) => rows += change,
-  }, { rows: 100, own: 1, bytes: 1e6, row: 1e4, ...limits });
-  return { quarantine, unmapped };
+    now: () => clock.now,
+  }, { rows: 100, own: 1, bytes: 1e6, row: 1e4, idle: 60, ...limits });
+  /** Gives everything back. */
+  const clear = () => {
+    clock.now += 60;
+    quarantine.giveBackIdle();
+  };
+  return { quarantine, unmapped, clock, clear };
 }
 
 test("addresses that touch are one row, and the next mapping goes at its end", () => {
-  const { quarantine, unmapped } = fake();
+  const { quarantine, unmapped, clear } = fake();
   const row = quarantine.take();
   assert.equal(row.end, 1_001_000);
   quarantine.add(row.end, row.end + 10, row);
@@ -26,8 +33,9 @@ test("addresses that touch are one row, and the next mapping goes at its end", (
   assert.equal(again, row);
   assert.equal(again.end, 1_001_010);
   quarantine.add(again.end, again.end + 5, again);
-  assert.deepEqual(quarantine.take(), { begin: 1_001_000, end: 1_001_015 });
-  quarantine.clear();
+  const { begin, end } = quarantine.take();
+  assert.deepEqual([begin, end], [1_001_000, 1_001_015]);
+  clear();
   assert.deepEqual(unmapped, ["1001000-1001015"]);
 });
 
@@ -41,11 +49,11 @@ test("a row belongs to one mapping at a time, and is free again when that leaves
 });
 
 test("what the system placed elsewhere is reserved there, and the row grows no more", () => {
-  const { quarantine, unmapped } = fake();
+  const { quarantine, unmapped, clear } = fake();
   const row = quarantine.take();
   quarantine.add(50, 60, row);
   assert.notEqual(quarantine.take(), row);
-  quarantine.clear();
+  clear();
   assert.deepEqual(unmapped, ["50-60"]);
 });
 
@@ -75,16 +83,16 @@ test("a row that has just grown is not the oldest", () => {
 });
 
 test("a row goes on behind what stays for good, and what is reserved before that stays reserved", () => {
-  const { quarantine, unmapped } = fake();
+  const { quarantine, unmapped, clear } = fake();
   const row = quarantine.take();
   const { begin } = row;
   quarantine.add(begin, begin + 10, row);
   quarantine.take();
   quarantine.skip(begin + 50);
   assert.equal(quarantine.take().end, begin + 50);
-  assert.equal(quarantine.clear(), true);
+  clear();
   assert.deepEqual(unmapped, [`${begin}-${begin + 10}`]);
-  assert.equal(quarantine.clear(), false);
+  assert.equal(quarantine.idleBytes, 0);
 });
 
 test("the rows of other threads count, but each thread keeps some of its own", () => {
@@ -95,7 +103,8 @@ test("the rows of other threads count, but each thread keeps some of its own", (
       unmap: (begin) => void unmapped.push(begin),
       findRoom: () => 0,
       count: (change) => rows += change,
-    }, { rows: 3, own: 2, bytes: 1e6, row: 1e4 });
+      now: () => 0,
+    }, { rows: 3, own: 2, bytes: 1e6, row: 1e4, idle: 60 });
   const [first, second] = [quarantineOf(), quarantineOf()];
   for (const at of [1, 2, 3, 4]) first.add(at * 10, at * 10 + 1, first.take());
   assert.deepEqual(unmapped, [10]);
@@ -108,7 +117,7 @@ test("the rows of other threads count, but each thread keeps some of its own", (
 });
 
 test("a row grows up to a limit, and one that was given back goes on from its end", () => {
-  const { quarantine, unmapped } = fake({ row: 20, rows: 1 });
+  const { quarantine, unmapped, clear } = fake({ row: 20, rows: 1 });
   const row = quarantine.take();
   const { begin } = row;
   quarantine.add(begin, begin + 25, row);
@@ -117,9 +126,32 @@ test("a row grows up to a limit, and one that was given back goes on from its en
   quarantine.add(next.end, next.end + 5, next);
   assert.deepEqual(unmapped, [`${begin}-${begin + 25}`]);
   const { end } = next;
-  quarantine.clear();
+  clear();
   assert.equal(quarantine.take(), next);
-  assert.deepEqual(next, { begin: end, end });
-  quarantine.clear();
+  assert.deepEqual([next.begin, next.end], [end, end]);
+  clear();
   assert.equal(unmapped.length, 2);
+});
+
+test("only rows to which nothing was added for long are idle, and given back", () => {
+  const { quarantine, unmapped, clock } = fake();
+  quarantine.add(10, 20, quarantine.take());
+  const row = quarantine.take();
+  const { begin } = row;
+  quarantine.add(begin, begin + 5, row);
+  clock.now = 59;
+  assert.equal(quarantine.idleBytes, 0);
+  quarantine.giveBackIdle();
+  assert.deepEqual(unmapped, []);
+  assert.equal(quarantine.take(), row);
+  quarantine.add(begin + 5, begin + 7, row); // operations on these have just begun
+  clock.now = 60;
+  assert.equal(quarantine.idleBytes, 10);
+  quarantine.giveBackIdle();
+  assert.deepEqual(unmapped, ["10-20"]);
+  clock.now = 119;
+  assert.equal(quarantine.idleBytes, 7);
+  quarantine.giveBackIdle();
+  assert.deepEqual(unmapped, ["10-20", `${begin}-${begin + 7}`]);
+  assert.equal(quarantine.idleBytes, 0);
 });

@@ -1,0 +1,69 @@
+/**
+ * Lets maps go whose bytes may still be reached, in every way, many times over. Their
+ * addresses stay for good; this looks whether kernel mappings pile up with them.
+ *
+ * Run by leaks_test.ts with a folder as argument; prints one line for each way.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout } from "node:timers/promises";
+import { open } from "../../../../mod.ts";
+import { collectGarbage, mappingsOf } from "../../../support/support.ts";
+
+const path = join(process.argv[2], "kept.dat");
+writeFileSync(path, new Uint8Array(20_000));
+
+const mappings = () => mappingsOf("")!.length;
+
+async function collectThoroughly(): Promise<void> {
+  for (let i = 0; i < 5; i++) {
+    collectGarbage();
+    await setTimeout(2);
+  }
+}
+
+const moved: ArrayBuffer[] = [];
+
+/** What is done in round `i`. */
+const WAYS: Record<string, (i: number) => void> = {
+  "dropped unclosed": (i) => {
+    const map = open(path, i % 2 === 0 ? "r" : "r+");
+    assert.equal(map.slice(5000, 9000).bytes.length, 4000);
+  },
+  "closed, a buffer moved": (i) => {
+    const map = open(path, i % 2 === 0 ? "r" : "r+");
+    moved.push(map.slice(i % 3 * 5000, 15_000).buffer.transfer());
+    map.close();
+  },
+  "closed, a floating slice's buffer moved": () => {
+    const map = open(path);
+    moved.push(map.insert(0, 5000).buffer.transfer());
+    map.close({ discard: true });
+  },
+  "deleted, a floating slice's buffer moved": () => {
+    const map = open(path);
+    const slice = map.insert(0, 2 ** 21);
+    moved.push(slice.buffer.transfer());
+    slice.delete();
+    map.close();
+  },
+};
+
+for (const [way, letGo] of Object.entries(WAYS)) {
+  const before = mappings();
+  for (let i = 1; i <= 600; i++) {
+    letGo(i);
+    if (i % 50 === 0) await collectThoroughly();
+  }
+  await collectThoroughly();
+  // The runtime's own heap comes and goes; one a round would be 600.
+  const added = mappings() - before;
+  assert.ok(added < 200, `${way}: ${added} kernel mappings`);
+  console.log(way);
+}
+for (const buffer of moved) new Uint8Array(buffer).fill(1); // and none faults
