@@ -8,6 +8,7 @@
  */
 
 import { errnosOf, keepErrno } from "./errno.ts";
+import { ignoreFileSizeSignal } from "./file_size_signal.ts";
 import { type GuardCalls, guardOf } from "./guard/mod.ts";
 import type { Libc } from "./libc.ts";
 import type { Platform } from "./platform.ts";
@@ -126,6 +127,7 @@ export function libcOf<Long extends number | bigint>(
       : null,
     attributes: attributesOf(c, system, long, keeper),
     geteuid: () => c.geteuid(),
+    ignoreFileSizeSignal: ignoreFileSizeSignal(memory),
     guard: guardOf(memory, platform.handler),
   };
 }

@@ -168,6 +168,12 @@ export interface Libc {
   /** The user whose rights this process has. */
   geteuid(): number;
 
+  /**
+   * Has the process ignore SIGXFSZ, unless somebody handles it: a file that would
+   * become larger than `ulimit -f` allows is `EFBIG` then, and not the process's end.
+   */
+  ignoreFileSizeSignal(): void;
+
   /** `null` where there is none for this system and architecture. */
   readonly guard: Guard | null;
 }

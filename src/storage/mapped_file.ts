@@ -9,6 +9,7 @@
  */
 
 import * as fs from "node:fs";
+import { libc } from "../../ffi/mod.ts";
 import {
   ConflictError,
   isWritable,
@@ -81,6 +82,7 @@ export class MappedFile extends OpenFile {
     reserve: boolean,
   ): { file: MappedFile; created: string | undefined } {
     const writes = isWritable(mode);
+    if (writes) libc().ignoreFileSizeSignal();
     const place = placeOf(path, writes);
     const stat = place === undefined ? undefined : statIfThere(place);
     // Before it is opened: opening a pipe or a device can wait, or set it going.

@@ -9,6 +9,7 @@
 
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
+import { libc } from "../../ffi/mod.ts";
 import { ConflictError, systemError } from "../base/mod.ts";
 import {
   checkRegular,
@@ -118,6 +119,7 @@ export class NewFile {
     file: MappedFile,
     isDurable: boolean,
   ): Steps<NewFile> {
+    libc().ignoreFileSizeSignal(); // a map that never writes its own file has not
     const { path, label, place, old, isOwn } = destination;
     const name = temporaryName(place);
     const temporary = join(dirname(place), name);
