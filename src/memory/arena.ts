@@ -19,6 +19,8 @@ import { Mapping } from "./mapping.ts";
 const SHARED_CHUNK = 2 ** 26;
 /** Bytes from which a piece has a chunk of its own. */
 const LARGE_PIECE = 2 ** 20;
+/** Bytes from which a freed piece gives its pages back while others live in its chunk. */
+const PAGES = 2 ** 16;
 /** Bytes: enough for the widest load of any processor, and a cache line. */
 const ALIGNMENT = 64;
 
@@ -44,6 +46,7 @@ export class Piece {
   readonly offset: number;
   readonly capacity: number;
   length: number;
+  #isFree = false;
 
   constructor(
     arena: Arena,
@@ -71,10 +74,13 @@ export class Piece {
   resized(length: number): Piece {
     const kept = Math.min(length, this.length);
     const cut = this.length - kept;
-    // A large cut moves to a new piece, which gives the memory back, instead of
-    // filling it with zeros.
-    if (length <= this.capacity && cut < LARGE_PIECE) {
-      this.mapping.fill(0, this.offset + kept, cut);
+    // What is left of a large piece moves only when most was cut off, so that many cuts
+    // copy no more than they cut.
+    const isWaste = this.capacity >= LARGE_PIECE && length <= this.capacity / 4;
+    if (length <= this.capacity && (cut === 0 || !isWaste)) {
+      const { mapping, offset } = this;
+      if (cut < LARGE_PIECE) mapping.fill(0, offset + kept, cut);
+      else mapping.renew(offset + kept, cut);
       this.length = length;
       return this;
     }
@@ -83,12 +89,20 @@ export class Piece {
       : length;
     const moved = this.#arena.allocateUpTo(room, length);
     moved.mapping.copyFrom(this.mapping, this.offset, moved.offset, kept);
-    this.free();
+    try {
+      this.free();
+    } catch {
+      // Too deep a stack. The bytes are in the new piece, which has to be known; the
+      // memory of this one stays with the arena until that is released.
+    }
     return moved;
   }
 
+  /** Once; a second time does nothing. */
   free(): void {
-    this.#arena.free(this.chunk);
+    if (this.#isFree) return;
+    this.#isFree = true;
+    this.#arena.free(this);
   }
 }
 
@@ -109,12 +123,15 @@ export class Arena {
     const size = Math.max(1, Math.ceil(capacity / ALIGNMENT)) * ALIGNMENT;
     const chunk = this.#chunkFor(size);
     const offset = chunk.used;
-    chunk.used += size;
-    chunk.live++;
-    const reused = Math.min(chunk.highWater, chunk.used) - offset;
+    const end = offset + size;
+    const reused = Math.min(chunk.highWater, end) - offset;
     if (reused > 0) chunk.mapping.fill(0, offset, reused);
-    chunk.highWater = Math.max(chunk.highWater, chunk.used);
-    return new Piece(this, chunk, offset, length, size);
+    const piece = new Piece(this, chunk, offset, length, size);
+    // Nothing throws from here on.
+    chunk.used = end;
+    chunk.highWater = Math.max(chunk.highWater, end);
+    chunk.live++;
+    return piece;
   }
 
   /** As `allocate`, but without the room to grow if there is not enough memory for it. */
@@ -127,9 +144,12 @@ export class Arena {
     }
   }
 
-  /** Takes back one piece of `chunk`. The chunk is reused or goes with its last piece. */
-  free(chunk: Chunk): void {
-    if (--chunk.live > 0) return;
+  /** Takes back one piece. Its chunk is reused or goes with the last one. */
+  free({ chunk, offset, capacity }: Piece): void {
+    if (--chunk.live > 0) {
+      if (capacity >= PAGES) chunk.mapping.renew(offset, capacity);
+      return;
+    }
     if (chunk === this.#current) {
       // Bytes that somebody may still reach or use must not go to another slice.
       if (!chunk.mapping.hasEscapedAfter(0)) {
@@ -139,25 +159,29 @@ export class Arena {
       }
       this.#current = undefined;
     }
-    this.#chunks.delete(chunk);
-    chunk.mapping.release();
+    this.#release(chunk);
   }
 
   /** Releases all memory. The arena can be used again. */
   release(): void {
-    for (const { mapping } of this.#chunks) mapping.release();
-    this.#chunks.clear();
     this.#current = undefined;
+    for (const chunk of this.#chunks) this.#release(chunk);
+  }
+
+  #release(chunk: Chunk): void {
+    chunk.mapping.release();
+    this.#chunks.delete(chunk); // last: what throws can be tried again
   }
 
   #chunkFor(size: number): Chunk {
     if (size >= LARGE_PIECE) return this.#newChunk(size);
-    if (
-      this.#current === undefined || this.#current.used + size > SHARED_CHUNK
-    ) {
-      this.#current = this.#newChunk(SHARED_CHUNK);
-    }
-    return this.#current;
+    const last = this.#current;
+    if (last !== undefined && last.used + size <= SHARED_CHUNK) return last;
+    const next = this.#newChunk(SHARED_CHUNK);
+    this.#current = next;
+    // Its pieces are all freed, but could not be reused: they may be in flight.
+    if (last?.live === 0) this.#release(last);
+    return next;
   }
 
   #newChunk(size: number): Chunk {

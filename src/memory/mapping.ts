@@ -304,6 +304,23 @@ export class Mapping {
     this.checkFaults();
   }
 
+  /**
+   * Sets `length` bytes from `at` on to zero, of a mapping that belongs to no file. The
+   * pages in between are not written but replaced, and their memory is given back.
+   */
+  renew(at: number, length: number): void {
+    this.#checkUsable();
+    const { pageSize } = this.#libc;
+    const end = at + length;
+    const first = Math.ceil(at / pageSize) * pageSize;
+    const last = Math.floor(end / pageSize) * pageSize;
+    if (first >= last || this.#region?.renew(first, last) !== true) {
+      return this.fill(0, at, length);
+    }
+    this.fill(0, at, first - at);
+    this.fill(0, last, end - last);
+  }
+
   /** Are `length` bytes the same here and there? */
   equals(other: Mapping, at: number, otherAt: number, length: number): boolean {
     // Sound: the callers keep both ranges within their mappings.

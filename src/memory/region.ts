@@ -218,6 +218,14 @@ export class Region {
     return this.#layZeros(begin, this.#size) ? begin : this.#size;
   }
 
+  /**
+   * Makes whole pages of a region of memory zero, and gives back what they held. Returns
+   * false, with nothing changed, if the system refuses.
+   */
+  renew(begin: number, end: number): boolean {
+    return this.#layZeros(begin, end);
+  }
+
   /** Has a byte at or after `offset` escaped? */
   hasEscapedAfter(offset: number): boolean {
     for (const [buffer, { end }] of this.#views) {

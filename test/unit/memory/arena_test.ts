@@ -11,7 +11,7 @@ import { test } from "node:test";
 import "../../../ffi/mod.ts"; // provides libc
 import { libc } from "../../../ffi/libc.ts";
 import { Arena, type Piece } from "../../../src/memory/arena.ts";
-import { below, randomFrom } from "../../support/support.ts";
+import { below, randomFrom, withLibc } from "../../support/support.ts";
 
 const MEBI = 2 ** 20;
 const GIBI = 2 ** 30;
@@ -239,6 +239,126 @@ test("random allocations, resizes and frees match arrays of bytes", () => {
       assert.ok(same, `seed ${seed}, end`);
     }
   }
+});
+
+/** Bytes of memory that this process has. */
+function residentBytes(): number {
+  const [, pages] = readFileSync("/proc/self/statm", "latin1").split(" ");
+  return Number(pages) * libc().pageSize;
+}
+
+testOnLinux(
+  "pieces that users saw give their memory back when they are freed",
+  () => {
+    for (const isOneKept of [false, true]) {
+      using a = disposableArena();
+      const before = residentBytes();
+      for (let i = 0; i < 600; i++) {
+        const piece = a.arena.allocate(900_000);
+        const view = viewOf(piece);
+        new Uint8Array(view).fill(1);
+        if (isOneKept) a.arena.allocate(10);
+        piece.mapping.revoke(view);
+        piece.free();
+      }
+      const added = residentBytes() - before;
+      assert.ok(added < 200 * MEBI, `${added} bytes, one kept: ${isOneKept}`);
+    }
+  },
+);
+
+testOnLinux(
+  "pieces freed between others are no kernel mappings of their own",
+  () => {
+    using a = disposableArena();
+    const before = kernelMappings().length;
+    const pieces = Array.from({ length: 2000 }, () => {
+      const piece = a.arena.allocate(100_000);
+      use(piece, (bytes) => bytes.fill(1));
+      return piece;
+    });
+    for (let i = 0; i < pieces.length; i += 2) pieces[i]!.free();
+    const added = kernelMappings().length - before;
+    assert.ok(added < 100, `${added} mappings`);
+    for (let i = 1; i < pieces.length; i += 2) assertAll(pieces[i]!, 1);
+  },
+);
+
+test("many cuts of a large piece copy no more than there was, and keep the head", () => {
+  const real = libc();
+  let copied = 0;
+  withLibc({
+    memmove: (target, source, length) => {
+      copied += length;
+      real.memmove(target, source, length);
+    },
+  }, () => {
+    using a = disposableArena();
+    let piece = a.arena.allocate(32 * MEBI);
+    use(piece, (bytes) => bytes.fill(5));
+    for (let cuts = 0; cuts < 31; cuts++) {
+      piece = piece.resized(piece.length - MEBI);
+    }
+    assert.equal(piece.length, MEBI);
+    assertAll(piece, 5);
+    const grown = piece.resized(3 * MEBI);
+    use(grown, (bytes) => {
+      assert.equal(firstOther(bytes.subarray(0, MEBI), 5), -1);
+      assert.equal(firstOther(bytes.subarray(MEBI), 0), -1);
+    });
+  });
+  assert.ok(copied <= 32 * MEBI, `${copied} bytes copied`);
+});
+
+testOnLinux(
+  "what is cut off a large piece in place gives its memory back, and is zero",
+  () => {
+    using a = disposableArena();
+    const piece = a.arena.allocate(256 * MEBI);
+    use(piece, (bytes) => bytes.fill(5));
+    const before = residentBytes();
+    const length = 100 * MEBI + 123;
+    assert.equal(piece.resized(length), piece);
+    const freed = before - residentBytes();
+    assert.ok(freed > 100 * MEBI, `${freed} bytes`);
+    assert.equal(piece.resized(200 * MEBI), piece);
+    use(piece, (bytes) => {
+      assert.equal(firstOther(bytes.subarray(0, length), 5), -1);
+      assert.equal(firstOther(bytes.subarray(length), 0), -1);
+    });
+  },
+);
+
+test("a cut that the system has no room for is made by writing zeros", () => {
+  const real = libc();
+  let isRefusing = false;
+  withLibc({
+    mmap: (...values) => isRefusing ? -1 : real.mmap(...values),
+    errno: () => 12,
+  }, () => {
+    using a = disposableArena();
+    const piece = a.arena.allocate(4 * MEBI);
+    use(piece, (bytes) => bytes.fill(5));
+    isRefusing = true;
+    assert.equal(piece.resized(2 * MEBI), piece);
+    isRefusing = false;
+    assert.equal(piece.resized(4 * MEBI), piece);
+    use(piece, (bytes) => {
+      assert.equal(firstOther(bytes.subarray(0, 2 * MEBI), 5), -1);
+      assert.equal(firstOther(bytes.subarray(2 * MEBI), 0), -1);
+    });
+  });
+});
+
+test("a piece that is freed twice leaves its chunk to the others", () => {
+  using a = disposableArena();
+  const [first, second] = [a.arena.allocate(100), a.arena.allocate(100)];
+  use(second, (bytes) => bytes.fill(5));
+  first.free();
+  first.free();
+  const third = a.arena.allocate(300);
+  use(third, (bytes) => bytes.fill(7));
+  assertAll(second, 5);
 });
 
 test("a chunk's memory is reused after its last piece is freed", () => {

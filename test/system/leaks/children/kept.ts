@@ -1,6 +1,7 @@
 /**
  * Lets maps go whose bytes may still be reached, in every way, many times over. Their
- * addresses stay for good; this looks whether kernel mappings pile up with them.
+ * addresses stay for good; this looks whether kernel mappings pile up with them, and
+ * whether heap does.
  *
  * Run by leaks_test.ts with a folder as argument; prints one line for each way.
  *
@@ -66,4 +67,21 @@ for (const [way, letGo] of Object.entries(WAYS)) {
   assert.ok(added < 200, `${way}: ${added} kernel mappings`);
   console.log(way);
 }
+const map = open(path);
+const slice = map.slice();
+const heap = async () => {
+  await collectThoroughly();
+  return process.memoryUsage().heapUsed;
+};
+await heap();
+const before = await heap();
+for (let i = 1; i <= 100_000; i++) {
+  slice.buffer.transfer();
+  if (i % 10_000 === 0) await setTimeout(1);
+}
+const added = (await heap()) - before;
+assert.ok(added < 8e6, `${added} bytes of heap for 100,000 moved buffers`);
+console.log("moved over and over");
+map.close();
+
 for (const buffer of moved) new Uint8Array(buffer).fill(1); // and none faults
