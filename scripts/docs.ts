@@ -1,14 +1,12 @@
 /**
  * Makes the documentation site that `scripts/docs` is for.
  *
- * Owns how pages look and how they lead to each other: what `deno doc` writes,
- * README.md and its neighbours, the pages of docs/, and the sources that pages link to.
+ * Owns how pages look and how they lead to each other: the API's, README.md and its neighbours, the pages of docs/, and the sources that pages link to.
  * Must not know what any page says.
  *
  * @module
  */
 
-import { spawnSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -23,6 +21,7 @@ import { basename, dirname, extname, join, relative } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Marked, type Token, type Tokens } from "marked";
+import { escaped, makeApiPages } from "./docs_api.ts";
 import { writePicture } from "./picture.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -106,13 +105,6 @@ function idOf(text: string): string {
   return text.toLowerCase().replace(/[^\p{L}\p{N}_ -]/gu, "").replace(
     / /g,
     "-",
-  );
-}
-
-function escaped(text: string): string {
-  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(
-    />/g,
-    "&gt;",
   );
 }
 
@@ -325,34 +317,50 @@ function writeSource(path: string): void {
   write(placeOf(path), documentOf(path, path, "source", main, ""));
 }
 
-/** Has `deno doc` write its pages, and leads from them to the others. */
-function writeApi(): void {
+/** Writes the API's pages, and returns the sources that they link to. */
+function writeApi(): string[] {
   const folder = join(SITE, "api");
-  const settings = readFileSync(join(ROOT, "deno.json"), "utf8");
-  const { name: packageName } = JSON.parse(settings) as { name: string };
-  const { status, stderr } = spawnSync(
-    process.execPath,
-    ["doc", "--html", "--name=memmap", `--output=${folder}`, "mod.ts"],
-    { cwd: ROOT, encoding: "utf8" },
-  );
-  if (status !== 0) throw new Error(`'deno doc --html' failed: ${stderr}`);
+  const sources = new Set<string>();
+  makeApiPages(folder, (name, source) => {
+    sources.add(source);
+    return linkFrom(join("api", name), source);
+  });
   for (const name of readdirSync(folder, { recursive: true }).map(String)) {
     if (!name.endsWith(".html")) continue;
     const path = join("api", name);
     const html = readFileSync(join(folder, name), "utf8")
-      // 'deno doc' knows the entry point by its place alone.
-      .replaceAll("from &quot;.&quot;", `from &quot;${packageName}&quot;`)
       .replace("</head>", () => `<style>${STYLE}</style></head>`)
       .replace("<body>", () => `<body>${barFor(path)}`);
     write(path, html);
   }
+  return [...sources];
+}
+
+/** The links of the API's pages that lead nowhere, one line each. */
+function brokenApiLinks(): string[] {
+  const folder = join(SITE, "api");
+  const broken = new Set<string>();
+  for (const name of readdirSync(folder, { recursive: true }).map(String)) {
+    if (!name.endsWith(".html")) continue;
+    const html = readFileSync(join(folder, name), "utf8");
+    for (const [, link] of html.matchAll(/\b(?:href|src)="([^"]*)"/g)) {
+      const href = link!.replace(/#.*/, "");
+      if (href === "" || /^https?:/.test(href)) continue;
+      const to = join(folder, dirname(name), href);
+      if (
+        /^[a-z]+:/.test(href) || !existsSync(to) || statSync(to).isDirectory()
+      ) {
+        broken.add(`api/${name}: the link to '${href}' leads nowhere`);
+      }
+    }
+  }
+  return [...broken];
 }
 
 function writeSite(pages: ReadonlyMap<string, Page>): void {
   rmSync(SITE, { recursive: true, force: true });
   mkdirSync(SITE);
-  writeApi();
-  const linked = new Set<string>();
+  const linked = new Set<string>(writeApi());
   for (const page of pages.values()) {
     writePage(page);
     for (const { path } of page.links) if (!pages.has(path)) linked.add(path);
@@ -361,6 +369,10 @@ function writeSite(pages: ReadonlyMap<string, Page>): void {
     if (PICTURES.includes(extname(path))) {
       cpSync(join(ROOT, path), join(SITE, path));
     } else writeSource(path);
+  }
+  for (const line of brokenApiLinks()) {
+    console.error(line);
+    process.exitCode = 1;
   }
   console.log(`site/index.html: ${pages.size} pages, and the public API`);
 }
