@@ -46,6 +46,8 @@ const OVERLOADS_SHOWN = new RegExp(`${OVERLOAD}\\d+(?=[.<"])`, "g");
 /** The entry point, where it is named among the breadcrumbs: there is one alone. */
 const ENTRY_CRUMB =
   /<span class="text-black dark:text-white"><svg[\s\S]{0,600}?<\/svg>\s*<\/span><a href="[^"]*" class="contextLink">default<\/a>/;
+/** The names that lead to a symbol, each with the dot that comes before it, or without. */
+const NAME_CRUMBS = /(class="breadcrumbs">[\s\S]*?)<ul>([\s\S]*?)<\/ul>/;
 const ENTRY_HEADING = /(class="link text-xl font-bold">)default<\/a>/;
 
 /**
@@ -246,6 +248,12 @@ export function makeApiPages(
       // 'deno doc' knows the entry point by its place alone.
       .replaceAll("from &quot;.&quot;", `from &quot;${packageName}&quot;`)
       .replace(ENTRY_CRUMB, "")
+      .replace(NAME_CRUMBS, (_, before: string, list: string) => {
+        const names = [...list.matchAll(/<li>([\s\S]*?)<\/li>/g)].map(
+          ([, name]) => name!.replace("<span>.</span>", "").trim(),
+        );
+        return `${before}<li>${names.join(".")}</li>`;
+      })
       .replace(ENTRY_HEADING, `$1${TITLE}</a>`)
       // Nothing serves a folder's index where the site is read from files.
       .replace(/href="((?:\.\.?\/)*)"/g, 'href="$1index.html"')
