@@ -265,7 +265,7 @@ test(
 
 test(
   "a request that is refused leaves the memory that an operation reads mapped",
-  MINUTE,
+  GUARDED,
   () => {
     const lines = linesOf(`
     import { scrypt } from "node:crypto";
