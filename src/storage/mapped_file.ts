@@ -27,7 +27,7 @@ import {
 } from "./entries.ts";
 import { isHeld, patiently, tryLock, unlock } from "./lock.ts";
 import { OpenFile } from "./open_file.ts";
-import { placeOf, placeOfNew } from "./paths.ts";
+import { mayUse, placeOf, placeOfNew } from "./paths.ts";
 
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
 
@@ -56,7 +56,8 @@ export class MappedFile extends OpenFile {
   readonly #device: bigint;
   readonly #inode: bigint;
   readonly #born: bigint;
-  /** How many hold the lock of this descriptor, one within the other. */
+  /** The descriptor that has the file's lock, and how many hold it, nested. */
+  #locked: number | undefined;
   #locks = 0;
 
   /** Takes over `fd`; the caller still closes it if this throws. */
@@ -232,27 +233,45 @@ export class MappedFile extends OpenFile {
    * system has no locks, everybody gets one, and it keeps nobody out.
    */
   tryLock(): Lock | undefined {
-    if (this.#locks === 0) {
-      const refusal = tryLock(this.fd, this.path);
-      if (refusal !== undefined && isHeld(refusal)) return undefined;
+    if (this.#locked === undefined) {
+      // A descriptor that is not mapped, if possible: a mapping outlives its worker,
+      // and the lock would with it.
+      const fd = this.#openAgain(O_RDWR) ?? this.fd;
+      this.#locked = fd;
+      try {
+        const refusal = tryLock(fd, this.path);
+        if (refusal !== undefined && isHeld(refusal)) {
+          this.#endLock();
+          return undefined;
+        }
+      } catch (error) {
+        this.#endLock();
+        throw error;
+      }
     }
     this.#locks++;
     let isReleased = false;
     return {
       release: () => {
-        if (isReleased || this.#locks === 0) return;
+        if (isReleased) return;
         isReleased = true;
-        if (--this.#locks === 0) unlock(this.fd);
+        if (--this.#locks === 0) this.#endLock();
       },
     };
+  }
+
+  #endLock(): void {
+    const fd = this.#locked;
+    if (fd === undefined) return;
+    this.#locked = undefined;
+    unlock(fd);
+    if (fd !== this.fd) closeEntry(fd);
   }
 
   override close(): void {
     // First: once it is closed, the number may be another file's.
     UNCLOSED.unregister(this);
-    // What is still mapped of the file would keep the lock beyond the descriptor.
-    if (this.#locks > 0) unlock(this.fd);
-    this.#locks = 0;
+    this.#endLock();
     try {
       super.close();
     } catch (error) {
@@ -264,11 +283,17 @@ export class MappedFile extends OpenFile {
   }
 
   protected override openToAppend(): number | undefined {
+    return this.#openAgain(O_WRONLY | O_APPEND);
+  }
+
+  /** Opens the same file once more; `undefined` where its name does not lead to it. */
+  #openAgain(flags: number): number | undefined {
     let fd: number | undefined;
     try {
       const place = placeOf(this.path, true);
-      if (place === undefined) return undefined;
-      fd = openPatiently(this.path, place, O_WRONLY | O_APPEND);
+      // Deno would prompt for what it does not allow.
+      if (place === undefined || !mayUse(place, true)) return undefined;
+      fd = openPatiently(this.path, place, flags);
       const opened = fd;
       const stat = system(
         "fstat",
@@ -277,7 +302,7 @@ export class MappedFile extends OpenFile {
       );
       if (this.is(stat)) return fd;
     } catch {
-      // Without it, too, the file's end is looked up before each write.
+      // Not to be opened, or no room for it: whoever asks does without.
     }
     if (fd !== undefined) closeEntry(fd);
     return undefined;
