@@ -510,3 +510,157 @@ test(
     assert.ok(fs.existsSync(place));
   },
 );
+
+test("zeros that another program wrote are not an append's, unless the system was restarted", () => {
+  for (const isRestarted of [false, true]) {
+    using folder = temporaryFolder();
+    const { path, content, beside } = fileIn(folder.path);
+    const added = "x".repeat(10_000);
+    const place = killWithinAppend(path, added);
+    if (isRestarted) restartSystem(place);
+    fs.truncateSync(path, 2048);
+    {
+      using map = open(path, "r");
+      assert.equal(map.length, isRestarted ? OLD.length : 2048);
+    }
+    open(path).close();
+    assert.equal(content(), isRestarted ? OLD + added : OLD.padEnd(2048, "\0"));
+    assert.deepEqual(beside(), []);
+  }
+});
+
+test("a killed append is finished in a copy of the file as well, but not in another file", () => {
+  for (const isCopy of [true, false]) {
+    using folder = temporaryFolder();
+    using backup = temporaryFolder();
+    const { path, append } = fileIn(folder.path);
+    const place = killWithinAppend(path);
+    append(ADDED.slice(0, 5));
+    const copy = join(backup.path, basename(path));
+    fs.copyFileSync(path, copy);
+    fs.copyFileSync(place, join(backup.path, basename(place)));
+    if (!isCopy) fs.writeFileSync(copy, `1${OLD.slice(1)}${ADDED.slice(0, 5)}`);
+    {
+      using map = open(copy, "r");
+      assert.equal(map.length, OLD.length + (isCopy ? 0 : 5));
+    }
+    open(copy).close();
+    assert.equal(
+      fs.readFileSync(copy, "latin1"),
+      isCopy ? OLD + ADDED : `1${OLD.slice(1)}${ADDED.slice(0, 5)}`,
+    );
+    assert.deepEqual(fs.readdirSync(backup.path), [basename(path)]);
+  }
+});
+
+test("who may read the file may read its journal, and nobody else", () => {
+  const isRoot = process.geteuid?.() === 0;
+  for (const mode of [0o600, 0o640, 0o644, 0o604, 0o664]) {
+    using folder = temporaryFolder();
+    const { path } = fileIn(folder.path);
+    fs.chmodSync(path, mode);
+    if (isRoot) fs.chownSync(path, 12345, 54321);
+    let stat: fs.Stats | undefined;
+    using map = open(path);
+    // Also after a replace, when the map goes on with another file.
+    for (let turn = 0; turn < 2; turn++) {
+      map.insert(map.length, new Uint8Array(9));
+      map.flush({
+        onProgress() {
+          const [name] = fs.readdirSync(folder.path)
+            .filter((name) => name.endsWith(".journal"));
+          stat = fs.statSync(join(folder.path, name!));
+        },
+      });
+      const { uid, gid } = fs.statSync(path);
+      assert.equal(stat!.mode & 0o777, 0o600 | mode & 0o044);
+      assert.deepEqual([stat!.uid, stat!.gid], [uid, gid]);
+      map.insert(0, 1);
+      map.flush();
+    }
+  }
+});
+
+test(
+  "a journal that may not be read keeps its reader from seeing a part of an append",
+  {
+    skip: process.geteuid?.() === 0 && "root may read everything",
+  },
+  () => {
+    using folder = temporaryFolder();
+    const { path, append } = fileIn(folder.path);
+    const place = killWithinAppend(path);
+    append(ADDED.slice(0, 5));
+    fs.chmodSync(place, 0);
+    assert.throws(() => open(path, "r"), {
+      name: "SystemError",
+      code: "EBUSY",
+      message: /may not be read/,
+    });
+    fs.chmodSync(place, 0o600);
+    open(path, "r").close();
+  },
+);
+
+test("bytes that another program appends while a killed append is finished stay", () => {
+  using folder = temporaryFolder();
+  const { path, content, beside, append } = fileIn(folder.path);
+  const added = "x".repeat(3 * 2 ** 20);
+  killWithinAppend(path, added);
+  append(added.slice(0, 5));
+  const { measure } = MappedFile.prototype;
+  const LINE = "another's line";
+  let measured = 0;
+  MappedFile.prototype.measure = function () {
+    // When a third of it has been written.
+    if (fs.statSync(path).size > 2 ** 20 && measured++ === 0) append(LINE);
+    measure.call(this);
+  };
+  try {
+    open(path).close();
+  } finally {
+    MappedFile.prototype.measure = measure;
+  }
+  assert.equal(measured > 0, true);
+  assert.ok(content().endsWith(LINE));
+  assert.deepEqual(beside(), []);
+});
+
+test("a killed append is left to the next open while another map flushes the file", () => {
+  using folder = temporaryFolder();
+  const { path, content, append } = fileIn(folder.path);
+  killWithinAppend(path);
+  append(ADDED[0]!);
+  const { file } = MappedFile.open(path, path, "r+", true);
+  const lock = file.lock();
+  assert.throws(() => open(path), { name: "SystemError", code: "EBUSY" });
+  open(path, "r").close();
+  lock.release();
+  open(path).close();
+  assert.equal(content(), OLD + ADDED);
+  file.close();
+});
+
+test("a file's lock can be taken again by who has it, and ends with the last", () => {
+  using folder = temporaryFolder();
+  const { path } = fileIn(folder.path);
+  const other = `${path} too`;
+  fs.linkSync(path, other);
+  const [one, two] = [path, other].map((name) =>
+    MappedFile.open(name, name, "r+", true).file
+  );
+  const outer = one!.lock();
+  const inner = one!.lock();
+  assert.equal(two!.tryLock(), undefined);
+  inner.release();
+  inner.release();
+  assert.equal(two!.tryLock(), undefined);
+  outer.release();
+  const lock = two!.tryLock();
+  assert.notEqual(lock, undefined);
+  assert.equal(one!.tryLock(), undefined);
+  two!.close(); // lets go of it
+  lock!.release();
+  one!.lock().release();
+  one!.close();
+});
