@@ -6,7 +6,6 @@ import { test } from "node:test";
 import { type FlushOptions, type Memmap, open } from "../../mod.ts";
 import { libc } from "../../ffi/libc.ts";
 import { MappedFile } from "../../src/storage/mapped_file.ts";
-import { OpenFile } from "../../src/storage/open_file.ts";
 import { Journal } from "../../src/storage/journal/journal.ts";
 import {
   below,
@@ -674,13 +673,13 @@ function replacing(
   method: "write" | "sync" | "truncate",
   value: (this: MappedFile, ...args: never[]) => void,
 ): Disposable {
-  Object.defineProperty(MappedFile.prototype, method, {
-    value,
-    configurable: true,
-  });
+  const { prototype } = MappedFile;
+  const own = Object.getOwnPropertyDescriptor(prototype, method);
+  Object.defineProperty(prototype, method, { value, configurable: true });
   return {
     [Symbol.dispose]: () => {
-      delete (MappedFile.prototype as Partial<MappedFile>)[method];
+      if (own !== undefined) Object.defineProperty(prototype, method, own);
+      else delete (prototype as Partial<MappedFile>)[method];
     },
   };
 }
@@ -700,7 +699,7 @@ function failing(
   method: "write" | "sync" | "truncate",
   nth = 1,
 ): Disposable {
-  const original = OpenFile.prototype[method] as (...args: never[]) => void;
+  const original = MappedFile.prototype[method] as (...args: never[]) => void;
   let calls = 0;
   return replacing(method, function (...args) {
     if (++calls === nth) throw new Error("The disk failed.");
