@@ -215,9 +215,9 @@ export class Memmap implements Disposable {
 
   /**
    * Whether the map survives the loss of its pages. It does not with `guard: false`,
-   * on systems without a guard (macOS), when the process has too many maps for it
-   * (16,384), and while somebody else handles the signal (`process.on("SIGBUS")`).
-   * Losing a page may then end or block the process.
+   * on systems without a guard (macOS), on hugetlbfs, when the process has too many
+   * maps for it (16,384), and while somebody else handles the signal
+   * (`process.on("SIGBUS")`). Losing a page may then end or block the process.
    */
   get guarded(): boolean {
     return this.#use().mapping.isGuarded;

@@ -37,6 +37,8 @@ export function openMap(
           `to map; only modes 'r+' and 'w+' extend a file.`,
       );
     }
+    // Before it is mapped, which lengthens a file that has huge pages.
+    if (mappedLength > file.size) file.checkLength(mappedLength);
     const mapping = mapFile(file, mode, mappedLength, isGuarded);
     try {
       if (giveLength(file, mode, mappedLength)) mapping.markUnsynced();

@@ -40,7 +40,13 @@ export function mapFile(
   const spare = shared ? Math.min(Math.max(length, MIN_SPARE), MAX_SPARE) : 0;
   return Mapping.ofFile(
     // Shared pages need no swap. Those of "r" are never meant to be written.
-    { fd: file.fd, shared, charged: mode === "c", guarded: isGuarded },
+    {
+      fd: file.fd,
+      shared,
+      charged: mode === "c",
+      guarded: isGuarded,
+      hugePage: file.hugePage,
+    },
     length,
     spare,
     file.path,
@@ -293,6 +299,7 @@ export class OpenMap implements ExtentOwner {
    */
   remap(length: number): void {
     const old = this.#mapping;
+    if (length > this.#file.size) this.#file.checkMappableBehindEnd();
     const mapping = mapFile(this.#file, this.#mode, length, this.isGuarded);
     if (old.maybeUnsynced) mapping.markUnsynced();
     this.#mapping = mapping;

@@ -26,6 +26,8 @@ export interface FileMapping {
   readonly charged: boolean;
   /** Put the mapping under the fault guard, if there is one. */
   readonly guarded: boolean;
+  /** Bytes in its pages where those are hugetlbfs's own; 0 otherwise. */
+  readonly hugePage: number;
 }
 
 /** The fault count of mappings that have no guard. */
@@ -77,10 +79,15 @@ export class Mapping {
     const flags =
       (file.shared ? c.constants.MAP_SHARED : c.constants.MAP_PRIVATE) |
       (file.charged ? 0 : c.constants.MAP_NORESERVE);
-    const { fd, guarded } = file;
-    for (const size of new Set([length + spare, length])) {
+    const { fd, hugePage } = file;
+    // The guard's pages cannot lie among huge ones.
+    const guarded = file.guarded && hugePage === 0;
+    // hugetlbfs lengthens a file to what is mapped of it.
+    const sizes = hugePage === 0 ? [length + spare, length] : [length];
+    for (const size of new Set(sizes)) {
       if (size === 0) break;
-      const region = Region.map(size, { fd, used: length, flags, guarded });
+      const options = { fd, used: length, flags, guarded, hugePage };
+      const region = Region.map(size, options);
       if (region !== null) return new Mapping(region, size, path);
       if (size === length) throw errnoError(c.errno(), "mmap", path);
     }
@@ -97,6 +104,7 @@ export class Mapping {
       used: length,
       flags,
       guarded: false,
+      hugePage: 0,
     });
     if (region === null) throw errnoError(c.errno(), "mmap", path);
     return new Mapping(region, length, path);
@@ -264,9 +272,10 @@ export class Mapping {
     if (begin === end) return;
     const c = this.#libc;
     const from = this.#pageBegin(begin);
-    // Sound: page-aligned, and within this mapping. No advice that the library
-    // gives changes what the bytes of a shared mapping read as.
-    if (c.madvise(this.address + from, end - from, advice) !== -1) return;
+    const to = Math.ceil(end / this.#pageSize) * this.#pageSize;
+    // Sound: whole pages of this mapping. No advice that the library gives changes
+    // what the bytes of a shared mapping read as.
+    if (c.madvise(this.address + from, to - from, advice) !== -1) return;
     const errno = c.errno();
     // No room to note the advice: the system does without it, and so do we.
     const name = c.errnoName(errno);
@@ -310,10 +319,9 @@ export class Mapping {
    */
   renew(at: number, length: number): void {
     this.#checkUsable();
-    const { pageSize } = this.#libc;
     const end = at + length;
-    const first = Math.ceil(at / pageSize) * pageSize;
-    const last = Math.floor(end / pageSize) * pageSize;
+    const first = Math.ceil(at / this.#pageSize) * this.#pageSize;
+    const last = this.#pageBegin(end);
     if (first >= last || this.#region?.renew(first, last) !== true) {
       return this.fill(0, at, length);
     }
@@ -344,8 +352,11 @@ export class Mapping {
     this.#region?.unmap();
   }
 
+  get #pageSize(): number {
+    return this.#region?.pageSize ?? this.#libc.pageSize;
+  }
+
   #pageBegin(offset: number): number {
-    const { pageSize } = this.#libc;
-    return Math.floor(offset / pageSize) * pageSize;
+    return Math.floor(offset / this.#pageSize) * this.#pageSize;
   }
 }

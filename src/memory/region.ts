@@ -53,6 +53,8 @@ export interface RegionOptions {
   readonly flags: number;
   /** Put it under the fault guard, if there is one. */
   readonly guarded: boolean;
+  /** Bytes in a page of hugetlbfs; 0 if the file is on no such file system. */
+  readonly hugePage: number;
 }
 
 /**
@@ -71,6 +73,8 @@ export class Region {
   readonly #libc: Libc;
   readonly address: number;
   readonly #size: number;
+  /** Granularity of what can be mapped, unmapped and advised on. */
+  readonly pageSize: number;
   /**
    * Granularity of the pages that are kept. A multiple of the page size, so that the
    * next region in the row is aligned, too.
@@ -99,6 +103,7 @@ export class Region {
     c: Libc,
     address: number,
     size: number,
+    pageSize: number,
     unit: number,
     guard: GuardedRange | null,
     quarantine: Quarantine,
@@ -107,6 +112,7 @@ export class Region {
     this.#libc = c;
     this.address = address;
     this.#size = size;
+    this.pageSize = pageSize;
     this.#unit = unit;
     this.guard = guard;
     this.#quarantine = quarantine;
@@ -119,15 +125,21 @@ export class Region {
    */
   static map(length: number, options: RegionOptions): Region | null {
     const c = libc();
-    const { fd, used, flags, guarded } = options;
+    const { fd, used, flags, guarded, hugePage } = options;
     // PROT_WRITE even where the API forbids writes: a stray write through a raw
     // view then costs a private page, where a read-only page would be SIGSEGV.
     const protection = c.constants.PROT_READ | c.constants.PROT_WRITE;
     // Linux aligns only those addresses that are its own choice.
     const isHuge = fd !== -1 && used >= HUGE_PAGE;
-    const unit = isHuge ? HUGE_PAGE : c.pageSize;
-    const size = isHuge ? Math.ceil(length / HUGE_PAGE) * HUGE_PAGE : length;
-    const quarantine = fd === -1 ? FLOATING : isHuge ? HUGE_FILES : FILES;
+    const pageSize = hugePage || c.pageSize;
+    const unit = hugePage || (isHuge ? HUGE_PAGE : c.pageSize);
+    const isRounded = isHuge || hugePage > 0;
+    const size = isRounded ? Math.ceil(length / unit) * unit : length;
+    const quarantine = fd === -1
+      ? FLOATING
+      : unit % HUGE_PAGE === 0
+      ? HUGE_FILES
+      : FILES;
     const row = quarantine.take();
     // Sound: a fresh range where the kernel chooses, since without MAP_FIXED the
     // address is a mere hint; a length above 0; an offset of 0; and a descriptor that
@@ -143,7 +155,16 @@ export class Region {
       return null;
     }
     const guard = guarded ? c.guard?.watch(address, size) ?? null : null;
-    return new Region(c, address, size, unit, guard, quarantine, row);
+    return new Region(
+      c,
+      address,
+      size,
+      pageSize,
+      unit,
+      guard,
+      quarantine,
+      row,
+    );
   }
 
   /**
@@ -212,7 +233,7 @@ export class Region {
    * them. Returns where the region's own memory ends after that.
    */
   cover(offset: number): number {
-    const { pageSize } = this.#libc;
+    const { pageSize } = this;
     const begin = Math.ceil(offset / pageSize) * pageSize;
     if (this.inFlightEnd <= begin) return this.#size;
     return this.#layZeros(begin, this.#size) ? begin : this.#size;

@@ -28,6 +28,7 @@ const TMPFS = 0x01021994;
 const F2FS = 0xf2f52010;
 const BCACHEFS = 0xca451a4e;
 const ZFS = 0x2fc12fc1;
+const HUGETLBFS = 0x958458f6;
 
 /** In these, a hole that was written to through a map is data at once. */
 const KNOWS_MAPS: readonly number[] = [EXT4, XFS, BTRFS, TMPFS, F2FS, BCACHEFS];
@@ -64,6 +65,15 @@ export function isSparse(file: OpenFile): boolean {
 export function knowsMaps(file: OpenFile): boolean {
   const found = statfs(file);
   return found !== undefined && KNOWS_MAPS.includes(found.type);
+}
+
+/**
+ * Bytes in a page of a file of hugetlbfs, and 0 of any other. Such a file has whole
+ * pages, is as long as what is mapped of it, and cannot be written but through a map.
+ */
+export function hugePageOf(file: OpenFile): number {
+  const found = statfs(file);
+  return found?.type === HUGETLBFS ? found.unit : 0;
 }
 
 /**
@@ -209,10 +219,12 @@ function checkRoom(file: OpenFile, length: number): void {
   throw systemError("ENOSPC", "fstatfs", file.path, reason);
 }
 
-/** What holds the file: its type, and in bytes its size, what is free and for all. */
+/** What holds the file: its type, and in bytes its unit, size, what is free and for all. */
 function statfs(
   file: OpenFile,
-): { type: number; size: number; free: number; room: number } | undefined {
+):
+  | { type: number; unit: number; size: number; free: number; room: number }
+  | undefined {
   const c = libc();
   const found = new BigInt64Array(32); // twice as large as the largest
   // Sound: the descriptor is open, and the call writes 120 bytes at most.
@@ -223,6 +235,7 @@ function statfs(
   ) as [number, number, number, number, number];
   return {
     type: type >>> 0,
+    unit,
     size: size * unit,
     free: free * unit,
     room: room * unit,

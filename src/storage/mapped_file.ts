@@ -18,6 +18,7 @@ import {
   type SystemError,
   systemError,
 } from "../base/mod.ts";
+import { hugePageOf } from "./blocks.ts";
 import {
   checkRegular,
   closeEntry,
@@ -59,6 +60,7 @@ export class MappedFile extends OpenFile {
   /** The descriptor that has the file's lock, and how many hold it, nested. */
   #locked: number | undefined;
   #locks = 0;
+  #hugePage: number | undefined;
 
   /** Takes over `fd`; the caller still closes it if this throws. */
   constructor(path: string, label: string, fd: number, reserve: boolean) {
@@ -182,13 +184,45 @@ export class MappedFile extends OpenFile {
     );
   }
 
+  /** See {@linkcode hugePageOf}. */
+  get hugePage(): number {
+    return this.#hugePage ??= hugePageOf(this);
+  }
+
+  /** Throws where mapping what is behind the file's end would lengthen it. */
+  checkMappableBehindEnd(): void {
+    if (this.hugePage === 0) return;
+    throw systemError(
+      "EOPNOTSUPP",
+      "mmap",
+      this.path,
+      `hugetlbfs lengthens a file, here from ${this.size} bytes on, as soon as more ` +
+        "is mapped; close() the map, and open the file with a larger { length }",
+    );
+  }
+
+  /** Throws if the file can never be that long. */
+  checkLength(size: number): void {
+    const { hugePage } = this;
+    if (hugePage === 0 || size % hugePage === 0) return;
+    throw systemError(
+      "EINVAL",
+      "mmap",
+      this.path,
+      `hugetlbfs has files of whole pages of ${hugePage} bytes, and ${size} is no ` +
+        `multiple of that; make it ${Math.ceil(size / hugePage) * hugePage}`,
+    );
+  }
+
   /** {@linkcode OpenFile.grow}, by the map's own choice of reserving blocks. */
   override grow(size: number, reserve: boolean = this.reserve): void {
+    this.checkLength(size);
     super.grow(size, reserve);
   }
 
   /** {@linkcode OpenFile.lengthen}, by the map's own choice of reserving blocks. */
   override lengthen(size: number, reserve: boolean = this.reserve): void {
+    this.checkLength(size);
     super.lengthen(size, reserve);
   }
 

@@ -39,7 +39,8 @@ function mappedFile(
   const path = join(folder.path, "mapped.tst");
   writeFileSync(path, content);
   const fd = openSync(path, "r+");
-  const file = { fd, shared, charged: false, guarded: false };
+  const [charged, guarded, hugePage] = [false, false, 0];
+  const file = { fd, shared, charged, guarded, hugePage };
   const mapping = Mapping.ofFile(file, content.length, spare, path);
   return {
     mapping,
@@ -309,7 +310,8 @@ test("an empty file is an empty mapping, which has no memory", () => {
 });
 
 test("what cannot be mapped is a SystemError that names the call and the path", () => {
-  const file = { fd: 2 ** 30, shared: true, charged: false, guarded: false };
+  const [charged, guarded, hugePage] = [false, false, 0];
+  const file = { fd: 2 ** 30, shared: true, charged, guarded, hugePage };
   assert.throws(() => Mapping.ofFile(file, 10, 0, "/memory.tst"), {
     name: "SystemError",
     code: "EBADF",
