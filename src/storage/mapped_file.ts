@@ -287,11 +287,19 @@ export class MappedFile extends OpenFile {
     let isReleased = false;
     return {
       release: () => {
-        if (isReleased) return;
+        if (isReleased || this.#locks === 0) return;
         isReleased = true;
         if (--this.#locks === 0) this.#endLock();
       },
     };
+  }
+
+  /** Lets go of the lock, whoever holds it. Returns whether anybody did. */
+  breakLock(): boolean {
+    const isLocked = this.#locked !== undefined;
+    this.#endLock();
+    this.#locks = 0;
+    return isLocked;
   }
 
   #endLock(): void {
@@ -305,7 +313,7 @@ export class MappedFile extends OpenFile {
   override close(): void {
     // First: once it is closed, the number may be another file's.
     UNCLOSED.unregister(this);
-    this.#endLock();
+    this.breakLock();
     try {
       super.close();
     } catch (error) {

@@ -10,7 +10,7 @@
  * @module
  */
 
-import type { Work } from "../../storage/mod.ts";
+import { Journal, type Work } from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
 import { runToEnd } from "./drive.ts";
 import { extend } from "./extend.ts";
@@ -41,13 +41,38 @@ export function flush(map: OpenMap, request: FlushRequest): FlushResult {
   }
   map.state.beginFlush(map.file.path);
   let isOnDisk = false; // where only the last wait fails, too
+  let isOver = false;
+  let work: Work<FlushResult> | undefined;
+  // A script that is run with a time limit, as node:vm can, is stopped between any two
+  // steps, and no `finally` of it runs. Microtasks do, once nothing else does.
+  queueMicrotask(() => isOver || stop(map, work));
   try {
-    const result = runToEnd(workOf(map, request), request.onProgress);
+    work = workOf(map, request);
+    const result = runToEnd(work, request.onProgress);
     isOnDisk = request.isDurable;
     return result;
   } finally {
+    isOver = true;
     map.state.endFlush(isOnDisk);
   }
+}
+
+/** Ends a flush that was stopped from outside, as an error of its last step would. */
+function stop(map: OpenMap, work: Work<FlushResult> | undefined): void {
+  const { file } = map;
+  try {
+    const stopped = new Error(`The flush of '${file.path}' was stopped.`);
+    let next = work?.steps.throw(stopped);
+    while (next?.done === false) next = work?.steps.next(next.value.run());
+  } catch {
+    // There is nobody to tell. The edits are pending, if they still can be flushed.
+  }
+  // Stopped within a step of the generator's own: that has not cleared up.
+  if (file.breakLock()) {
+    Journal.leaveAll();
+    map.state.tear();
+  }
+  map.state.endFlush(false);
 }
 
 /** Chooses the strategy. */

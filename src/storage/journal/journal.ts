@@ -42,6 +42,9 @@ const { O_CREAT, O_EXCL, O_RDWR } = fs.constants;
 /** How often to try to have the journal. The last is 60 ms after the first. */
 const ATTEMPTS = 6;
 
+/** Those that this thread has open. */
+const journals = new Set<Journal>();
+
 /** The journal of one flush. */
 export class Journal {
   readonly #file: OpenFile;
@@ -49,6 +52,12 @@ export class Journal {
 
   private constructor(file: OpenFile) {
     this.#file = file;
+    journals.add(this);
+  }
+
+  /** Leaves all to the next open, when the flushes that had them were stopped. */
+  static leaveAll(): void {
+    for (const journal of journals) journal.leave();
   }
 
   /** Where the journal is. */
@@ -141,6 +150,7 @@ export class Journal {
   end(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    journals.delete(this);
     try {
       removeJournal(this.#file.fd, this.#file.path);
     } finally {
@@ -153,6 +163,7 @@ export class Journal {
   leave(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    journals.delete(this);
     unlock(this.#file.fd);
     closeEntry(this.#file.fd);
   }

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { runInNewContext } from "node:vm";
 import { isMemmapError, open } from "../../../mod.ts";
 import {
   commandOf,
@@ -140,6 +141,35 @@ test("who opens a file to make it longer cuts off nothing that others append", {
     const bytes = fs.readFileSync(path);
     const theirs = bytes.reduce((sum, byte) => sum + (byte === 65 ? 1 : 0), 0);
     assert.equal(theirs, records * RECORD);
+  }
+});
+
+test("a script that is stopped in the midst of a flush locks nobody out", {
+  timeout: TIMEOUT,
+}, async () => {
+  for (const strategy of ["auto", "replace", "in-place"] as const) {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "file");
+    fs.writeFileSync(path, new Uint8Array(3 * 2 ** 20).fill(1));
+    const map = open(path);
+    const at = strategy === "auto" ? map.mappedLength : 5;
+    const slice = map.insert(at, new Uint8Array(9 * 2 ** 20).fill(2));
+    const flush = "map.flush({ strategy, onProgress() { for (;;); } })";
+    assert.throws(() =>
+      runInNewContext(flush, { map, strategy }, { timeout: 1000 })
+    );
+    await turn();
+    assert.equal(slice.bytes[0], 2);
+    if (strategy === "in-place") {
+      assert.throws(() => map.flush(), { message: /half-way/ });
+      map.close({ discard: true });
+    } else map.close();
+    const other = open(path);
+    const found = other.find(new Uint8Array([2]));
+    if (strategy !== "in-place") assert.equal(found, at, strategy);
+    other.insert(0, 1);
+    other.close();
+    assert.deepEqual(fs.readdirSync(folder.path), ["file"]);
   }
 });
 
