@@ -109,7 +109,8 @@ export interface LayoutEntry {
  * @throws {TypeError} if the path has a NUL byte, the mode is unknown, or `w+` has no `length`.
  * @throws {RangeError} if `length` is not a whole number of bytes, or in `r` or `c` larger than the file.
  * @throws {SystemError} if the file cannot be opened, extended or mapped; nothing is left behind then.
- * `EBUSY` in `r+` and `w+` while a flush of another process is appending to it.
+ * `EBUSY` in `r+` and `w+` while a flush of another process is appending to it, or
+ * changes it in any way and `open` is to change its length.
  * @throws {UnsupportedError} if this runtime or system has no backend.
  */
 export function open(
@@ -448,8 +449,8 @@ export class Memmap implements Disposable {
    * @throws {FaultError} if mapped bytes were lost; see {@linkcode Memmap.faults}.
    * @throws {ReadonlyError} in modes `r` and `c` without `path`.
    * @throws {SystemError} if the disk is full or fails, or if the file has more than
-   * one hard link and would have to be replaced; `EBUSY` while a flush of another
-   * process or thread appends to the file or replaces it.
+   * one hard link and would have to be replaced; `EBUSY` while another map of
+   * the file is being flushed, in this process or another.
    */
   flush(options?: FlushOptions): FlushResult {
     const request = checkRequest(options);
