@@ -79,5 +79,6 @@ export {
   type OpenOptions,
   type Progress,
   type SliceState,
+  type Stale,
   type Strategy,
 } from "./src/map/mod.ts";

@@ -21,6 +21,7 @@ import {
 } from "../base/mod.ts";
 import { layoutOf } from "../geometry/mod.ts";
 import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
+import type { Stale } from "../storage/mod.ts";
 import type { SliceExtent } from "./extent.ts";
 import {
   checkRequest,
@@ -84,7 +85,8 @@ export interface LayoutEntry {
  * | `w+`, `write` | created or truncated to `length` zero bytes | reach the file | allowed | allowed |
  *
  * A `length` smaller than the file maps that prefix. The bytes behind it survive
- * every flush. Empty files can be mapped in every mode.
+ * every flush. Empty files can be mapped in every mode. A file that has content but
+ * no size, as those in `/proc`, is `ENODEV`: read it instead.
  *
  * If a flush of the file was killed, `r+` and `w+` finish the append that it began
  * and remove the files that it left. In `r` and `c` such an append does not count.
@@ -239,6 +241,23 @@ export class Memmap implements Disposable {
    */
   get faults(): number {
     return this.#use().mapping.faults;
+  }
+
+  /**
+   * What others did to the file since it was mapped, or since the last flush:
+   *
+   * - `"no"`: nothing that can be seen. Bytes that they wrote within it are in the map.
+   * - `"grown"`, `"cut"`: it is longer or shorter than it was.
+   * - `"replaced"`: another file has the path.
+   * - `"unlinked"`: there is no file at the path, or no way to it.
+   *
+   * Asks the system each time. A flush that has something to write throws a
+   * {@linkcode ConflictError} unless this is `"no"`; one that has not, and `close()`,
+   * do not look. After `"replaced"` and `"unlinked"`, what was written through views
+   * is in a file without this path, and `flush({ path })` saves it.
+   */
+  get stale(): Stale {
+    return this.#use().file.stale;
   }
 
   /** Whether the map was closed. */

@@ -20,4 +20,5 @@ export {
   open,
   type OpenOptions,
 } from "./memmap.ts";
+export type { Stale } from "../storage/mod.ts";
 export { MemmapSlice, type SliceState } from "./slice.ts";

@@ -83,7 +83,7 @@ export function hugePageOf(file: OpenFile): number {
 export function checkRoomToWriteOver(file: OpenFile, length: number): void {
   const found = statfs(file);
   if (found === undefined || !COPIES_ON_WRITE.includes(found.type)) return;
-  if (found.room >= length) return;
+  if (found.room >= length || canReserve(file, length)) return;
   throw systemError(
     "ENOSPC",
     "fstatfs",
@@ -91,6 +91,21 @@ export function checkRoomToWriteOver(file: OpenFile, length: number): void {
     `on this copy-on-write file system, writing over ${length} bytes needs as much ` +
       `room, and ${found.room} bytes are free; nothing was written`,
   );
+}
+
+/**
+ * Can `length` more bytes be reserved? Keeps none of them. Other than asking for the
+ * room, this has the system gather what was in use until just now.
+ */
+function canReserve(file: OpenFile, length: number): boolean {
+  const from = wholeBlocks(file.size);
+  try {
+    return allocate(file, from, from + length);
+  } catch {
+    return false;
+  } finally {
+    punch(file, from, from + length);
+  }
 }
 
 /**

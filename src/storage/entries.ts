@@ -112,13 +112,21 @@ export function namesIn(folder: string): string[] {
   return system("readdir", folder, () => fs.readdirSync(folder));
 }
 
-/** Waits until the names in a folder are on disk. */
-export function syncFolder(path: string): void {
-  const fd = openEntry(path, O_RDONLY);
+/**
+ * Waits until the names in a folder are on disk. False where that cannot be done: in
+ * a folder that may be written and not read, and in file systems that sync no folders.
+ */
+export function syncFolder(path: string): boolean {
+  let fd: number | undefined;
   try {
-    system("fsync", path, () => fs.fsyncSync(fd));
+    const folder = fd = openEntry(path, O_RDONLY);
+    system("fsync", path, () => fs.fsyncSync(folder));
+    return true;
+  } catch (error) {
+    if (isRefusal(error)) return false;
+    throw error;
   } finally {
-    fs.closeSync(fd);
+    if (fd !== undefined) fs.closeSync(fd);
   }
 }
 
@@ -127,6 +135,7 @@ const REFUSALS: readonly string[] = [
   "EPERM",
   "EROFS",
   "EINVAL",
+  "ENOSYS",
   "ENOTSUP",
   "EOPNOTSUPP",
 ];

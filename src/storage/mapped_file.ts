@@ -42,6 +42,12 @@ export interface Identity {
   readonly born: string;
 }
 
+/**
+ * What others did to a mapped file: nothing, or they made it longer or shorter, or
+ * another file has its path, or none has.
+ */
+export type Stale = "no" | "grown" | "cut" | "replaced" | "unlinked";
+
 /** The lock of a file, held by one flush or by whatever else changes its length. */
 export interface Lock {
   release(): void;
@@ -99,12 +105,43 @@ export class MappedFile extends OpenFile {
       created = placeOfNew(path);
       fd = openPatiently(path, created, flags | O_CREAT | O_EXCL);
     }
+    let file: MappedFile;
     try {
-      return { file: new MappedFile(path, label, fd, reserve), created };
+      file = new MappedFile(path, label, fd, reserve);
     } catch (error) {
       closeEntry(fd);
       throw error;
     }
+    try {
+      if (created === undefined && file.size === 0) file.#checkEmpty();
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    return { file, created };
+  }
+
+  /**
+   * Throws unless a file without a size is without content, too. That of others is
+   * made when they are read, and only then has a length: in `/proc`, for one.
+   */
+  #checkEmpty(): void {
+    let count = -1;
+    try {
+      count = fs.readSync(this.fd, new Uint8Array(1), 0, 1, 0);
+    } catch {
+      // Whatever cannot be read, an empty file can.
+    }
+    if (count === 0) return;
+    this.measure();
+    if (this.size > 0) return; // somebody has just written to it
+    throw systemError(
+      "ENODEV",
+      "open",
+      this.path,
+      "the file has content but no size, as files in /proc do, so it cannot be " +
+        "mapped; read it instead, with readFileSync()",
+    );
   }
 
   /**
@@ -136,6 +173,20 @@ export class MappedFile extends OpenFile {
    */
   get identity(): Identity {
     return { inode: `${this.#inode}`, born: `${this.#born}` };
+  }
+
+  /** What others did to the file since it was mapped, or since the last flush. */
+  get stale(): Stale {
+    let there: fs.BigIntStats | undefined;
+    try {
+      there = statIfThere(this.path);
+    } catch {
+      // Nobody gets to the file by a path that cannot be looked up.
+    }
+    if (there === undefined) return "unlinked";
+    if (!this.is(there)) return "replaced";
+    const size = Number(this.stat().size);
+    return size === this.size ? "no" : size > this.size ? "grown" : "cut";
   }
 
   /**

@@ -17,7 +17,7 @@ export { Copier } from "./copying.ts";
 export { syncFolder } from "./entries.ts";
 export { Journal } from "./journal/journal.ts";
 export { clearJournal, recover } from "./journal/recovery.ts";
-export { type Lock, MappedFile } from "./mapped_file.ts";
+export { type Lock, MappedFile, type Stale } from "./mapped_file.ts";
 export {
   checkReplaceable,
   type Destination,

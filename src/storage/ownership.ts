@@ -47,7 +47,13 @@ export function adopt(
     : copyAttributesOf(source, fd);
   // The group bits of a file with an access list are the list's, not the group's.
   if (!mayGrantGroup) granted &= ~0o070;
-  file.chmod(granted);
+  try {
+    file.chmod(granted);
+  } catch (error) {
+    // A file system that keeps no permissions gives every file the same. Elsewhere
+    // it stays its owner's alone, as it was made.
+    if (!isRefusal(error)) throw error;
+  }
 }
 
 /**
@@ -78,7 +84,8 @@ function chown(fd: number, path: string, uid: number, gid: number): boolean {
     system("fchown", path, () => fs.fchownSync(fd, uid, gid));
     return true;
   } catch (error) {
-    if ((error as SystemError).code === "EPERM") return false;
+    // EPERM, but EINVAL for an owner whom this namespace or file system does not know.
+    if (isRefusal(error)) return false;
     throw error;
   }
 }

@@ -189,7 +189,50 @@ test("nothing pending is strategy none", () => {
   using folder = temporaryFolder();
   using map = open(countingFile(folder.path, 3));
   map.slice().bytes.fill(8);
-  assert.deepEqual(map.flush(), { strategy: "none", bytesWritten: 0 });
+  assert.deepEqual(map.flush(), {
+    strategy: "none",
+    bytesWritten: 0,
+    stale: "no",
+  });
+});
+
+test("stale, and a flush with nothing pending, tell what others did to the file", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 10);
+  const other = join(folder.path, "other");
+  fs.copyFileSync(path, other);
+  const changes: Record<string, () => void> = {
+    no: () => fs.writeFileSync(path, "others", { flag: "r+" }),
+    grown: () => fs.appendFileSync(path, "x"),
+    cut: () => fs.truncateSync(path, 9),
+    replaced: () => fs.renameSync(other, path),
+    unlinked: () => fs.unlinkSync(path),
+  };
+  using map = open(path);
+  map.slice().bytes[3] = 99;
+  for (const [stale, change] of Object.entries(changes)) {
+    change();
+    assert.equal(map.stale, stale);
+    for (const durable of [true, false]) {
+      const result = { strategy: "none", bytesWritten: 0, stale };
+      assert.deepEqual(map.flush({ durable }), result);
+    }
+  }
+  // A map that does not write can ask as well.
+  fs.writeFileSync(path, "0123456789");
+  assert.equal(map.stale, "replaced");
+  using reader = open(path, "r");
+  assert.equal(reader.stale, "no");
+  fs.rmSync(path);
+  fs.mkdirSync(path);
+  assert.equal(reader.stale, "replaced");
+  fs.rmdirSync(path);
+  fs.rmdirSync(folder.path);
+  assert.equal(reader.stale, "unlinked");
+  fs.mkdirSync(folder.path);
+  const saved = join(folder.path, "saved");
+  assert.throws(() => map.flush({ path: saved }), { name: "ConflictError" });
+  map.close();
 });
 
 test("an append, a cut at the end and a resize that came back only extend", () => {
@@ -200,7 +243,11 @@ test("an append, a cut at the end and a resize that came back only extend", () =
   const last = map.slice(9000, 10_000);
   const { bytes } = first;
   const { ino } = fs.statSync(path);
-  const flush = () => map.flush();
+  const flush = () => {
+    const { stale, ...result } = map.flush();
+    assert.equal(stale, "no");
+    return result;
+  };
 
   map.insert(10_000, 5000);
   assert.deepEqual(flush(), { strategy: "extend", bytesWritten: 5000 });
@@ -234,6 +281,7 @@ test("an append of any size writes only the new bytes", () => {
   assert.deepEqual(map.flush(), {
     strategy: "extend",
     bytesWritten: added.length,
+    stale: "no",
   });
   assert.ok(fs.readFileSync(path).equals(Buffer.concat([before, added])));
 });

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { close, Memmap, type Mode, open } from "../../mod.ts";
-import { temporaryFolder } from "../support/support.ts";
+import { skipWithoutProc, temporaryFolder } from "../support/support.ts";
 
 /** A file of the bytes 0, 1, 2, …, in a folder of its own. */
 function countingFile(folder: string, length: number): string {
@@ -617,3 +617,28 @@ test("slices answers a frozen array that is made anew when it changes", () => {
   assert.deepEqual(map.slices, [a, b]);
   assert.throws(() => (map.slices as unknown[]).push(1), { name: "TypeError" });
 });
+
+test("files that have content and no size are ENODEV in every mode", {
+  skip: skipWithoutProc,
+}, () => {
+  const files = ["/proc/self/maps", "/proc/version", "/proc/self/mem"];
+  for (const path of files) {
+    for (const mode of ["r", "c", "r+", "w+"] as const) {
+      if (!canOpen(path, mode)) continue;
+      assert.throws(() => open(path, mode, { length: 0 }), {
+        name: "SystemError",
+        code: "ENODEV",
+        message: /readFileSync/,
+      });
+    }
+  }
+});
+
+function canOpen(path: string, mode: "r" | "c" | "r+" | "w+"): boolean {
+  try {
+    fs.closeSync(fs.openSync(path, mode === "r" || mode === "c" ? "r" : "r+"));
+    return true;
+  } catch {
+    return false;
+  }
+}

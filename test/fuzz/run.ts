@@ -682,6 +682,7 @@ class World {
     same(actual.strategy, expected.strategy, `the strategy of ${step}`);
     const { bytesWritten } = expected;
     same(actual.bytesWritten, bytesWritten, `bytesWritten of ${step}`);
+    same(actual.stale, "no", `stale of ${step}`);
     if (onProgress === undefined) return true;
     same(
       calls.length > 0,

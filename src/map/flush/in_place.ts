@@ -109,5 +109,6 @@ function* move(
   return {
     strategy: "in-place",
     bytesWritten: sum(moves) + sum(plan.floats),
+    stale: "no",
   };
 }

@@ -36,7 +36,7 @@ export function flush(map: OpenMap, request: FlushRequest): FlushResult {
     map.checkWritable("flush");
     if (!map.isDirty) {
       if (request.isDurable) map.sync(0, map.mappedLength);
-      return { strategy: "none", bytesWritten: 0 };
+      return { strategy: "none", bytesWritten: 0, stale: map.file.stale };
     }
   }
   map.state.beginFlush(map.file.path);

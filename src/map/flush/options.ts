@@ -5,6 +5,7 @@
  */
 
 import { checkOptions, checkPath } from "../../base/mod.ts";
+import type { Stale } from "../../storage/mod.ts";
 
 /** How `flush()` changes the file. */
 export type Strategy = "auto" | "replace" | "in-place";
@@ -34,6 +35,13 @@ export interface FlushResult {
   strategy: "none" | "extend" | "in-place" | "replace";
   /** Bytes written to the file. Those copied from the old file count, holes too. */
   bytesWritten: number;
+  /**
+   * What others did to the file that is mapped. Anything but `"no"` comes with
+   * strategy `"none"` alone, since a flush that writes is a {@linkcode ConflictError}
+   * then. After `"replaced"` and `"unlinked"`, what was written through views is in a
+   * file that has this path no more: `flush({ path })` saves it.
+   */
+  stale: Stale;
 }
 
 /** The options of a flush once checked. */

@@ -121,7 +121,11 @@ function* fillAndRename(
     },
   };
   if (isDurable) yield fsyncStep(() => map.settleFolder());
-  return { strategy: "replace", bytesWritten: plan.fileLength };
+  return {
+    strategy: "replace",
+    bytesWritten: plan.fileLength,
+    stale: "no",
+  };
 }
 
 /** Gives the new file its length, and what will be written its blocks. */

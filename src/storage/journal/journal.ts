@@ -136,14 +136,11 @@ export class Journal {
     const boot = bootOfSystem();
     yield* this.#note({ ...identity, size, added, before, boot }, isDurable);
     if (!isDurable) return true;
-    try {
-      yield fsyncStep(() => syncFolder(this.folder));
-      return true;
-    } catch (error) {
-      // Folders that may be written but not read, and file systems that cannot.
-      if (isRefusal(error)) return false;
-      throw error;
-    }
+    let isSynced = false;
+    yield fsyncStep(() => {
+      isSynced = syncFolder(this.folder);
+    });
+    return isSynced;
   }
 
   /** Ends the journal: the flush counts, or has been undone. Throws if it stays valid. */

@@ -13,7 +13,13 @@ import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { runtime } from "../../../ffi/mod.ts";
 import { system, systemError } from "../../base/mod.ts";
-import { closeEntry, isLinked, namesIn, unlink } from "../entries.ts";
+import {
+  closeEntry,
+  isLinked,
+  isRefusal,
+  namesIn,
+  unlink,
+} from "../entries.ts";
 import { isHeld, pause, tryLock, unlock } from "../lock.ts";
 import type { MappedFile } from "../mapped_file.ts";
 import { OpenFile } from "../open_file.ts";
@@ -301,9 +307,14 @@ function read(fd: number, path: string): Note | undefined {
 function removeAllCreated(path: string, file: MappedFile | undefined): void {
   const folder = dirname(path);
   if (!runtime().mayUse(folder, "read")) return;
-  for (const name of namesIn(folder)) {
-    removeCreated(join(folder, name), path, file);
+  let names: string[];
+  try {
+    names = namesIn(folder);
+  } catch (error) {
+    if (isRefusal(error)) return; // it may be written and not read
+    throw error;
   }
+  for (const name of names) removeCreated(join(folder, name), path, file);
 }
 
 function removeCreated(

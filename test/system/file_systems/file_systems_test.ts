@@ -8,7 +8,10 @@
  */
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
 import { image, mounting, passthrough } from "../../support/mounting.ts";
 import {
@@ -62,6 +65,12 @@ function skipUnlessMounted(name: string, what: string): string | false {
   return unproved(`${what} (${name})`, MOUNTS[name]!(folder.path).skip);
 }
 
+/** The same of the FUSE file system. */
+function skipUnlessBuilt(what: string): string | false {
+  using folder = temporaryFolder();
+  return unproved(what, fuse()(folder.path).skip);
+}
+
 for (const name of Object.keys(MOUNTS)) {
   test(
     `what maps wrote into holes is flushed, and the other holes stay (${name})`,
@@ -87,3 +96,174 @@ for (const name of Object.keys(MOUNTS)) {
     },
   );
 }
+
+const REFUSALS: readonly (readonly [name: string, refuse: string])[] = [
+  ["permissions", "chmod"],
+  ["waiting for a folder", "syncfolder"],
+];
+
+for (const [name, refuse] of REFUSALS) {
+  test(`every flush works where the file system refuses ${name}`, {
+    timeout: TIMEOUT,
+    skip: skipUnlessBuilt(name),
+  }, () => {
+    using folder = temporaryFolder();
+    const mounted = fuse(refuse)(folder.path);
+    assert.ok(mounted.skip === false);
+    flushInside(mounted.folder, mounted.under);
+  });
+}
+
+/** Root may read every folder, unless it does without that right. */
+const WITHOUT_RIGHTS = process.geteuid?.() === 0
+  ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+  : [];
+
+test("every flush works in a folder that may be written and not read", {
+  skip: unproved(
+    "folders that may not be read",
+    spawnSync(WITHOUT_RIGHTS[0] ?? "true", ["--version"]).status === 0
+      ? false
+      : "there is no setpriv",
+  ),
+}, () => {
+  using folder = temporaryFolder();
+  const inside = join(folder.path, "inside");
+  fs.mkdirSync(inside);
+  flushInside(inside, WITHOUT_RIGHTS, "unreadable");
+});
+
+/** Has a child flush in every way in a folder where something is refused. */
+function flushInside(
+  folder: string,
+  under: readonly string[],
+  access: "readable" | "unreadable" = "readable",
+): void {
+  const child = runChild(
+    `
+    import assert from "node:assert/strict";
+    import * as fs from "node:fs";
+    import process from "node:process";
+    import { open } from "../mod.ts";
+    const folder = process.argv[2];
+    const path = folder + "/file";
+    const saved = folder + "/saved";
+    fs.writeFileSync(path, "0123456789");
+    fs.writeFileSync(saved, "old");
+    const back = folder + "/../back/file";
+    // Another's file, whose owner cannot be carried over either.
+    if (fs.existsSync(back) && process.geteuid() === 0) fs.chownSync(back, 12345, 12345);
+    if (process.argv[3] === "unreadable") fs.chmodSync(folder, 0o300);
+    const text = () => fs.readFileSync(path, "latin1");
+    const bytes = new TextEncoder().encode("abc");
+    const map = open(path);
+    for (const strategy of ["auto", "replace", "in-place"]) {
+      for (const durable of [true, false]) {
+        map.insert(0, bytes);
+        map.flush({ strategy, durable });
+        map.flush();
+        map.sync();
+        map.insert(map.mappedLength, bytes);
+        map.flush({ strategy, durable });
+        map.sync();
+      }
+    }
+    map.close();
+    {
+      using map = open(path);
+      map.slice(map.mappedLength - 15).resize(0);
+    }
+    assert.equal(text(), "abc".repeat(6) + "0123456789" + "abc");
+    {
+      using map = open(path);
+      map.insert(0, bytes);
+      map.flush({ path: saved });
+      map.flush();
+      map.flush({ path: folder + "/new" });
+    }
+    const all = "abc".repeat(7) + "0123456789" + "abc";
+    assert.equal(fs.readFileSync(saved, "latin1"), all);
+    assert.equal(fs.readFileSync(folder + "/new", "latin1"), all);
+    if (process.argv[3] === "unreadable") fs.chmodSync(folder, 0o700);
+    assert.deepEqual(fs.readdirSync(folder).sort(), ["file", "new", "saved"]);
+  `,
+    { args: [folder, access], under },
+  );
+  assert.equal(child.status, 0, child.stderr);
+}
+
+test(
+  "a file with content and no size is ENODEV in every mode, and says what to do",
+  {
+    skip: skipUnlessBuilt("files without a size"),
+  },
+  () => {
+    using folder = temporaryFolder();
+    const mounted = fuse("sizes")(folder.path);
+    assert.ok(mounted.skip === false);
+    const child = runChild(
+      `
+    import assert from "node:assert/strict";
+    import * as fs from "node:fs";
+    import process from "node:process";
+    import { open } from "../mod.ts";
+    const back = process.argv[2] + "/../back/";
+    fs.writeFileSync(back + "file", "content");
+    fs.writeFileSync(back + "empty", "");
+    for (const mode of ["r", "c", "r+", "w+"]) {
+      assert.throws(
+        () => open(process.argv[2] + "/file", mode, { length: 0 }),
+        { name: "SystemError", code: "ENODEV", message: /readFileSync/ },
+      );
+      open(process.argv[2] + "/empty", mode, { length: 0 }).close();
+    }
+    assert.equal(fs.readFileSync(back + "file", "latin1"), "content");
+  `,
+      { args: [mounted.folder], under: mounted.under },
+    );
+    assert.equal(child.status, 0, child.stderr);
+  },
+);
+
+test("in-place asks for room before it writes over what is there (btrfs)", {
+  timeout: TIMEOUT,
+  skip: skipUnlessMounted("btrfs", "in-place on a full disk"),
+}, () => {
+  using folder = temporaryFolder();
+  const mounted = MOUNTS.btrfs!(folder.path);
+  assert.ok(mounted.skip === false);
+  const child = runChild(
+    `
+    import assert from "node:assert/strict";
+    import * as fs from "node:fs";
+    import process from "node:process";
+    import { open } from "../mod.ts";
+    const path = process.argv[2] + "/file";
+    const before = new Uint8Array(40 * 2 ** 20).map((_, i) => i * 7919 >> 8);
+    fs.writeFileSync(path, before);
+    using map = open(path);
+    const filler = fs.openSync(process.argv[2] + "/filler", "w");
+    const chunk = new Uint8Array(2 ** 20).fill(1);
+    let length = 0;
+    try {
+      for (;;) length += fs.writeSync(filler, chunk);
+    } catch (error) {
+      assert.equal(error.code, "ENOSPC");
+    }
+    fs.ftruncateSync(filler, length - 8 * 2 ** 20);
+    fs.fsyncSync(filler);
+    map.insert(0, new Uint8Array(4096));
+    const flush = () => map.flush({ strategy: "in-place" });
+    assert.throws(flush, { code: "ENOSPC", message: /nothing was written/ });
+    assert.ok(fs.readFileSync(path).equals(before));
+    assert.ok(map.dirty);
+    assert.ok(fs.statSync(path).blocks * 512 <= before.length);
+    fs.closeSync(filler);
+    fs.unlinkSync(process.argv[2] + "/filler");
+    flush();
+    assert.equal(fs.statSync(path).size, before.length + 4096);
+  `,
+    { args: [mounted.folder], under: mounted.under },
+  );
+  assert.equal(child.status, 0, child.stderr);
+});
