@@ -20,7 +20,7 @@ import {
   unlink,
 } from "../entries.ts";
 
-const { O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+const { O_NOFOLLOW, O_NONBLOCK, O_RDWR } = fs.constants;
 
 /** Gone, a link, a folder, a socket, or not for us to open. */
 const NOT_OURS = ["ENOENT", "ELOOP", "EISDIR", "ENXIO", "EACCES", "EPERM"];
@@ -62,6 +62,19 @@ export function sizeBeside(path: string, owner: number | undefined): number {
   const stat = lstatIfThere(path);
   if (stat === undefined || !stat.isFile() || stat.nlink !== 1) return 0;
   return owners(owner).includes(stat.uid) ? stat.size : 0;
+}
+
+/** Does something lie beside a file that is somebody else's, and will stay there? */
+export function isForeign(path: string): boolean {
+  const before = lstatIfThere(path);
+  if (before === undefined) return false;
+  const fd = openBeside(path, O_RDWR, undefined);
+  if (fd !== undefined) {
+    closeEntry(fd);
+    return false;
+  }
+  // The same still: not one of ours that was just removed.
+  return lstatIfThere(path)?.ino === before.ino;
 }
 
 /** Whose files are believed. */

@@ -26,7 +26,7 @@ import { OpenFile } from "../open_file.ts";
 import { letReadersRead } from "../ownership.ts";
 import { mayUse } from "../paths.ts";
 import { fsyncStep, type Steps } from "../steps.ts";
-import { removeJournal } from "./beside.ts";
+import { isForeign, removeJournal } from "./beside.ts";
 import {
   bootOfSystem,
   digestBefore,
@@ -68,8 +68,9 @@ export class Journal {
   /**
    * Begins the journal of the file at `path`, which is no link. With `file`, whoever
    * may read that may read the journal, and nobody else. Returns `undefined` where
-   * none can be made: the folder may not be written. Throws `EBUSY` where another
-   * process or thread has one, and so is flushing that very file.
+   * none can be made: the folder may not be written, or what has the name is not
+   * ours. Throws `EBUSY` where another process or thread has one, and so is flushing
+   * that very file.
    */
   static begin(path: string, file?: MappedFile): Journal | undefined {
     const place = journalPath(path);
@@ -85,6 +86,7 @@ export class Journal {
         if (isRefusal(error)) return undefined;
         if ((error as SystemError).code !== "EEXIST") throw error;
         isBusy = !endDead(path);
+        if (!isBusy && isForeign(place)) return undefined; // nobody to wait for
         continue;
       }
       const journal = new Journal(new OpenFile(place, fd, 0));

@@ -8,7 +8,10 @@ import { test } from "node:test";
 import { libc } from "../../../ffi/libc.ts";
 import { open } from "../../../mod.ts";
 import { MappedFile } from "../../../src/storage/mapped_file.ts";
-import { temporaryName } from "../../../src/storage/journal/format.ts";
+import {
+  journalPath,
+  temporaryName,
+} from "../../../src/storage/journal/format.ts";
 import { Journal } from "../../../src/storage/journal/journal.ts";
 import type { OpenFile } from "../../../src/storage/open_file.ts";
 import type { Steps } from "../../../src/storage/steps.ts";
@@ -510,6 +513,47 @@ test(
     assert.ok(fs.existsSync(place));
   },
 );
+
+test("nobody waits for what has a journal's name and is not ours", () => {
+  const isRoot = process.geteuid?.() === 0;
+  const kinds: Record<string, (place: string) => void> = {
+    link: (place) => fs.symlinkSync("nowhere", place),
+    folder: (place) => fs.mkdirSync(place),
+    linked: (place) => {
+      fs.writeFileSync(`${place}-other`, "");
+      fs.linkSync(`${place}-other`, place);
+    },
+    ...(isRoot && {
+      foreign: (place: string) => {
+        fs.writeFileSync(place, "");
+        fs.chownSync(place, 12345, 12345);
+      },
+    }),
+  };
+  for (const [kind, make] of Object.entries(kinds)) {
+    using folder = temporaryFolder();
+    const { path, content } = fileIn(folder.path);
+    make(journalPath(path));
+    const { wait } = Atomics;
+    let waits = 0;
+    Atomics.wait = ((...values: Parameters<typeof wait>) => {
+      waits++;
+      return wait(...values);
+    }) as typeof wait;
+    try {
+      using map = open(path);
+      map.insert(map.mappedLength, Buffer.from("new"));
+      assert.equal(map.flush().strategy, "extend", kind);
+      map.insert(0, Buffer.from("new"));
+      assert.equal(map.flush().strategy, "replace", kind);
+    } finally {
+      Atomics.wait = wait;
+    }
+    assert.equal(waits, 0, kind);
+    assert.equal(content(), `new${OLD}new`);
+    assert.ok(fs.lstatSync(journalPath(path)));
+  }
+});
 
 test("zeros that another program wrote are not an append's, unless the system was restarted", () => {
   for (const isRestarted of [false, true]) {
