@@ -570,6 +570,16 @@ export class ModelMap {
     return pieces;
   }
 
+  /** What others did to the file. */
+  get stale(): "no" | "grown" | "cut" | "replaced" | "unlinked" {
+    this.use();
+    const there = this.folder.files.get(this.name);
+    if (there === undefined) return "unlinked";
+    if (there !== this.file) return "replaced";
+    const grown = there.bytes.length - this.knownLength;
+    return grown === 0 ? "no" : grown > 0 ? "grown" : "cut";
+  }
+
   /** Looks if a flush can be done, and what it would do; nothing is changed. */
   planFlush(options: ModelFlushOptions = {}): ModelFlush {
     const { path, strategy = "auto", onProgress } = options;

@@ -682,7 +682,8 @@ class World {
     same(actual.strategy, expected.strategy, `the strategy of ${step}`);
     const { bytesWritten } = expected;
     same(actual.bytesWritten, bytesWritten, `bytesWritten of ${step}`);
-    same(actual.stale, "no", `stale of ${step}`);
+    const stale = expected.strategy === "none" ? model.stale : "no";
+    same(actual.stale, stale, `stale of ${step}`);
     if (onProgress === undefined) return true;
     same(
       calls.length > 0,
@@ -1105,6 +1106,7 @@ class World {
     same(real.writable, model.writable, `${label}.writable`);
     same(real.dirty, model.dirty, `${label}.dirty`);
     same(real.guarded, this.#folder.isGuarded, `${label}.guarded`);
+    same(real.stale, model.stale, `${label}.stale`);
     same(real.faults > 0, model.isFaulted, `whether ${label} has faults`);
     const realOf = (slice: ModelSlice | null) =>
       slice === null ? null : this.#pairs.get(slice)!.real;
