@@ -153,7 +153,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EINVAL: "the system refuses these arguments",
   EIO: "the disk failed",
   ENOMEM: "not enough memory, address space or mappings",
-  ENODEV: "this file system cannot map files",
+  ENODEV: "this file system cannot map files; read them instead",
   ENOSPC: "no space left on the disk",
   EPERM: "operation not permitted",
 };

@@ -495,7 +495,8 @@ export class Memmap implements Disposable {
    * Flushes in `r+` and `w+`, then unmaps the file and detaches every view. A second
    * close does nothing. If the flush fails, its error is thrown and the map stays open
    * with nothing lost: flush elsewhere, or call `close({ discard: true })`, which
-   * drops pending edits instead.
+   * drops pending edits instead. What was written through views is in the file
+   * already, and stays there.
    */
   close(options?: { discard?: boolean }): void {
     const { discard = false } = checkOptions(options, "{ discard: true }");

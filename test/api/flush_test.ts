@@ -196,6 +196,62 @@ test("nothing pending is strategy none", () => {
   });
 });
 
+test("what is written is in the file at once and survives discard; edits do neither", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 100);
+  const writes: Record<string, (map: Memmap) => void> = {
+    bytes: (map) => map.slice(0, 10).bytes.fill(200),
+    set: (map) => map.slice(0, 10).set(new Array(10).fill(200)),
+    fill: (map) => map.slice(0, 10).fill(200),
+    array: (map) => void map.slice(0, 10).array("uint8").fill(200),
+    copyFrom: (map) =>
+      void map.slice(0, 10).array("uint8").copyFrom(new Array(10).fill(200)),
+    move(map) {
+      map.slice(50, 60).bytes.fill(200);
+      map.move(0, 50, 10);
+    },
+  };
+  for (const [name, write] of Object.entries(writes)) {
+    fs.writeFileSync(path, Uint8Array.from({ length: 100 }, (_, i) => i));
+    const map = open(path);
+    write(map);
+    const expected = new Array(10).fill(200);
+    assert.deepEqual(
+      [...fs.readFileSync(path).subarray(0, 10)],
+      expected,
+      name,
+    );
+    map.close({ discard: true });
+    assert.deepEqual(
+      [...fs.readFileSync(path).subarray(0, 10)],
+      expected,
+      name,
+    );
+  }
+  const before = fs.readFileSync(path);
+  const edits: Record<string, (map: Memmap) => void> = {
+    splice: (map) => map.slice(0, 50).splice(0, 4, new Uint8Array(4)),
+    resize(map) {
+      const slice = map.slice(0, 50);
+      slice.resize(51);
+      slice.bytes.fill(7);
+    },
+    insert: (map) => void map.insert(5, new Uint8Array(5)),
+  };
+  for (const [name, edit] of Object.entries(edits)) {
+    const map = open(path);
+    edit(map);
+    assert.ok(fs.readFileSync(path).equals(before), name);
+    map.close({ discard: true });
+    assert.ok(fs.readFileSync(path).equals(before), name);
+  }
+  // Bytes that are changed as an edit are committed at once.
+  using map = open(path);
+  edits.splice!(map);
+  assert.equal(map.flush().strategy, "replace");
+  assert.deepEqual([...fs.readFileSync(path).subarray(0, 4)], [0, 0, 0, 0]);
+});
+
 test("stale, and a flush with nothing pending, tell what others did to the file", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 10);
