@@ -63,8 +63,10 @@ function giveLength(
 ): boolean {
   if (mode === "w+") {
     if (file.size > 0) {
-      // Where there is no room, that shows before the old content is gone.
+      // Where there is no room, or no file may be that long, that shows before the old
+      // content is gone.
       if (file.reserve) ensureRoom(file, length);
+      if (length > file.size) file.truncate(length);
       file.truncate(0);
     }
     file.grow(length);
