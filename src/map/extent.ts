@@ -123,10 +123,15 @@ export class SliceExtent implements Sized {
     mapping.checkFaults();
     if (view !== null) {
       // Detached by the user, with transfer(): what is left is of no use.
-      if (view.mapping === mapping && !isDetached(view.buffer)) return view;
+      if (view.mapping === mapping && isAttached(view)) return view;
       view.mapping.revoke(view.buffer);
     }
     const buffer = mapping.view(offset, offset + this.length, isOwn);
     return { mapping, buffer, bytes: new Uint8Array(buffer) };
   }
+}
+
+/** Is there an element 0? No property that a user defines can say so, and it is fast. */
+function isAttached({ buffer, bytes }: View): boolean {
+  return 0 in bytes || !isDetached(buffer); // an empty view has none
 }
