@@ -23,18 +23,18 @@ const SIG_IGN = 1n;
 export function ignoreFileSizeSignal(
   c: Pick<GuardCalls, "sigaction">,
 ): () => void {
-  const ignoring = new BigUint64Array(SIGACTION_SIZE / 8);
-  ignoring[0] = SIG_IGN;
-  const before = new BigUint64Array(SIGACTION_SIZE / 8);
-  const bytesOf = (action: BigUint64Array) => new Uint8Array(action.buffer);
+  const ignoring = new Uint8Array(SIGACTION_SIZE);
+  new BigUint64Array(ignoring.buffer)[0] = SIG_IGN;
+  const before = new Uint8Array(SIGACTION_SIZE);
+  const handler = new BigUint64Array(before.buffer, 0, 1);
   return () => {
     // Sound, here and below: each buffer is as large as the structure, and lives
     // through the call. What is set has no code of its own.
-    if (c.sigaction(SIGXFSZ, null, bytesOf(before)) === -1) return;
-    if (before[0] !== SIG_DFL) return;
-    const result = c.sigaction(SIGXFSZ, bytesOf(ignoring), bytesOf(before));
-    if (result === -1 || before[0] === SIG_DFL || before[0] === SIG_IGN) return;
+    if (c.sigaction(SIGXFSZ, null, before) === -1) return;
+    if (handler[0] !== SIG_DFL) return;
+    if (c.sigaction(SIGXFSZ, ignoring, before) === -1) return;
+    if (handler[0] === SIG_DFL || handler[0] === SIG_IGN) return;
     // Another thread has set a handler just now: it goes back.
-    c.sigaction(SIGXFSZ, bytesOf(before), null);
+    c.sigaction(SIGXFSZ, before, null);
   };
 }

@@ -32,6 +32,9 @@ import { mayUse, placeOf, placeOfNew } from "./paths.ts";
 
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
 
+/** Bytes; of arm64 with pages of 4 KiB. */
+const SMALLEST_HUGE_PAGE = 2 ** 16;
+
 // A map that nobody closed takes its descriptor with it.
 const UNCLOSED = new FinalizationRegistry<number>(closeEntry);
 
@@ -80,6 +83,8 @@ export class MappedFile extends OpenFile {
     this.#device = stat.dev;
     this.#inode = stat.ino;
     this.#born = stat.birthtimeMs;
+    // hugetlbfs gives the size of its pages there, which saves all others a call.
+    if (stat.blksize < SMALLEST_HUGE_PAGE) this.#hugePage = 0;
     UNCLOSED.register(this, fd, this);
   }
 
