@@ -170,20 +170,18 @@ export class OpenFile {
     const before = this.size;
     if (size <= before) return;
     if (reserve) this.reserveRange(before, size);
-    try {
-      // Of a single byte: it costs one block at most, and changes no byte.
-      if (!this.#allocate(0, size - 1, size)) {
-        if (reserve) this.#appendZeros(size);
-        else {
-          this.measure();
-          if (this.size < size) this.truncate(size);
-        }
+    // Of a single byte: it costs one block at most, and changes no byte.
+    if (!this.#allocate(0, size - 1, size)) {
+      // A truncate to more than the file has cuts it if others made it longer still in
+      // between. That is only safe where they would have to write much in no time.
+      if (reserve || size - before <= ZEROS_LENGTH) this.#appendZeros(size);
+      else {
+        this.measure();
+        if (this.size + ZEROS_LENGTH < size) this.truncate(size);
+        else this.#appendZeros(size);
       }
-      this.size = size;
-    } catch (error) {
-      this.takeBack(before);
-      throw error;
     }
+    this.size = size;
   }
 
   /**
@@ -215,18 +213,32 @@ export class OpenFile {
     }
   }
 
-  /** Writes zeros behind the file's end, wherever that is, until it has `size` bytes. */
+  /**
+   * Writes zeros behind the file's end, wherever that is, until it has `size` bytes.
+   * Where that fails, they are taken back, unless others wrote there as well.
+   */
   #appendZeros(size: number): void {
-    const zeros = new Uint8Array(Math.min(ZEROS_LENGTH, size - this.size));
+    const before = this.size;
+    const length = Math.min(ZEROS_LENGTH, Math.max(size - before, 1));
+    const zeros = new Uint8Array(length);
     const fd = this.openToAppend();
+    let reached = before;
+    let isAlone = true;
     try {
       for (this.measure(); this.size < size; this.measure()) {
+        isAlone &&= this.size === reached;
         const bytes = zeros.subarray(0, size - this.size);
+        reached = this.size + bytes.length;
         if (fd === undefined) this.write(bytes, this.size);
-        else system("write", this.path, () => fs.writeSync(fd, bytes));
+        else {
+          reached = this.size +
+            system("write", this.path, () => fs.writeSync(fd, bytes));
+        }
       }
     } catch (error) {
       this.#countZeros(this.size + zeros.length);
+      if (isAlone) this.takeBack(before);
+      else this.size = before;
       throw error;
     } finally {
       if (fd !== undefined) fs.closeSync(fd);

@@ -147,6 +147,38 @@ test("a longer open cuts off nothing that others append, with fallocate and with
   }
 });
 
+test("without fallocate, zeros that do not fit are taken back, and never what others appended", () => {
+  const EOPNOTSUPP = process.platform === "darwin" ? 102 : 95;
+  for (const others of [false, true]) {
+    using folder = temporaryFolder();
+    const { path, content, append } = fileIn(folder.path);
+    const { measure } = MappedFile.prototype;
+    let looks = 0;
+    // Once some of the zeros are there.
+    MappedFile.prototype.measure = function () {
+      measure.call(this);
+      if (this.size <= MIB || looks++ > 0) return;
+      if (others) append();
+      throw new Error("the disk failed");
+    };
+    try {
+      withLibc(
+        { fallocate: () => -1, errno: () => EOPNOTSUPP },
+        () =>
+          assert.throws(() => open(path, "r+", { length: 5 * MIB }), {
+            message: "the disk failed",
+          }),
+      );
+    } finally {
+      MappedFile.prototype.measure = measure;
+    }
+    assert.ok(looks > 0);
+    assert.ok(content().startsWith("old content\n"));
+    assert.equal(content().endsWith(LINE), others);
+    if (!others) assert.equal(content(), "old content\n");
+  }
+});
+
 test("an in-place flush that fails before its first write takes back only its own", () => {
   for (const others of [true, false]) {
     using folder = temporaryFolder();
