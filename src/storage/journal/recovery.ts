@@ -53,7 +53,8 @@ const LOOKS = { reading: 200, writing: 12 };
  * Others may be appending meanwhile, so a size alone means nothing: it may be one in
  * the midst of an append. A journal says so as long as it is whole, which it is from
  * before the first byte until after the last. So a size counts if the same journal, or
- * none, was there before and after it was measured, and agrees with it.
+ * none, was there before and after it was measured, and agrees with it. Where others
+ * append all the time, the file's lock tells whether they keep journals.
  *
  * @throws {SystemError} `EBUSY` where an append is under way, and the mode writes.
  */
@@ -66,8 +67,16 @@ export function recover(file: MappedFile, isWritable: boolean): void {
   let unreadable = 0;
   for (let look = 0; look < looks; look++) {
     if (look > 2) pause(Math.min(2 ** (look - 2), 8));
-    file.measure();
-    found = isWritable ? settle(path, file) : hideAppend(path, file);
+    // No other map appends while we have the lock: whoever does uses no journal.
+    const lock = look > 2 ? file.tryLock() : undefined;
+    try {
+      file.measure();
+      found = isWritable
+        ? settle(path, file, lock !== undefined)
+        : hideAppend(path, file, lock !== undefined);
+    } finally {
+      lock?.release();
+    }
     if (found === "settled") return;
     // More than once: it may have been made, or ended, while we looked.
     unreadable = found === "unreadable" ? unreadable + 1 : 0;
@@ -117,10 +126,10 @@ export function endDead(path: string): boolean {
 }
 
 /** Has what a dead flush left finished, or says that a flush is under way. */
-function settle(path: string, file: MappedFile): Look {
+function settle(path: string, file: MappedFile, isLocked: boolean): Look {
   const place = journalPath(path);
   const fd = openBeside(place, O_RDWR, file.owner.uid);
-  if (fd === undefined) return isStill(file);
+  if (fd === undefined) return isStill(file, isLocked);
   try {
     const refusal = tryLock(fd, place);
     if (refusal === undefined) {
@@ -128,7 +137,7 @@ function settle(path: string, file: MappedFile): Look {
       if (isLinked(fd, place)) finish(fd, place, path, file);
       return "changing";
     }
-    const look = judge(fd, place, file);
+    const look = judge(fd, place, file, isLocked);
     if (look !== "begun") return look;
     if (!isHeld(refusal)) throw refusal;
     return "changing";
@@ -139,40 +148,45 @@ function settle(path: string, file: MappedFile): Look {
 }
 
 /** Leaves an append out of account that was begun and not finished. */
-function hideAppend(path: string, file: MappedFile): Look {
+function hideAppend(path: string, file: MappedFile, isLocked: boolean): Look {
   const place = journalPath(path);
   const { owner } = file;
   const fd = openBeside(place, O_RDONLY, owner.uid);
   if (fd === undefined) {
     const size = sizeBeside(place, owner.uid);
-    return size > HEADER_SIZE ? "unreadable" : isStill(file);
+    return size > HEADER_SIZE ? "unreadable" : isStill(file, isLocked);
   }
   try {
-    const look = judge(fd, place, file);
+    const look = judge(fd, place, file, isLocked);
     return look === "begun" ? "settled" : look;
   } finally {
     closeEntry(fd);
   }
 }
 
-/** Has the file the size that was measured? */
-function isStill(file: MappedFile): Look {
+/** Has the file the size that was measured, or one that may be measured at any time? */
+function isStill(file: MappedFile, isLocked: boolean): Look {
   const { size } = file;
   file.measure();
-  return file.size === size ? "settled" : "changing";
+  return file.size === size || isLocked ? "settled" : "changing";
 }
 
 /** Compares a file's size with what a journal says, and sets it to what counts. */
-function judge(fd: number, place: string, file: MappedFile): Look | "begun" {
+function judge(
+  fd: number,
+  place: string,
+  file: MappedFile,
+  isLocked: boolean,
+): Look | "begun" {
   const note = read(fd, place);
-  if (note === undefined || "created" in note) return isStill(file);
+  if (note === undefined || "created" in note) return isStill(file, isLocked);
   if (file.size === note.size) return "settled"; // not begun, or already taken back
   const begun = isBegun(fd, place, note, file);
   // It was true all the while if it still is.
   if (JSON.stringify(read(fd, place)) !== JSON.stringify(note)) {
     return "changing";
   }
-  if (!begun) return isStill(file);
+  if (!begun) return isStill(file, isLocked);
   file.size = note.size;
   return "begun";
 }

@@ -708,3 +708,22 @@ test("a file's lock can be taken again by who has it, and ends with the last", (
   one!.lock().release();
   one!.close();
 });
+
+test("a file that another program appends to all the time can be opened", () => {
+  for (const mode of ["r", "c", "r+"] as const) {
+    using folder = temporaryFolder();
+    const { path, append } = fileIn(folder.path);
+    const { measure } = MappedFile.prototype;
+    MappedFile.prototype.measure = function () {
+      append("line");
+      measure.call(this);
+    };
+    try {
+      using map = open(path, mode);
+      assert.equal((map.length - OLD.length) % 4, 0);
+      assert.ok(map.length > OLD.length);
+    } finally {
+      MappedFile.prototype.measure = measure;
+    }
+  }
+});
