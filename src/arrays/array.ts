@@ -9,7 +9,13 @@
  * @module
  */
 
-import { checkAttached, clampRange, printAsString } from "../base/mod.ts";
+import {
+  checkCount,
+  clampRange,
+  fillValues,
+  printAsString,
+  setBytes,
+} from "../base/mod.ts";
 import {
   type Axes,
   checkShape,
@@ -20,18 +26,20 @@ import {
 } from "../geometry/mod.ts";
 import type { MemmapSlice } from "../map/mod.ts";
 import type { Mapping } from "../memory/mod.ts";
-import { gather, scatter } from "./bulk.ts";
+import { gather, PIECE, scatter } from "./bulk.ts";
 import { adviseHuge } from "./byteswap.ts";
 import { type Codec, NATIVE } from "./codecs.ts";
 import { type ElementClasses, elementClasses } from "./elements.generated.ts";
 import {
   type ArrayOptions,
+  checkFunction,
   readLength,
   readOptions,
   readRange,
-  readShape,
+  readResize,
+  readTarget,
 } from "./options.ts";
-import { checkFits, type Extent, isWithin, type Place } from "./place.ts";
+import { checkFits, type Extent, type Place } from "./place.ts";
 import { printArray } from "./print.ts";
 import type {
   ByteOrder,
@@ -49,8 +57,10 @@ import {
   type Values,
 } from "./values.ts";
 import {
+  absenceOf,
   checkRoom,
   cut,
+  dataOf,
   inShape,
   newView,
   refuseAlong,
@@ -67,9 +77,6 @@ type Any = any;
 
 /** Stands for the bytes where they must not be used, or are not known yet. */
 const NO_BYTES: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(0));
-
-/** Elements that are converted at a time when they go through memory of our own. */
-const PIECE = 4096;
 
 /** Creates an array over a slice; {@linkcode MemmapArray}'s constructor is private. */
 export function makeArray<N extends TypeName>(
@@ -109,7 +116,7 @@ let point: ElementClasses<MemmapArray, never>["point"];
  * const a = map.slice(0, 16).array("Int32");
  * a.fill(0).apply((x) => x + 1);
  * a.resize(6);
- * assert.equal(String(a), "array([1, 1, 1, 1, 0, 0], type=Int32)");
+ * assert.equal(String(a), "array([1, 1, 1, 1, 1, 1], type=Int32)");
  * map.flush();
  * assert.equal(map.length, 56);
  * ```
@@ -199,16 +206,9 @@ export class MemmapArray<T extends DType = DType>
    * The same object until the slice's bytes move, which detaches it.
    */
   get data(): TypedArrayOf<T> | null {
-    const { extent, codec, byteOffset } = this.#place;
-    const { buffer } = extent.slice;
-    this.#look(); // throws if the slice has become too short
-    if (!this.#isNative || byteOffset % codec.alignment !== 0) return null;
-    const length = spanOf(this.#shape, this.#strides);
-    if (this.#data?.buffer !== buffer || this.#data.length !== length) {
-      // If there are no elements, byteOffset may lie past the end of the slice.
-      const at = length === 0 ? 0 : byteOffset;
-      this.#data = new codec.Values(buffer, at, length);
-    }
+    this.#look(); // throws if the slice is gone or has become too short
+    if (!this.#isNative) return null;
+    this.#data = dataOf(this.#view, this.#data);
     return this.#data as TypedArrayOf<T>;
   }
 
@@ -246,16 +246,9 @@ export class MemmapArray<T extends DType = DType>
    * @throws {ReadonlyError} in mode `r`.
    */
   fill(value: Element<T>): this {
+    checkCount(arguments.length, 1, "fill(value), of all elements");
     this.#edit();
-    const { codec } = this.#place;
-    const encoded = codec.encode(value);
-    const piece = new codec.Values(Math.min(PIECE, this.#size));
-    (piece as Values & { fill(value: unknown): void }).fill(encoded);
-    const bytes = bytesOf(piece);
-    for (let at = 0; at < this.#size; at += piece.length) {
-      const count = Math.min(piece.length, this.#size - at);
-      this.#store(bytes.subarray(0, count * codec.size), at);
-    }
+    this.#fillFrom(this.#codec.encode(value), 0);
     return this;
   }
 
@@ -267,6 +260,8 @@ export class MemmapArray<T extends DType = DType>
    * @throws {ReadonlyError} in mode `r`.
    */
   apply(f: (value: Element<T>, flatIndex: number) => Element<T>): this {
+    checkCount(arguments.length, 1, "apply(f)");
+    checkFunction(f);
     this.#edit();
     const lines = new Lines(this.#shape, this.#strides, 0, this.#size);
     const memory = this.#flat();
@@ -286,6 +281,7 @@ export class MemmapArray<T extends DType = DType>
    * `TypedArray.prototype.slice`) in the machine's byte order.
    */
   toTypedArray(begin?: number, end?: number): TypedArrayOf<T> {
+    checkCount(arguments.length, 2, "toTypedArray(begin, end)");
     const [first, last] = readRange(begin, end);
     this.#look();
     const [from, to] = clampRange(first, last, this.#size);
@@ -305,21 +301,17 @@ export class MemmapArray<T extends DType = DType>
     begin?: number,
     end?: number,
   ): number {
+    checkCount(arguments.length, 3, "copyTo(target, begin, end)");
     const [first, last] = readRange(begin, end);
     const { extent, codec } = this.#place;
-    if (!isValuesOf(target, codec.Values)) {
-      throw new TypeError(
-        `The target of copyTo() must have the array's own type, ` +
-          `${codec.Values.name}.`,
-      );
-    }
-    const bytes = bytesOf(target);
-    const { buffer } = extent.slice;
+    const bytes = readTarget(codec, target);
+    this.#look();
     const [from, to] = clampRange(first, last, this.#size);
     const count = Math.min(to - from, Math.floor(bytes.length / codec.size));
-    if (bytes.buffer === buffer) {
-      // The target is in this slice's memory too, and may overlap the elements.
-      bytes.set(bytesOf(this.#valuesOf(from, from + count)));
+    const isOwn = bytes.buffer === extent.view().buffer;
+    if (isOwn || extent.isMappedTwice) {
+      // The target is in this memory too, or may be, and may overlap the elements.
+      setBytes(bytes, bytesOf(this.#valuesOf(from, from + count)));
     } else {
       this.#load(bytes.subarray(0, count * codec.size), from);
     }
@@ -331,7 +323,7 @@ export class MemmapArray<T extends DType = DType>
    * typed arrays of the same element type, bits are kept; other values are
    * converted as typed arrays convert.
    *
-   * A source in the memory of this very slice is copied first.
+   * A source in the same memory, or in another map of the file, is copied first.
    *
    * @throws {RangeError} if it does not fit; nothing is written then.
    * @throws {TypeError} if elements are not of the array's kind.
@@ -344,23 +336,28 @@ export class MemmapArray<T extends DType = DType>
       | MemmapArray,
     offset?: number,
   ): this {
+    checkCount(arguments.length, 2, "copyFrom(source, offset)");
     const at = offset === undefined ? 0 : offset;
-    if (source instanceof MemmapArray) {
-      this.#edit();
+    this.#edit();
+    if (typeof source === "object" && source !== null && #place in source) {
       checkRoom(source.#size, at, this.#size);
       this.#copyArray(source, at);
       return this;
     }
     const { extent, codec } = this.#place;
-    if (ArrayBuffer.isView(source)) checkAttached(source);
     const view = plainView(source);
     const count = view?.length ?? readLength(source);
-    this.#edit();
     checkRoom(count, at, this.#size);
-    const isOwn = view !== undefined &&
-      view.buffer === extent.slice.buffer;
+    if (view === undefined) {
+      const values = new codec.Values(count);
+      codec.encodeAll(values, source, 0, count); // may run the caller's code
+      checkRoom(count, at, this.#size);
+      this.#store(bytesOf(values), at);
+      return this;
+    }
+    const isOwn = view.buffer === extent.view().buffer;
     extent.copyChecked(() => {
-      const values = isOwn ? copyOf(view) : view ?? source;
+      const values = isOwn || extent.isMappedTwice ? copyOf(view) : view;
       if (isValuesOf(values, codec.Values)) {
         this.#store(bytesOf(values), at);
       } else this.#storeEach(values, count, at);
@@ -376,6 +373,7 @@ export class MemmapArray<T extends DType = DType>
    * @throws {RangeError} if the array has no axis.
    */
   subarray(begin?: number, end?: number): MemmapArray<T> {
+    checkCount(arguments.length, 2, "subarray(begin, end)");
     const [first, last] = readRange(begin, end);
     return construct(cut(this.#view, first, last));
   }
@@ -403,27 +401,32 @@ export class MemmapArray<T extends DType = DType>
 
   /**
    * Gives the array another shape, of more or fewer elements, and resizes the
-   * slice with it: elements keep their flat index, new ones are 0. Bytes of the
-   * slice behind the array stay behind it.
+   * slice with it: elements keep their flat index, and new ones repeat those that
+   * are there, as in numarray. With `fill` all new ones are that; without elements
+   * to repeat they are 0. Bytes of the slice behind the array stay behind it.
    *
    * The slice floats from then on, if the number of elements changes. The other
    * arrays of this slice stay at their byte offsets.
    *
    * @throws {RangeError} if the elements do not lie side by side.
+   * @throws {TypeError} if `fill` is not of the element's kind; 0 always is.
    * @throws {ReadonlyError} in mode `r`.
    */
-  resize(shape: number | readonly number[]): this {
-    const lengths = readShape(shape);
+  resize(
+    shape: number | readonly number[],
+    options?: { fill?: Element<T> | 0 },
+  ): this {
+    const read = readResize(this.#codec, shape, options, arguments.length);
     this.#edit();
-    if (arguments.length > 1) {
-      throw new TypeError("resize() takes one shape: resize([2, 3]).");
-    }
-    const target = checkShape(lengths);
-    resizeSlice(this.#view, target);
+    const target = checkShape(read.shape);
+    const before = this.#size;
+    resizeSlice(this.#view, target, read.repeats);
     this.#shown = null;
     this.#shape = target;
     this.#strides = rowMajor(target);
     this.#size = countOf(target);
+    const hasNew = this.#size > before;
+    if (hasNew && read.fill !== undefined) this.#fillFrom(read.fill, before);
     this.#lookAgain();
     return this;
   }
@@ -443,20 +446,12 @@ export class MemmapArray<T extends DType = DType>
    * it out. Of more than 1000 elements, those in the middle are left out.
    */
   toString(): string {
-    const { codec, extent } = this.#place;
-    const { state } = extent.slice;
-    if (state === "deleted" || state === "closed") {
-      return `<MemmapArray of a ${state} slice>`;
-    }
-    if (extent.hasLostBytes) return "<MemmapArray of lost bytes>";
-    const span = spanOf(this.#shape, this.#strides);
-    if (!isWithin(span, this.#place)) {
-      return "<MemmapArray beyond the end of its slice>";
-    }
+    const absence = absenceOf(this.#view);
+    if (absence !== undefined) return absence;
     return printArray({
       shape: this.#shape,
-      typeName: codec.title,
-      words: codec.words,
+      typeName: this.#codec.title,
+      words: this.#codec.words,
       at: (index) => this.get(...index),
     });
   }
@@ -497,7 +492,8 @@ export class MemmapArray<T extends DType = DType>
 
   #lookAgain(): DataView<ArrayBuffer> {
     const { extent, codec, byteOffset } = this.#place;
-    const { writable: isWritable } = extent.slice; // throws what is wrong with it
+    extent.checkUsable();
+    const isWritable = extent.isEditable;
     const span = spanOf(this.#shape, this.#strides);
     checkFits(this.#shape, span, this.#place);
     const { mapping, buffer } = extent.ownView();
@@ -614,6 +610,18 @@ export class MemmapArray<T extends DType = DType>
     return values;
   }
 
+  /** Sets the elements from flat index `begin` on. */
+  #fillFrom(encoded: number | bigint, begin: number): void {
+    const { codec } = this.#place;
+    const piece = new codec.Values(Math.min(PIECE, this.#size - begin));
+    fillValues(piece, encoded);
+    const bytes = bytesOf(piece);
+    for (let at = begin; at < this.#size; at += piece.length) {
+      const count = Math.min(piece.length, this.#size - at);
+      this.#store(bytes.subarray(0, count * codec.size), at);
+    }
+  }
+
   /** Copies elements from flat index `begin` on to all of `to`, bit by bit. */
   #load(to: Uint8Array, begin: number): void {
     const bytes = bytesOf(this.#look());
@@ -634,12 +642,7 @@ export class MemmapArray<T extends DType = DType>
 
   /** The lines of the elements `begin` to `end`. */
   #lines(begin: number, end: number): Lines {
-    // Reading an argument may have run code that resized the array.
-    if (end > this.#size) {
-      throw new RangeError(
-        `The array was resized meanwhile, to ${this.#size} elements.`,
-      );
-    }
+    checkRoom(end - begin, begin, this.#size); // the last look before memory
     return new Lines(this.#shape, this.#strides, begin, end);
   }
 
@@ -649,7 +652,7 @@ export class MemmapArray<T extends DType = DType>
     const { codec, extent } = this.#place;
     // Within one slice all of it is copied first: storing a piece could change the
     // elements that are still to be read.
-    const isOwn = from.extent.slice === extent.slice;
+    const isOwn = from.extent === extent || extent.isMappedTwice;
     const piece = isOwn ? source.#size : PIECE;
     for (let at = 0; at < source.#size; at += piece) {
       const end = Math.min(at + piece, source.#size);

@@ -11,6 +11,9 @@ import type { Lines } from "../geometry/mod.ts";
 import { copyElement, copySwapped } from "./byteswap.ts";
 import { viewOf } from "./values.ts";
 
+/** Elements that are converted at a time when they go through memory of our own. */
+export const PIECE = 4096;
+
 /** How elements lie in memory, apart from where. */
 export interface Elements {
   /** Bytes of one. */

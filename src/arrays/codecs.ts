@@ -8,6 +8,7 @@
  * @module
  */
 
+import { shown } from "../base/mod.ts";
 import type {
   ByteOrder,
   DType,
@@ -161,12 +162,6 @@ function refuse({ name }: Numeric, kind: string, value: unknown): never {
   );
 }
 
-function shown(value: unknown): string {
-  if (typeof value === "bigint") return `${value}n`;
-  if (typeof value === "string") return JSON.stringify(value);
-  return typeof value === "object" ? "an object" : String(value);
-}
-
 // Each accessor is a function of its own, since engines compile a function for the
 // types that it has seen. Importing must not fail in a runtime too old to open a
 // file, which may know neither Float16Array nor Math.f16round.
@@ -304,9 +299,8 @@ export function parseTypeName(
   }
   const list = (of: "name" | "alias" | "title") =>
     CODECS.map((codec) => codec[of]).join(", ");
-  const given = typeof name === "string" ? JSON.stringify(name) : String(name);
   throw new TypeError(
-    `Unknown element type ${given}. Known are ${list("name")}; ` +
+    `Unknown element type ${shown(name)}. Known are ${list("name")}; ` +
       `numpy's ${list("alias")}, with <, >, = or | before them; ` +
       `and numarray's ${list("title")}.`,
   );

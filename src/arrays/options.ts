@@ -8,8 +8,10 @@
  * @module
  */
 
+import { bytesIn, readOptions as readEach, shown } from "../base/mod.ts";
 import { type Codec, NATIVE, parseTypeName } from "./codecs.ts";
 import type { ByteOrder } from "./type_names.ts";
+import { isValuesOf } from "./values.ts";
 
 /** Options of {@linkcode MemmapSlice.array}. */
 export interface ArrayOptions {
@@ -48,11 +50,30 @@ export function readOptions(name: string, options: ArrayOptions): ReadOptions {
   };
 }
 
-/** Reads a shape, so that no iterator or getter of it can run again. */
+/** More axes than anybody has; a list that says it has more is no shape. */
+const MOST_AXES = 1024;
+
+/** Reads a shape, so that no getter of it can run again. */
 export function readShape(
   shape: number | readonly number[],
 ): number | readonly number[] {
-  return typeof shape === "number" ? shape : Array.from(shape);
+  if (typeof shape === "number") return shape;
+  const length = typeof shape === "object" && shape !== null
+    ? shape.length
+    : undefined;
+  if (typeof length !== "number" || !(length >= 0 && length <= MOST_AXES)) {
+    throw new TypeError(
+      `A shape must be a number or a list of numbers, not ${shown(shape)}.`,
+    );
+  }
+  return Array.from({ length }, (_, axis) => {
+    const given: unknown = shape[axis];
+    if (typeof given === "number") return given;
+    throw new TypeError(
+      `The lengths of a shape must be numbers; that of axis ${axis} is ` +
+        `${shown(given)}.`,
+    );
+  });
 }
 
 /** Reads a range that will be clamped; by default from the first to the last. */
@@ -68,15 +89,58 @@ export function readRange(
 
 /** Reads how many elements the source of a copy has. */
 export function readLength(source: ArrayLike<unknown>): number {
-  const { length } = source;
+  const length: unknown = typeof source === "object" && source !== null
+    ? source.length
+    : undefined;
   if (typeof length !== "number") {
     throw new TypeError(
       "The source of copyFrom() must be an array, a typed array, another " +
-        "MemmapArray, or something that has a length as they have.",
+        "MemmapArray, or something that has a length as they have, not " +
+        `${shown(source)}.`,
     );
   }
   if (Number.isSafeInteger(length) && length >= 0) return length;
   throw new RangeError(`A source of ${length} elements cannot be copied.`);
+}
+
+/** Reads what `resize()` is given, of which there may be too much. */
+export function readResize(
+  codec: Codec,
+  shape: number | readonly number[],
+  options: { fill?: unknown } | undefined,
+  count: number,
+): {
+  readonly shape: number | readonly number[];
+  /** Whether new elements repeat the old; otherwise they are `fill`, or 0. */
+  readonly repeats: boolean;
+  readonly fill: number | bigint | undefined;
+} {
+  if (typeof options === "number" || count > 2) {
+    throw new TypeError("resize() takes one shape: resize([2, 3]).");
+  }
+  const read = readShape(shape);
+  const { fill } = readEach(options, ["fill"], "{ fill: 0 }");
+  const isNothing = fill === undefined || fill === 0;
+  return {
+    shape: read,
+    repeats: fill === undefined,
+    fill: isNothing ? undefined : codec.encode(fill),
+  };
+}
+
+/** Reads the target of `copyTo()` as its bytes. */
+export function readTarget(codec: Codec, target: unknown): Uint8Array {
+  if (isValuesOf(target, codec.Values)) return bytesIn(target)!;
+  throw new TypeError(
+    "The target of copyTo() must have the array's own type, " +
+      `${codec.Values.name}.`,
+  );
+}
+
+/** Throws unless `f` can be called for elements. */
+export function checkFunction(f: unknown): void {
+  if (typeof f === "function") return;
+  throw new TypeError(`apply() takes a function, not ${shown(f)}.`);
 }
 
 function checkByteOrder(
@@ -86,7 +150,7 @@ function checkByteOrder(
 ): ByteOrder {
   if (option !== undefined && option !== "little" && option !== "big") {
     throw new TypeError(
-      `Invalid byteOrder ${JSON.stringify(option)}: it is "little" or "big".`,
+      `Invalid byteOrder ${shown(option)}: it is "little" or "big".`,
     );
   }
   if (signed !== undefined && option !== undefined && signed !== option) {
@@ -95,13 +159,4 @@ function checkByteOrder(
     );
   }
   return signed ?? option ?? NATIVE;
-}
-
-/** An argument for a message, so that it cannot be taken for a number that it is not. */
-export function shown(argument: unknown): string {
-  if (Array.isArray(argument)) return `[${argument.map(String)}]`;
-  if (typeof argument === "bigint") return `${argument}n`;
-  return typeof argument === "string"
-    ? JSON.stringify(argument)
-    : String(argument);
 }

@@ -27,8 +27,26 @@ export interface Extent {
    * move, and only then.
    */
   ownView(): { readonly mapping: Mapping; readonly buffer: ArrayBuffer };
+  /** The same for users. */
+  view(): { readonly buffer: ArrayBuffer };
+  readonly state: "mapped" | "floating" | "deleted" | "closed";
+  readonly isEditable: boolean;
+  /** May a view that was taken elsewhere show the same bytes at another address? */
+  readonly isMappedTwice: boolean;
+  /** Throws unless the slice can be used now. */
+  checkUsable(): void;
   /** Throws unless the bytes can be changed now. */
   checkEditable(): void;
+  /** Gives the slice another length. */
+  resize(length: number): void;
+  /** Replaces bytes of the slice by others, or by so many zeros. */
+  splice(
+    offset: number,
+    deleteCount: number,
+    content: number | Uint8Array,
+  ): void;
+  /** Writes `count` bytes at `offset` again and again behind them, up to `end`. */
+  repeat(offset: number, count: number, end: number): void;
   /** Runs `copy`, which may read a view of the file, and throws if it met lost pages. */
   copyChecked<T>(copy: () => T): T;
 }

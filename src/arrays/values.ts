@@ -7,6 +7,12 @@
  * @module
  */
 
+import {
+  copyOfTyped,
+  isAnyView,
+  plainTyped,
+  typedArrayName,
+} from "../base/mod.ts";
 import type { DType, TypedArrayOf } from "./type_names.ts";
 
 /** A typed array of any type. */
@@ -29,28 +35,28 @@ export function isValuesOf(
   values: unknown,
   type: ValuesConstructor,
 ): values is Values<ArrayBufferLike> {
-  return typeNameOf(values) === type.name;
+  return isAnyView(values) && typedArrayName(values) === type.name;
 }
 
 /**
- * A caller's typed array as a plain one over the same memory, with no subclass and
- * no getter in the way. `undefined` for anything else.
+ * A caller's typed array, which no subclass, property or growing buffer of theirs can
+ * change any more. `undefined` for anything else.
+ *
+ * @throws {TypeError} if its memory was released.
  */
 export function plainView(
   values: unknown,
 ): Values<ArrayBufferLike> | undefined {
-  const Type = typeOf(values);
-  if (Type === undefined) return undefined;
-  const { buffer, byteOffset, byteLength } = values as Values;
-  return new Type(buffer, byteOffset, byteLength / Type.BYTES_PER_ELEMENT);
+  if (!isAnyView(values)) return undefined;
+  return plainTyped(values) as Values<ArrayBufferLike> | undefined;
 }
 
 /** A copy of a typed array, of the same type. A Buffer's `slice()` would not copy. */
 export function copyOf(values: Values<ArrayBufferLike>): Values {
-  return new (typeOf(values)!)(new Uint8Array(bytesOf(values)).buffer);
+  return copyOfTyped(values) as Values;
 }
 
-/** The bytes of a view, as a plain view that no subclass of the caller's can change. */
+/** The bytes of a view of our own. */
 export function bytesOf(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
@@ -58,22 +64,4 @@ export function bytesOf(view: ArrayBufferView): Uint8Array {
 /** A DataView of the same bytes. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** The getter of a typed array's tag. It reads an internal slot, which nobody can fake. */
-const TAG = Object.getOwnPropertyDescriptor(
-  Object.getPrototypeOf(Uint8Array.prototype),
-  Symbol.toStringTag,
-)!.get!;
-
-/** The built-in type of a typed array. */
-function typeOf(values: unknown): ValuesConstructor | undefined {
-  const name = typeNameOf(values);
-  if (name === undefined) return undefined;
-  return (globalThis as unknown as Record<string, ValuesConstructor>)[name];
-}
-
-/** `Int32Array`, also for its subclasses. `undefined` for what is no typed array. */
-function typeNameOf(values: unknown): string | undefined {
-  return Reflect.apply(TAG, values, []);
 }

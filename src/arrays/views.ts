@@ -7,7 +7,13 @@
  * @module
  */
 
-import { checkOffset, clampRange } from "../base/mod.ts";
+import {
+  bufferOf,
+  checkOffset,
+  clampRange,
+  lengthOfTyped,
+  shown,
+} from "../base/mod.ts";
 import {
   type Axes,
   checkShape,
@@ -16,9 +22,11 @@ import {
   printed,
   reshaped,
   rowMajor,
+  spanOf,
 } from "../geometry/mod.ts";
-import { type ReadOptions, shown } from "./options.ts";
-import { checkFits, type Extent, type Place } from "./place.ts";
+import type { ReadOptions } from "./options.ts";
+import { checkFits, type Extent, isWithin, type Place } from "./place.ts";
+import type { Values } from "./values.ts";
 
 /** Which elements an array has. */
 export interface View {
@@ -37,6 +45,37 @@ export function newView(extent: Extent, options: ReadOptions): View {
   const place = { extent, codec, byteOrder, byteOffset };
   checkFits(shape, countOf(shape), place);
   return { place, shape, strides: rowMajor(shape) };
+}
+
+/**
+ * A typed array over the view's memory, or `null` where the address is no multiple of
+ * the element's alignment. It is `known`, as long as that is still right.
+ */
+export function dataOf(
+  { place, shape, strides }: View,
+  known: Values | null,
+): Values | null {
+  const { extent, codec, byteOffset } = place;
+  if (byteOffset % codec.alignment !== 0) return null;
+  const { buffer } = extent.view();
+  const length = spanOf(shape, strides);
+  if (
+    known !== null && bufferOf(known) === buffer &&
+    lengthOfTyped(known) === length
+  ) return known;
+  // If there are no elements, byteOffset may lie past the end of the slice.
+  return new codec.Values(buffer, length === 0 ? 0 : byteOffset, length);
+}
+
+/** What to print instead of elements that cannot be read; `undefined` if they can. */
+export function absenceOf({ place, shape, strides }: View): string | undefined {
+  const { state, hasLostBytes } = place.extent;
+  if (state === "deleted" || state === "closed") {
+    return `<MemmapArray of a ${state} slice>`;
+  }
+  if (hasLostBytes) return "<MemmapArray of lost bytes>";
+  if (isWithin(spanOf(shape, strides), place)) return undefined;
+  return "<MemmapArray beyond the end of its slice>";
 }
 
 /** The part from `begin` to `end` of the first axis. */
@@ -100,21 +139,35 @@ export function inShape({ place, shape, strides }: View, lengths: Axes): View {
   return { place, shape: target, strides: result };
 }
 
-/** Resizes the slice so that an array of `shape` takes the view's place in it. */
-export function resizeSlice({ place, shape, strides }: View, to: Axes): void {
+/**
+ * Resizes the slice so that an array of `to` takes the view's place in it. New
+ * elements repeat those that are there, or are 0.
+ */
+export function resizeSlice(
+  { place, shape, strides }: View,
+  to: Axes,
+  repeats: boolean,
+): void {
   if (!isContiguous(shape, strides)) {
     throw new RangeError(
       "The elements of this array do not lie side by side: resize the array " +
         "that it was made from.",
     );
   }
-  const { extent: { slice }, codec, byteOffset } = place;
+  const { extent, codec, byteOffset } = place;
   const before = countOf(shape) * codec.size;
   const after = countOf(to) * codec.size;
+  if (!Number.isSafeInteger(extent.length - before + after)) {
+    throw new RangeError(`Shape ${printed(to)} has too many bytes.`);
+  }
   const change = Math.abs(after - before);
-  if (byteOffset + before === slice.length) slice.resize(byteOffset + after);
-  else if (after > before) slice.splice(byteOffset + before, 0, change);
-  else if (after < before) slice.splice(byteOffset + after, change);
+  const end = byteOffset + Math.min(before, after);
+  if (byteOffset + before === extent.length) extent.resize(byteOffset + after);
+  else if (after > before) extent.splice(end, 0, change);
+  else if (after < before) extent.splice(end, change, 0);
+  if (repeats && before > 0 && after > before) {
+    extent.repeat(byteOffset, before, byteOffset + after);
+  }
 }
 
 /** Throws a `RangeError`: an index has too many or too few numbers. */

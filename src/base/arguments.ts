@@ -1,65 +1,130 @@
 /**
- * Checks of options and of sources of bytes, which become plain values here.
+ * What callers give, made into plain values: options, sources of bytes, numbers.
  *
- * Must not know what the options or the bytes are for.
+ * A getter, a `toString` or a proxy of the caller's may run any code at every look,
+ * and another thread may grow a shared buffer. So each thing is read once, before any
+ * state is looked at, and what comes out here can neither change nor run code. Must
+ * not know what the options or the bytes are for.
  *
  * @module
  */
 
-import { types } from "node:util";
+import {
+  bytesOfView,
+  isAnyView,
+  lengthOfBuffer,
+  lengthOfTyped,
+  typedArrayName,
+} from "./intrinsics.ts";
+import { checkLength } from "./offsets.ts";
+import { shown } from "./shown.ts";
 
-/**
- * Returns `options`, or none if they were left out. Throws a `TypeError` for what
- * cannot hold options: a path or a shape in their place would count as no options at
- * all, and `flush("other.dat")` would write the wrong file.
- */
-export function checkOptions<T extends object>(
-  options: T | undefined,
-  example: string,
-): Partial<T> {
-  if (options === undefined) return {};
-  if (
-    typeof options === "object" && options !== null && !Array.isArray(options)
-  ) {
-    return options;
-  }
-  throw new TypeError(`Options must be an object, such as ${example}.`);
-}
-
-/** Throws a `TypeError` if a view's memory was released: the view would count as empty. */
-export function checkAttached(view: ArrayBufferView): void {
-  if (!(view.buffer as ArrayBuffer).detached) return;
+/** Throws a `TypeError` if more arguments were given than the method takes. */
+export function checkCount(given: number, most: number, usage: string): void {
+  if (given <= most) return;
   throw new TypeError(
-    "The source is a stale view: its memory has been released. Get slice.bytes or " +
-      "array.data again, and use that.",
+    `${given} arguments were given where ${most} would do: ${usage}.`,
   );
 }
 
 /**
- * All bytes of a view, or of a buffer from any realm, as a plain `Uint8Array`, whose
- * length no subclass can change afterwards. Returns `undefined` for anything else.
+ * Reads the options named in `known` once each; those that were left out are
+ * `undefined`. Throws a `TypeError` for unknown names, and for what cannot hold
+ * options: a path or a shape in their place would count as no options at all, and
+ * `flush("other.dat")` would write the wrong file.
  */
-export function bytesIn(source: unknown): Uint8Array | undefined {
-  if (ArrayBuffer.isView(source)) {
-    checkAttached(source);
-    const { buffer, byteOffset, byteLength } = source;
-    return new Uint8Array(buffer, byteOffset, byteLength);
+export function readOptions<K extends string, T extends { [N in K]?: unknown }>(
+  options: T | undefined,
+  known: readonly K[],
+  example: string,
+): { [N in K]?: T[N] } {
+  const read: { [N in K]?: T[N] } = {};
+  if (options === undefined) return read;
+  if (
+    typeof options !== "object" || options === null || Array.isArray(options)
+  ) {
+    throw new TypeError(
+      `Options must be an object, such as ${example}, not ${shown(options)}.`,
+    );
   }
-  return types.isAnyArrayBuffer(source) ? new Uint8Array(source) : undefined;
+  for (const name of Object.keys(options)) {
+    if ((known as readonly string[]).includes(name)) continue;
+    throw new TypeError(
+      `Unknown option ${shown(name)}; there are: ${known.join(", ")}.`,
+    );
+  }
+  for (const name of known) read[name] = options[name];
+  return read;
 }
 
-/** Returns typed arrays and array-likes as they are, and any other source as its bytes. */
-export function checkSource(
-  source: ArrayLike<number> | ArrayBufferLike | ArrayBufferView,
-): ArrayLike<number> {
-  if (typeof source === "object" && source !== null && "length" in source) {
-    if (ArrayBuffer.isView(source)) checkAttached(source);
-    return source;
+/**
+ * All bytes of a view or of a buffer, from any realm, as a plain `Uint8Array` whose
+ * length can change no more. Returns `undefined` for anything else.
+ *
+ * @throws {TypeError} if it is a view whose memory was released: it would count as
+ * empty.
+ */
+export function bytesIn(source: unknown): Uint8Array | undefined {
+  if (isAnyView(source)) {
+    return bytesOfView(source);
   }
-  const bytes = bytesIn(source);
-  if (bytes !== undefined) return bytes;
+  if (typeof source !== "object" || source === null) return undefined;
+  const length = lengthOfBuffer(source);
+  if (length === undefined) return undefined;
+  return new Uint8Array(source as ArrayBufferLike, 0, length);
+}
+
+/** A source of numbers that can run no code: a typed array, or a copy of an array. */
+export type Numbers = ArrayLike<number> & ArrayBufferView;
+
+/**
+ * What `TypedArray.prototype.set` takes, made safe to copy from: typed arrays as they
+ * are, the bytes of other views and of buffers, and a copy of an array of numbers,
+ * whose elements are read once. No more than `room` elements are read.
+ *
+ * @throws {TypeError} if it is none of these, or an element is no number.
+ * @throws {RangeError} if an array has more than `room` elements.
+ */
+export function numbersIn(source: unknown, room: number): Numbers {
+  if (typeof source === "object" && source !== null) {
+    const name = typedArrayName(source);
+    if (name === "BigInt64Array" || name === "BigUint64Array") {
+      throw new TypeError(
+        "A source of bigints cannot be copied into bytes: give its buffer, or " +
+          'slice.array("int64") copyFrom() it.',
+      );
+    }
+    if (name !== undefined && lengthOfTyped(source) > 0) {
+      return source as Numbers;
+    }
+    const bytes = bytesIn(source);
+    if (bytes !== undefined) return bytes;
+    if ("length" in source) {
+      return readNumbers(source as ArrayLike<unknown>, room);
+    }
+  }
   throw new TypeError(
     "The source must be an ArrayBuffer, a view of one, or an array of numbers. " +
       "Encode text with TextEncoder.",
   );
+}
+
+function readNumbers(source: ArrayLike<unknown>, room: number): Uint8Array {
+  const length = checkLength(source.length, "length of the source");
+  if (length > room) {
+    throw new RangeError(
+      `${length} bytes do not fit into a slice of ${room}; resize() it first.`,
+    );
+  }
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) {
+    const value = source[i];
+    if (typeof value !== "number") {
+      throw new TypeError(
+        `Element ${i} of the source must be a number, not ${shown(value)}.`,
+      );
+    }
+    bytes[i] = value;
+  }
+  return bytes;
 }

@@ -10,9 +10,10 @@
 
 export {
   bytesIn,
-  checkAttached,
-  checkOptions,
-  checkSource,
+  checkCount,
+  type Numbers,
+  numbersIn,
+  readOptions,
 } from "./arguments.ts";
 export {
   BusyError,
@@ -32,11 +33,30 @@ export {
 } from "./errors.ts";
 export { printAsString } from "./inspect.ts";
 export {
+  bufferOf,
+  bytesOfView,
+  copyOfTyped,
+  fillValues,
+  isAnyView,
+  lengthOfTyped,
+  plainTyped,
+  setBytes,
+  typedArrayName,
+} from "./intrinsics.ts";
+export {
   isEditable,
   isWritable,
   type Mode,
   type ShortMode,
   shortMode,
 } from "./mode.ts";
-export { checkLength, checkOffset, checkRange, clampRange } from "./offsets.ts";
-export { checkPath } from "./paths.ts";
+export {
+  checkLength,
+  checkOffset,
+  checkRange,
+  checkSpan,
+  checkTarget,
+  clampRange,
+} from "./offsets.ts";
+export { type CheckedPath, checkPath } from "./paths.ts";
+export { shown } from "./shown.ts";

@@ -6,6 +6,8 @@
  * @module
  */
 
+import { shown } from "./shown.ts";
+
 /** How a file is opened. The long names are numarray's. */
 export type Mode =
   | "r"
@@ -31,14 +33,19 @@ const SHORT_MODES: ReadonlyMap<string, ShortMode> = new Map<Mode, ShortMode>([
   ["write", "w+"],
 ]);
 
-/** The short name of a mode. Throws a `TypeError` that lists the modes for any other string. */
+/** The short name of a mode. Throws a `TypeError` that lists the modes for anything else. */
 export function shortMode(mode: string): ShortMode {
-  // Converted once: a toString() of the caller may say something else each time.
-  const name = String(mode);
-  const short = SHORT_MODES.get(name);
+  const short = SHORT_MODES.get(mode);
   if (short !== undefined) return short;
+  if (typeof mode === "object" && mode !== null) {
+    throw new TypeError(
+      "The mode must be a string, not an object. Options come third: " +
+        'open(path, "r+", { length: 4096 }).',
+    );
+  }
   const known = [...SHORT_MODES.keys()].map((key) => `'${key}'`).join(", ");
-  throw new TypeError(`Unknown mode '${name}'; the modes are ${known}.`);
+  const given = typeof mode === "string" ? `'${mode}'` : shown(mode);
+  throw new TypeError(`Unknown mode ${given}; the modes are ${known}.`);
 }
 
 /** May bytes be written through slices, be it to the file or to a private copy? */

@@ -6,6 +6,8 @@
  * @module
  */
 
+import { shown } from "./shown.ts";
+
 /** Returns `length`. Throws a `RangeError` unless it is a safe integer of at least 0. */
 export function checkLength(length: number, what: string): number {
   if (Number.isSafeInteger(length) && length >= 0) return length;
@@ -41,10 +43,41 @@ export function checkOffset(
   );
 }
 
-/** A value as source text, so that `3n` and `"3"` do not read as the number 3. */
-function shown(value: unknown): string {
-  if (typeof value === "bigint") return `${value}n`;
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+/**
+ * Returns an offset for something to be written at. As with
+ * `Uint8Array.prototype.set`, negative ones are refused.
+ */
+export function checkTarget(offset: number, length: number): number {
+  if (!(offset < 0)) return checkOffset(offset, length, "slice");
+  throw new RangeError(
+    `Invalid slice offset: ${
+      shown(offset)
+    }. As for Uint8Array.prototype.set, ` +
+      "offsets to write at count from the start: they are whole numbers from 0 to " +
+      `${length}, the slice's length.`,
+  );
+}
+
+/**
+ * Returns the offset of `count` bytes; negative ones count from `length`. Throws a
+ * `RangeError` that gives both numbers unless all of them lie within.
+ */
+export function checkSpan(
+  offset: number,
+  count: number,
+  length: number,
+  what: "memmap" | "slice",
+): number {
+  const at = checkOffset(offset, length, what);
+  checkLength(count, "count of bytes");
+  if (count <= length - at) return at;
+  throw new RangeError(
+    `Invalid ${what} range: ${count} bytes at ${offset}. There are ` +
+      `${length - at} from there on, since the ` +
+      `${
+        what === "slice" ? "slice's length" : "map's mappedLength"
+      } is ${length}.`,
+  );
 }
 
 /**

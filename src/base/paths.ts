@@ -30,8 +30,16 @@ export function checkPath(given: string | URL): CheckedPath {
   return { path: absolute(label), label };
 }
 
-/** Leaves ".." to the system, which knows the links that it leads through. */
+/**
+ * Leaves ".." to the system, which knows the links that it leads through. A path that
+ * can only be a folder's keeps a slash at its end: "file/" is not "file".
+ */
 function absolute(path: string): string {
-  if (!path.split("/").includes("..")) return resolve(path);
-  return isAbsolute(path) ? path : `${resolve()}/${path}`;
+  const names = path.split("/");
+  if (names.includes("..")) {
+    return isAbsolute(path) ? path : `${resolve()}/${path}`;
+  }
+  const isFolder = ["", "."].includes(names.at(-1)!);
+  const resolved = resolve(path);
+  return isFolder && resolved !== "/" ? `${resolved}/` : resolved;
 }

@@ -12,10 +12,16 @@
  * | `size` | O(1) |
  * | iteration, `toArray`, `rebuild` | O(n) |
  *
+ * Each operation is done as a whole or not at all, even where the stack ends: what
+ * changes one node is one loop without a call, and what changes several asks for room
+ * on the stack before the first of them.
+ *
  * Must not know of memory or files: the tests use plain objects.
  *
  * @module
  */
+
+import { checkStack } from "./stack.ts";
 
 /**
  * A half-open range of file offsets, in bytes. An extent must not move while it is
@@ -115,15 +121,16 @@ export class Registry<E extends Extent> implements Iterable<E> {
     const { leaf, at, previous, next } = this.#locate(extent);
     if (previous !== undefined && previous.end > extent.begin) return previous;
     if (next !== undefined && next.begin < extent.end) return next;
-    this.#nextOrder++;
-    this.#size++;
     // The usual case: the leaf has room and keeps its first key, so that nothing
     // above it changes.
-    if (at > 0 && leaf.keys.length < MAX_KEYS) {
-      insertAt(leaf.keys, at, extent);
-      insertAt(leaf.begins, at, extent.begin);
+    const isAlone = leaf === this.#root;
+    if ((at > 0 || isAlone) && leaf.keys.length < MAX_KEYS) {
+      insertAt(leaf, at, extent);
+      this.#nextOrder++;
+      this.#size++;
       return undefined;
     }
+    checkStack();
     const right = insert(this.#root, extent);
     if (right !== undefined) {
       const left = this.#root;
@@ -133,11 +140,28 @@ export class Registry<E extends Extent> implements Iterable<E> {
         begins: [left.begins[0]!, right.begins[0]!],
       };
     }
+    this.#nextOrder++;
+    this.#size++;
     return undefined;
   }
 
   /** Removes a registered extent. The others keep their order. */
   remove(extent: E): void {
+    const { leaf, at } = this.#locate(extent);
+    // The usual case: the leaf stays too large to be joined with a sibling.
+    const isAlone = leaf === this.#root;
+    if (
+      leaf.keys[at - 1] === extent &&
+      (leaf.keys.length > MAX_JOINED || isAlone)
+    ) {
+      removeAt(leaf, at - 1);
+      this.#size--;
+      return;
+    }
+    checkStack();
+    const { children } = this.#root;
+    // Joins nothing, but is compiled now if it never ran, and not in the midst.
+    if (children !== null) join(this.#root as Inner<E>, children.length);
     if (!removeFrom(this.#root, extent)) {
       throw new Error(`Not registered: ${extent.begin} to ${extent.end}.`);
     }
@@ -171,8 +195,6 @@ export class Registry<E extends Extent> implements Iterable<E> {
   /** Replaces all extents by `extents`, which must be in order and must not overlap. */
   rebuild(extents: readonly E[]): void {
     extents.forEach((extent, i) => extent.order = i);
-    this.#nextOrder = extents.length;
-    this.#size = extents.length;
     let level: Node<E>[] = groups(extents).map((keys) => ({
       children: null,
       keys,
@@ -186,6 +208,8 @@ export class Registry<E extends Extent> implements Iterable<E> {
       }));
     }
     this.#root = level[0] ?? { children: null, keys: [], begins: [] };
+    this.#nextOrder = extents.length;
+    this.#size = extents.length;
   }
 
   /** Descends to the leaf, and looks into the siblings for a neighbour at its edges. */
@@ -212,10 +236,29 @@ export class Registry<E extends Extent> implements Iterable<E> {
   }
 }
 
-/** `array.splice(at, 0, value)`, without allocating the empty array that splice returns. */
-function insertAt<T>(array: T[], at: number, value: T): void {
-  for (let i = array.length; i > at; i--) array[i] = array[i - 1]!;
-  array[at] = value;
+/** `splice(at, 0, …)` of both lists. No call comes between the two. */
+function insertAt<E extends Extent>(
+  { keys, begins }: Leaf<E>,
+  at: number,
+  extent: E,
+): void {
+  for (let i = keys.length; i > at; i--) {
+    keys[i] = keys[i - 1]!;
+    begins[i] = begins[i - 1]!;
+  }
+  keys[at] = extent;
+  begins[at] = extent.begin;
+}
+
+/** `splice(at, 1)` of both lists. No call comes between the two. */
+function removeAt<E>({ keys, begins }: Leaf<E>, at: number): void {
+  const last = keys.length - 1;
+  for (let i = at; i < last; i++) {
+    keys[i] = keys[i + 1]!;
+    begins[i] = begins[i + 1]!;
+  }
+  keys.length = last;
+  begins.length = last;
 }
 
 function lastChild<E>(node: Node<E> | undefined): Node<E> | undefined {
@@ -232,9 +275,8 @@ function insert<E extends Extent>(
   extent: E,
 ): Node<E> | undefined {
   if (node.children === null) {
-    const i = upperBound(node, extent);
-    node.keys.splice(i, 0, extent);
-    node.begins.splice(i, 0, extent.begin);
+    const at = upperBound(node, extent);
+    insertAt(node, at, extent);
   } else {
     const before = upperBound(node, extent);
     if (before === 0) {
@@ -263,8 +305,7 @@ function removeFrom<E extends Extent>(node: Node<E>, extent: E): boolean {
   if (i < 0) return false;
   if (node.children === null) {
     if (node.keys[i] !== extent) return false;
-    node.keys.splice(i, 1);
-    node.begins.splice(i, 1);
+    removeAt(node, i);
     return true;
   }
   const child = node.children[i]!;

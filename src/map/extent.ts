@@ -7,6 +7,7 @@
  * @module
  */
 
+import { DeletedSliceError } from "../base/mod.ts";
 import type { Sized } from "../geometry/mod.ts";
 import { isDetached, type Mapping, type Piece } from "../memory/mod.ts";
 import type { MemmapSlice } from "./slice.ts";
@@ -15,11 +16,30 @@ import type { MemmapSlice } from "./slice.ts";
 export interface ExtentOwner {
   /** The file's bytes. */
   readonly mapping: Mapping;
+  readonly path: string;
+  readonly isClosed: boolean;
+  readonly isEditable: boolean;
+  /** Throws unless the map can be used now. */
+  checkUsable(): void;
   /** Throws unless bytes may be written. */
   checkEditable(): void;
   /** Runs `copy`, and throws if it met lost pages of the file. */
   copyChecked<T>(copy: () => T): T;
+  /** May another map of this thread have the same file's pages at other addresses? */
+  readonly isMappedTwice: boolean;
+  /** Makes a slice float, at another length. */
+  resize(extent: SliceExtent, length: number): unknown;
+  /** Replaces bytes of a slice by others, or by so many zeros. */
+  splice(
+    extent: SliceExtent,
+    offset: number,
+    deleteCount: number,
+    content: number | Uint8Array,
+  ): void;
 }
+
+/** Where a slice's bytes are. */
+export type SliceState = "mapped" | "floating" | "deleted" | "closed";
 
 /** A view of an extent's bytes that was handed out. */
 export interface View {
@@ -74,14 +94,67 @@ export class SliceExtent implements Sized {
     return this.floating === null ? this.begin : this.floating.offset;
   }
 
+  /**
+   * May a view that was taken elsewhere show the same bytes at another address? Copying
+   * between the two is then no `memmove`: what is copied later may be overwritten.
+   */
+  get isMappedTwice(): boolean {
+    return !this.isFloating && this.#map.isMappedTwice;
+  }
+
   /** Are the bytes the file's, and were pages of the file lost? */
   get hasLostBytes(): boolean {
     return !this.isFloating && this.mapping.faults > 0;
   }
 
+  get state(): SliceState {
+    if (this.isDeleted) return "deleted";
+    if (this.#map.isClosed) return "closed";
+    return this.isFloating ? "floating" : "mapped";
+  }
+
+  get isEditable(): boolean {
+    return this.#map.isEditable;
+  }
+
+  /** Throws unless the slice can be used now. */
+  checkUsable(): void {
+    if (this.isDeleted) {
+      throw new DeletedSliceError(
+        `A deleted MemmapSlice has been used. ('${this.#map.path}'; ` +
+          "take a new one with map.slice())",
+      );
+    }
+    this.#map.checkUsable();
+  }
+
   /** Throws unless the bytes may be written. */
   checkEditable(): void {
     this.#map.checkEditable();
+  }
+
+  /** Makes the slice float, at `length` bytes: cut, or padded with zeros. */
+  resize(length: number): void {
+    if (length !== this.length) this.#map.resize(this, length);
+  }
+
+  /** Replaces `deleteCount` bytes at `offset` by `content`, or by so many zeros. */
+  splice(
+    offset: number,
+    deleteCount: number,
+    content: number | Uint8Array,
+  ): void {
+    this.#map.splice(this, offset, deleteCount, content);
+  }
+
+  /** Writes `count` bytes at `offset` again and again behind them, up to `end`. */
+  repeat(offset: number, count: number, end: number): void {
+    const { mapping, offset: base } = this;
+    for (let done = count; offset + done < end; done *= 2) {
+      const to = offset + done;
+      const length = Math.min(done, end - to);
+      mapping.copyFrom(mapping, base + offset, base + to, length);
+    }
   }
 
   /**
@@ -108,7 +181,10 @@ export class SliceExtent implements Sized {
     return views.own = this.#current(views.own, true);
   }
 
-  /** Detaches what was handed out: the bytes are about to be elsewhere. */
+  /**
+   * Detaches what was handed out: the bytes are about to be elsewhere. Comes before
+   * that, since it can fail; views are made anew when they are asked for.
+   */
   dropViews(): void {
     const views = this.#views;
     if (views === null) return;

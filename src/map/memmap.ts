@@ -9,20 +9,22 @@
 
 import { libc } from "../../ffi/mod.ts";
 import {
+  checkCount,
   checkLength,
   checkOffset,
-  checkOptions,
   checkPath,
   checkRange,
+  checkSpan,
   type Mode,
   printAsString,
+  readOptions,
   type ShortMode,
   shortMode,
+  shown,
 } from "../base/mod.ts";
-import { layoutOf } from "../geometry/mod.ts";
+import { checkDeepestStack, layoutOf } from "../geometry/mod.ts";
 import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
 import type { Stale } from "../storage/mod.ts";
-import type { SliceExtent } from "./extent.ts";
 import {
   checkRequest,
   flush,
@@ -30,8 +32,13 @@ import {
   type FlushResult,
 } from "./flush/mod.ts";
 import { openMap } from "./open.ts";
-import type { OpenMap } from "./open_map.ts";
-import { checkContent, makeSlice, MemmapSlice } from "./slice.ts";
+import type { Face, OpenMap } from "./open_map.ts";
+import {
+  checkContent,
+  insideOf,
+  makeSlice,
+  type MemmapSlice,
+} from "./slice.ts";
 
 /** Options of {@linkcode open}. */
 export interface OpenOptions {
@@ -120,13 +127,20 @@ export function open(
   mode?: Mode,
   options?: OpenOptions,
 ): Memmap {
+  checkCount(arguments.length, 3, "open(path, mode, options)");
   return new Memmap(path, mode, options);
 }
 
 /** Closes a map; the same as {@linkcode Memmap.close}. */
 export function close(map: Memmap): void {
+  checkCount(arguments.length, 1, "close(map); map.close() takes options");
+  if (typeof map !== "object" || !isMap(map)) {
+    throw new TypeError(`close() takes a Memmap, not ${shown(map)}.`);
+  }
   map.close();
 }
+
+let isMap: (value: object) => value is Memmap;
 
 /**
  * One mapped file, cut into slices that never overlap.
@@ -157,16 +171,20 @@ export function close(map: Memmap): void {
  */
 export class Memmap implements Disposable {
   readonly #open: OpenMap;
+  readonly #face: Face;
 
   static {
-    printAsString(Memmap, (value) => #open in value);
+    isMap = (value): value is Memmap => #open in value;
+    printAsString(Memmap, isMap);
   }
 
   /** Maps a file; the same as {@linkcode open}. */
   constructor(path: string | URL, mode?: Mode, options?: OpenOptions) {
+    checkCount(arguments.length, 3, "Memmap(path, mode, options)");
     const short = shortMode(mode === undefined ? "r+" : mode);
-    const { length, reserve = true, guard = true } = checkOptions(
+    const { length, reserve = true, guard = true } = readOptions(
       options,
+      ["length", "reserve", "guard"],
       "{ length: 4096 }",
     );
     if (length === undefined) {
@@ -184,6 +202,7 @@ export class Memmap implements Disposable {
       Boolean(reserve),
       Boolean(guard),
     );
+    this.#face = (extent) => makeSlice(this, this.#open, extent);
   }
 
   /** The file's absolute path. */
@@ -292,14 +311,16 @@ export class Memmap implements Disposable {
    * @throws {RangeError} if an offset lies outside the map.
    */
   slice(begin?: number, end?: number): MemmapSlice {
+    checkCount(arguments.length, 2, "slice(begin, end)");
     const open = this.#use();
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
-    return this.#face(open.register(from, to));
+    return open.register(from, to, this.#face).slice;
   }
 
   /**
    * Makes a floating slice of `content` zero bytes, or of a copy of the given
-   * bytes, that {@linkcode Memmap.flush} will put at `offset`.
+   * bytes, that {@linkcode Memmap.flush} will put at `offset`. A negative offset counts
+   * from `mappedLength`.
    *
    * Several inserts at one offset keep the order in which they were made, and come
    * before a slice that begins there. Deleting the slice before the flush takes the
@@ -313,13 +334,16 @@ export class Memmap implements Disposable {
     offset: number,
     content: number | ArrayBuffer | ArrayBufferView,
   ): MemmapSlice {
+    checkCount(arguments.length, 2, "insert(offset, content)");
+    const checked = checkContent(content);
     const open = this.#edit();
     const at = checkOffset(offset, open.mappedLength, "memmap");
-    return this.#face(open.insert(at, checkContent(content)));
+    return open.insert(at, checked, this.#face).slice;
   }
 
   /**
-   * Unregisters a slice, given as an object or by its exact range. The file keeps its
+   * Unregisters a slice, given as an object or by its exact range, whose negative
+   * offsets count from `mappedLength`. The file keeps its
    * bytes, and the region can be sliced again. From then on the slice throws a
    * {@linkcode DeletedSliceError}. Its pending edit is dropped: a resized slice falls
    * back to its bytes in the file, an inserted one is gone.
@@ -332,18 +356,20 @@ export class Memmap implements Disposable {
   /** Unregisters a slice. */
   delete(slice: MemmapSlice): void;
   delete(sliceOrBegin: MemmapSlice | number, end?: number): void {
+    checkCount(arguments.length, 2, "delete(begin, end) or delete(slice)");
     const open = this.#use();
-    if (sliceOrBegin instanceof MemmapSlice) {
-      if (sliceOrBegin.map !== this) {
-        throw new RangeError(
-          `That slice is of another map, '${sliceOrBegin.map.path}'.`,
-        );
+    if (typeof sliceOrBegin === "object" && sliceOrBegin !== null) {
+      if (arguments.length > 1) {
+        throw new TypeError("delete(slice) takes nothing but the slice.");
       }
-      return sliceOrBegin.delete();
+      return this.#deleteSlice(sliceOrBegin);
     }
-    const from = checkOffset(sliceOrBegin, open.mappedLength, "memmap");
-    const to = checkOffset(end!, open.mappedLength, "memmap");
-    checkRange(from, to, open.mappedLength, "memmap");
+    const [from, to] = checkRange(
+      checkOffset(sliceOrBegin, open.mappedLength, "memmap"),
+      checkOffset(end!, open.mappedLength, "memmap"),
+      open.mappedLength,
+      "memmap",
+    );
     const extent = open.registry.find(from, to);
     if (extent === undefined) {
       throw new RangeError(
@@ -351,6 +377,22 @@ export class Memmap implements Disposable {
       );
     }
     open.delete(extent);
+  }
+
+  #deleteSlice(slice: MemmapSlice): void {
+    const inside = insideOf(slice);
+    if (inside === undefined) {
+      throw new TypeError(
+        `delete() takes a MemmapSlice or its range, not ${shown(slice)}.`,
+      );
+    }
+    if (inside.open !== this.#open) {
+      throw new RangeError(
+        `That slice is of another map, '${inside.open.file.path}'.`,
+      );
+    }
+    inside.checkUsable();
+    this.#open.delete(inside.extent);
   }
 
   /**
@@ -366,6 +408,7 @@ export class Memmap implements Disposable {
     begin?: number,
     end?: number,
   ): number {
+    checkCount(arguments.length, 3, "find(pattern, begin, end)");
     return this.#search(findFirst, pattern, begin, end);
   }
 
@@ -375,6 +418,7 @@ export class Memmap implements Disposable {
     begin?: number,
     end?: number,
   ): number {
+    checkCount(arguments.length, 3, "rfind(pattern, begin, end)");
     return this.#search(findLast, pattern, begin, end);
   }
 
@@ -387,12 +431,10 @@ export class Memmap implements Disposable {
    * @throws {ReadonlyError} in mode `r`.
    */
   move(target: number, source: number, count: number): void {
+    checkCount(arguments.length, 3, "move(target, source, count)");
     const open = this.#edit();
-    checkLength(count, "count");
-    const to = checkOffset(target, open.mappedLength, "memmap");
-    const from = checkOffset(source, open.mappedLength, "memmap");
-    checkRange(to, to + count, open.mappedLength, "memmap");
-    checkRange(from, from + count, open.mappedLength, "memmap");
+    const to = checkSpan(target, count, open.mappedLength, "memmap");
+    const from = checkSpan(source, count, open.mappedLength, "memmap");
     open.mapping.copyFrom(open.mapping, from, to, count);
   }
 
@@ -401,6 +443,7 @@ export class Memmap implements Disposable {
    * between slices, with its range in the file now and after the flush.
    */
   layout(): LayoutEntry[] {
+    checkCount(arguments.length, 0, "layout()");
     const open = this.#use();
     return layoutOf(open.registry, open.mappedLength).map(
       ({ extent, state, begin, end, offset, length }) => ({
@@ -416,7 +459,8 @@ export class Memmap implements Disposable {
 
   /**
    * Tells the system how the bytes from `begin` to `end`, widened to whole pages,
-   * will be used (`madvise`). `"dontneed"` frees memory and never loses content: in
+   * will be used (`madvise`). Negative offsets count from `mappedLength`. `"dontneed"`
+   * frees memory and never loses content: in
    * mode `c`, where it would drop private writes, it does nothing. If the system has
    * no room for an advice at the moment, nothing happens.
    *
@@ -425,12 +469,15 @@ export class Memmap implements Disposable {
    * @throws {SystemError} if the system refuses it.
    */
   advise(advice: Advice, begin?: number, end?: number): void {
+    checkCount(arguments.length, 3, "advise(advice, begin, end)");
+    if (typeof advice !== "string" || !Object.hasOwn(ADVICE, advice)) {
+      const known = Object.keys(ADVICE).join(", ");
+      throw new TypeError(
+        `Unknown advice ${shown(advice)}; there are: ${known}.`,
+      );
+    }
     const open = this.#use();
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
-    if (!Object.hasOwn(ADVICE, advice)) {
-      const known = Object.keys(ADVICE).join(", ");
-      throw new TypeError(`Unknown advice '${advice}'; there are: ${known}.`);
-    }
     if (advice === "dontneed" && open.mode === "c") return;
     open.mapping.advise(libc().constants[ADVICE[advice]], from, to);
   }
@@ -472,19 +519,21 @@ export class Memmap implements Disposable {
    * the file is being flushed, in this process or another.
    */
   flush(options?: FlushOptions): FlushResult {
-    const request = checkRequest(options);
-    return flush(this.#open, request);
+    checkCount(arguments.length, 1, "flush(options)");
+    return flush(this.#open, checkRequest(options));
   }
 
   /**
    * Waits until the mapped bytes from `begin` to `end`, by default all, are on disk
-   * (`msync(MS_SYNC)`). Floating slices are not affected.
+   * (`msync(MS_SYNC)`). Negative offsets count from `mappedLength`. Floating slices are
+   * not affected.
    *
    * @throws {RangeError} if an offset lies outside the map.
    * @throws {ReadonlyError} in modes `r` and `c`.
    * @throws {SystemError} if the disk fails.
    */
   sync(begin?: number, end?: number): void {
+    checkCount(arguments.length, 2, "sync(begin, end)");
     const open = this.#use();
     open.checkWritable("sync");
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
@@ -499,11 +548,17 @@ export class Memmap implements Disposable {
    * already, and stays there.
    */
   close(options?: { discard?: boolean }): void {
-    const { discard = false } = checkOptions(options, "{ discard: true }");
+    checkCount(arguments.length, 1, "close(options)");
+    const { discard = false } = readOptions(
+      options,
+      ["discard"],
+      "{ discard: true }",
+    );
     const open = this.#open;
     if (!open.state.isClosed) {
       open.checkUsable();
-      if (open.isWritable && !discard) this.flush();
+      checkDeepestStack(); // for letting go, once the file is written
+      if (open.isWritable && !discard) flush(open, checkRequest());
     }
     open.close();
   }
@@ -537,9 +592,10 @@ export class Memmap implements Disposable {
     begin: number | undefined,
     end: number | undefined,
   ): number {
+    const bytes = patternBytes(pattern);
     const open = this.#use();
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
-    return search(open.mapping, patternBytes(pattern), from, to);
+    return search(open.mapping, bytes, from, to);
   }
 
   #use(): OpenMap {
@@ -550,10 +606,6 @@ export class Memmap implements Disposable {
   #edit(): OpenMap {
     this.#open.checkEditable();
     return this.#open;
-  }
-
-  #face(extent: SliceExtent): MemmapSlice {
-    return extent.slice = makeSlice(this, this.#open, extent);
   }
 }
 

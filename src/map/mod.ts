@@ -5,7 +5,7 @@
  * @module
  */
 
-export type { SliceExtent } from "./extent.ts";
+export type { SliceExtent, SliceState } from "./extent.ts";
 export type {
   FlushOptions,
   FlushResult,
@@ -21,4 +21,4 @@ export {
   type OpenOptions,
 } from "./memmap.ts";
 export type { Stale } from "../storage/mod.ts";
-export { MemmapSlice, type SliceState } from "./slice.ts";
+export { MemmapSlice } from "./slice.ts";

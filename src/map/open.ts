@@ -10,6 +10,7 @@
  */
 
 import { isWritable, type ShortMode } from "../base/mod.ts";
+import { checkDeepestStack } from "../geometry/mod.ts";
 import { ensureRoom, type Lock, MappedFile, recover } from "../storage/mod.ts";
 import { mapFile, OpenMap } from "./open_map.ts";
 
@@ -22,6 +23,7 @@ export function openMap(
   reserve: boolean,
   isGuarded: boolean,
 ): OpenMap {
+  checkDeepestStack(); // what fails later on has to be undone
   const { file, created } = MappedFile.open(path, label, mode, reserve);
   let lock: Lock | undefined;
   try {

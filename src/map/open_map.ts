@@ -5,6 +5,10 @@
  * Keeps the books, which nothing outside of it changes. The public classes check what
  * users give; `flush/` writes the file and then says what became of it.
  *
+ * Every change of the books has one order: what can fail, be it for want of stack,
+ * comes first and changes nothing that counts; then come plain assignments; what is
+ * not needed any more is freed last.
+ *
  * @module
  */
 
@@ -13,9 +17,10 @@ import {
   isWritable,
   OverlapError,
   ReadonlyError,
+  setBytes,
   type ShortMode,
 } from "../base/mod.ts";
-import { Registry, type Segment } from "../geometry/mod.ts";
+import { checkDeepestStack, Registry, type Segment } from "../geometry/mod.ts";
 import { Arena, Mapping, type Piece } from "../memory/mod.ts";
 import { type MappedFile, syncFolder } from "../storage/mod.ts";
 import { type ExtentOwner, SliceExtent } from "./extent.ts";
@@ -52,6 +57,9 @@ export function mapFile(
     file.path,
   );
 }
+
+/** Makes the public object of an extent. */
+export type Face = (extent: SliceExtent) => SliceExtent["slice"];
 
 /** Everything that changes about one open map. */
 export class OpenMap implements ExtentOwner {
@@ -145,6 +153,18 @@ export class OpenMap implements ExtentOwner {
     );
   }
 
+  get path(): string {
+    return this.#file.path;
+  }
+
+  get isClosed(): boolean {
+    return this.state.isClosed;
+  }
+
+  get isMappedTwice(): boolean {
+    return this.#file.isMappedTwice;
+  }
+
   copyChecked<T>(copy: () => T): T {
     const before = this.#mapping.faults;
     const result = copy();
@@ -161,19 +181,24 @@ export class OpenMap implements ExtentOwner {
     );
   }
 
-  /** Registers the bytes `begin` to `end`, or throws an `OverlapError`. */
-  register(begin: number, end: number): SliceExtent {
+  /**
+   * Registers the bytes `begin` to `end`, or throws an `OverlapError`. `face` makes the
+   * public object.
+   */
+  register(begin: number, end: number, face: Face): SliceExtent {
     const extent = new SliceExtent(this, begin, end);
+    extent.slice = face(extent);
     this.#add(extent);
     return extent;
   }
 
   /** Registers a floating slice of `content` at `offset`. */
-  insert(offset: number, content: Content): SliceExtent {
+  insert(offset: number, content: Content, face: Face): SliceExtent {
     const piece = this.#arena.allocate(contentLength(content));
     const extent = new SliceExtent(this, offset, offset);
     extent.floating = piece;
     try {
+      extent.slice = face(extent);
       if (typeof content !== "number") writeContent(piece, 0, content);
       this.#mapping.checkFaults(); // the content may have been a view of it
       this.#add(extent);
@@ -188,44 +213,46 @@ export class OpenMap implements ExtentOwner {
 
   /** Unregisters a slice; a pending edit of it is dropped. */
   delete(extent: SliceExtent): void {
-    this.registry.remove(extent);
-    this.#slices = null;
+    const { floating, length, begin, end } = extent;
     extent.dropViews();
+    this.#slices = null;
+    this.registry.remove(extent);
     extent.isDeleted = true;
-    if (extent.floating === null) return;
-    this.#growth -= extent.length - (extent.end - extent.begin);
-    this.#floatingCount--;
-    extent.floating.free();
+    if (floating === null) return;
     extent.floating = null;
+    this.#growth -= length - (end - begin);
+    this.#floatingCount--;
+    floating.free();
   }
 
   /** Makes a slice float, at `length` bytes: cut, or padded with zeros. */
   resize(extent: SliceExtent, length: number): Piece {
     const before = extent.length;
     const { floating } = extent;
+    let piece: Piece;
     if (floating !== null) {
       extent.dropViews();
-      extent.floating = floating.resized(length);
+      piece = floating.resized(length);
     } else {
-      const piece = this.#arena.allocate(length);
-      const kept = Math.min(before, length);
+      piece = this.#arena.allocate(length);
       try {
         piece.mapping.copyFrom(
           extent.mapping,
           extent.offset,
           piece.offset,
-          kept,
+          Math.min(before, length),
         );
+        extent.dropViews();
       } catch (error) {
         piece.free();
         throw error;
       }
-      extent.dropViews();
-      extent.floating = piece;
       this.#floatingCount++;
     }
+    extent.floating = piece;
     this.#growth += length - before;
-    return extent.floating;
+    if (floating !== null && piece !== floating) floating.free();
+    return piece;
   }
 
   /** Replaces `deleteCount` bytes at `offset` of a slice by `content`. */
@@ -235,13 +262,14 @@ export class OpenMap implements ExtentOwner {
     deleteCount: number,
     content: Content,
   ): void {
+    checkDeepestStack(); // the steps below belong together
     const before = extent.length;
     const added = contentLength(content);
     const after = before - deleteCount + added;
     // The content may be a view of this very slice, which is about to go.
     const kept = typeof content === "number"
       ? content
-      : this.copyChecked(() => content.slice());
+      : this.copyChecked(() => new Uint8Array(content));
     const piece = this.resize(extent, Math.max(before, after));
     piece.mapping.copyFrom(
       piece.mapping,
@@ -249,13 +277,18 @@ export class OpenMap implements ExtentOwner {
       piece.offset + offset + added,
       before - offset - deleteCount,
     );
-    writeContent(piece, offset, kept);
+    if (typeof kept !== "number") writeContent(piece, offset, kept);
+    else {
+      // Behind the old end there are zeros, which take no memory until written to.
+      const stale = Math.min(kept, Math.max(before - offset, 0));
+      piece.mapping.fill(0, piece.offset + offset, stale);
+    }
     this.resize(extent, after);
   }
 
   #add(extent: SliceExtent): void {
-    const other = this.registry.add(extent);
     this.#slices = null;
+    const other = this.registry.add(extent);
     if (other === undefined) return;
     throw new OverlapError(
       `Slice overlaps prior slice of same file. ('${this.#file.path}': ` +
@@ -356,9 +389,11 @@ export class OpenMap implements ExtentOwner {
 
   /** Lets go of everything. If that throws, call it again for what is left. */
   close(): void {
+    if (!this.state.isClosed) checkDeepestStack();
     this.state.close();
     if (this.#isLetGo) return;
     for (const extent of this.registry) extent.dropViews();
+    this.state.close();
     this.#arena.release();
     this.#mapping.release();
     this.#isLetGo = true;
@@ -370,12 +405,9 @@ function contentLength(content: Content): number {
   return typeof content === "number" ? content : content.length;
 }
 
-function writeContent(piece: Piece, at: number, content: Content): void {
+function writeContent(piece: Piece, at: number, content: Uint8Array): void {
+  if (content.length === 0) return;
   const begin = piece.offset + at;
-  if (typeof content === "number") {
-    piece.mapping.fill(0, begin, content);
-  } else if (content.length > 0) {
-    const end = begin + content.length;
-    piece.mapping.borrow(begin, end, (bytes) => bytes.set(content));
-  }
+  const end = begin + content.length;
+  piece.mapping.borrow(begin, end, (bytes) => setBytes(bytes, content));
 }

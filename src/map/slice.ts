@@ -17,22 +17,24 @@ import {
 } from "../arrays/mod.ts";
 import {
   bytesIn,
+  checkCount,
   checkLength,
-  checkOffset,
-  checkOptions,
   checkRange,
-  checkSource,
+  checkSpan,
+  checkTarget,
   clampRange,
-  DeletedSliceError,
+  copyOfTyped,
+  lengthOfTyped,
+  numbersIn,
   printAsString,
+  readOptions,
+  setBytes,
+  shown,
 } from "../base/mod.ts";
 import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
-import type { SliceExtent } from "./extent.ts";
+import type { SliceExtent, SliceState } from "./extent.ts";
 import type { Memmap } from "./memmap.ts";
 import type { Content, OpenMap } from "./open_map.ts";
-
-/** Where a slice's bytes are. */
-export type SliceState = "mapped" | "floating" | "deleted" | "closed";
 
 /** Creates a slice's public object; {@linkcode MemmapSlice}'s constructor is private. */
 export let makeSlice: (
@@ -40,6 +42,20 @@ export let makeSlice: (
   open: OpenMap,
   extent: SliceExtent,
 ) => MemmapSlice;
+
+/** What the map sees of a slice that it was given. */
+export interface Inside {
+  readonly open: OpenMap;
+  readonly extent: SliceExtent;
+  /** Throws unless the slice can be used now. */
+  checkUsable(): void;
+}
+
+/** The inside of a slice; `undefined` for anything else. Asks none of its properties. */
+export let insideOf: (value: object) => Inside | undefined;
+
+/** What its constructor wants to see, so that only this module makes slices. */
+const KEY = Symbol("MemmapSlice");
 
 /**
  * A region of a mapped file that no other slice overlaps: memory that can be
@@ -76,11 +92,25 @@ export class MemmapSlice implements Disposable {
   readonly #extent: SliceExtent;
 
   static {
-    makeSlice = (map, open, extent) => new MemmapSlice(map, open, extent);
+    makeSlice = (map, open, extent) => new MemmapSlice(KEY, map, open, extent);
+    insideOf = (value) =>
+      !(#extent in value) ? undefined : {
+        open: value.#open,
+        extent: value.#extent,
+        checkUsable: () => value.#use(),
+      };
     printAsString(MemmapSlice, (value) => #extent in value);
   }
 
-  private constructor(map: Memmap, open: OpenMap, extent: SliceExtent) {
+  private constructor(
+    key: typeof KEY,
+    map: Memmap,
+    open: OpenMap,
+    extent: SliceExtent,
+  ) {
+    if (key !== KEY) {
+      throw new TypeError("Slices are made by map.slice() and map.insert().");
+    }
     this.#map = map;
     this.#open = open;
     this.#extent = extent;
@@ -108,9 +138,7 @@ export class MemmapSlice implements Disposable {
 
   /** Where the slice's bytes are. Never throws. */
   get state(): SliceState {
-    if (this.#extent.isDeleted) return "deleted";
-    if (this.#open.state.isClosed) return "closed";
-    return this.#extent.isFloating ? "floating" : "mapped";
+    return this.#extent.state;
   }
 
   /** Whether the slice's bytes may be written. False in mode `r`. */
@@ -145,37 +173,37 @@ export class MemmapSlice implements Disposable {
 
   /**
    * Copies `source` into the slice at `offset`, 0 by default, as `Uint8Array.set`
-   * does. Of buffers and DataViews, all bytes are copied. A negative offset counts
-   * from the end.
+   * does: numbers count modulo 256, and a negative offset is a `RangeError`. Of
+   * buffers and DataViews, all bytes are copied. The source is read before the first
+   * byte is written, also where it is another view of the same bytes.
    *
    * @throws {ReadonlyError} in mode `r`.
    * @throws {RangeError} if it does not fit.
-   * @throws {TypeError} if it is not a source of bytes, or a stale view.
+   * @throws {TypeError} if it is not a source of bytes, holds what is no number, or is
+   * a stale view.
    */
   set(
     source: ArrayLike<number> | ArrayBufferLike | ArrayBufferView,
     offset?: number,
   ): void {
-    const values = checkSource(source);
-    // Before any look at the slice: this may run the caller's code.
-    const length = checkLength(values.length, "length of the source");
+    checkCount(arguments.length, 2, "set(source, offset)");
+    const room = this.#edit().length; // nothing larger has to be read
+    const values = numbersIn(source, room); // may run the caller's code
     const extent = this.#edit();
-    const at = checkOffset(
-      offset === undefined ? 0 : offset,
-      extent.length,
-      "slice",
-    );
+    const length = lengthOfTyped(values);
+    const at = offset === undefined ? 0 : checkTarget(offset, extent.length);
     if (length > extent.length - at) {
       throw new RangeError(
         `${length} bytes do not fit at ${at} into a slice of ` +
           `${extent.length}; resize() it first.`,
       );
     }
-    // The view bounds the write, whatever an array-like's getters return or do.
     const limit = runtime().maxBufferLength;
     if (extent.length <= limit) {
       const { mapping, bytes } = extent.view();
-      extent.copyChecked(() => bytes.set(values, at));
+      extent.copyChecked(() =>
+        setBytes(bytes, extent.isMappedTwice ? copyOfTyped(values) : values, at)
+      );
       mapping.checkFaults();
     } else {
       const { mapping, offset: base } = extent;
@@ -183,7 +211,13 @@ export class MemmapSlice implements Disposable {
       mapping.borrow(
         base + at,
         base + end,
-        (bytes) => extent.copyChecked(() => bytes.set(values)),
+        (bytes) =>
+          extent.copyChecked(() =>
+            setBytes(
+              bytes,
+              extent.isMappedTwice ? copyOfTyped(values) : values,
+            )
+          ),
       );
     }
   }
@@ -194,12 +228,18 @@ export class MemmapSlice implements Disposable {
    *
    * @throws {ReadonlyError} in mode `r`.
    * @throws {RangeError} if the range lies outside the slice.
+   * @throws {TypeError} if the value is no number.
    */
   fill(value: number, begin?: number, end?: number): void {
-    const byte = value & 0xff; // before any look: this may run the caller's code
+    checkCount(arguments.length, 3, "fill(value, begin, end)");
+    if (typeof value !== "number") {
+      throw new TypeError(
+        `The value to fill with must be a number, not ${shown(value)}.`,
+      );
+    }
     const extent = this.#edit();
     const [from, to] = checkRange(begin, end, extent.length, "slice");
-    extent.mapping.fill(byte, extent.offset + from, to - from);
+    extent.mapping.fill(value & 0xff, extent.offset + from, to - from);
   }
 
   /**
@@ -207,6 +247,7 @@ export class MemmapSlice implements Disposable {
    * `TypedArray.prototype.slice`: nothing throws, offsets are clamped.
    */
   slice(begin?: number, end?: number): Uint8Array<ArrayBuffer> {
+    checkCount(arguments.length, 2, "slice(begin, end)");
     // May run the caller's code, so it comes before any look at the slice.
     const first = begin === undefined ? 0 : Number(begin);
     const last = end === undefined ? undefined : Number(end);
@@ -232,6 +273,7 @@ export class MemmapSlice implements Disposable {
     begin?: number,
     end?: number,
   ): number {
+    checkCount(arguments.length, 3, "find(pattern, begin, end)");
     return this.#search(findFirst, pattern, begin, end);
   }
 
@@ -241,6 +283,7 @@ export class MemmapSlice implements Disposable {
     begin?: number,
     end?: number,
   ): number {
+    checkCount(arguments.length, 3, "rfind(pattern, begin, end)");
     return this.#search(findLast, pattern, begin, end);
   }
 
@@ -272,9 +315,13 @@ export class MemmapSlice implements Disposable {
     type: N,
     options?: ArrayOptions,
   ): MemmapArray<DTypeOf<N>> {
-    this.#use();
-    const checked = checkOptions(options, "{ shape: [2, 3] }");
-    return makeArray(this.#extent, type, checked);
+    checkCount(arguments.length, 2, "array(type, { shape, byteOrder, … })");
+    const read = readOptions(
+      options,
+      ["shape", "byteOrder", "byteOffset"],
+      "{ shape: [2, 3] }",
+    );
+    return makeArray(this.#use(), type, read);
   }
 
   /**
@@ -300,8 +347,9 @@ export class MemmapSlice implements Disposable {
    * @throws {RangeError} if `length` is not a whole number of bytes.
    */
   resize(length: number): void {
-    const extent = this.#edit();
+    checkCount(arguments.length, 1, "resize(length)");
     checkLength(length, "slice length");
+    const extent = this.#edit();
     if (length !== extent.length) this.#open.resize(extent, length);
   }
 
@@ -318,11 +366,10 @@ export class MemmapSlice implements Disposable {
     deleteCount: number,
     content?: number | ArrayBuffer | ArrayBufferView,
   ): void {
-    const extent = this.#edit();
-    const at = checkOffset(offset, extent.length, "slice");
-    checkLength(deleteCount, "delete count");
-    checkRange(at, at + deleteCount, extent.length, "slice");
+    checkCount(arguments.length, 3, "splice(offset, deleteCount, content)");
     const checked = checkContent(content === undefined ? 0 : content);
+    const extent = this.#edit();
+    const at = checkSpan(offset, deleteCount, extent.length, "slice");
     if (deleteCount === 0 && isEmpty(checked)) return;
     this.#open.splice(extent, at, deleteCount, checked);
   }
@@ -335,6 +382,7 @@ export class MemmapSlice implements Disposable {
    * @throws {SystemError} if the disk fails.
    */
   sync(): void {
+    checkCount(arguments.length, 0, "sync(), for the whole slice");
     const extent = this.#use();
     this.#open.checkWritable("sync");
     if (!extent.isFloating) this.#open.sync(extent.begin, extent.end);
@@ -342,17 +390,24 @@ export class MemmapSlice implements Disposable {
 
   /** Unregisters the slice; see {@linkcode Memmap.delete}. */
   delete(): void {
+    checkCount(
+      arguments.length,
+      0,
+      "delete() unregisters the whole slice, whose bytes stay in the file. To remove " +
+        "bytes, call splice(offset, count)",
+    );
     this.#open.delete(this.#use());
   }
 
   /** Deletes the slice if it is still registered. */
   [Symbol.dispose](): void {
-    if (this.state === "mapped" || this.state === "floating") this.delete();
+    if (this.#extent.isDeleted || this.#open.state.isClosed) return;
+    this.#open.delete(this.#use());
   }
 
   /** `<MemmapSlice of length:16 writable>`, numarray's form. */
   toString(): string {
-    const { state } = this;
+    const { state } = this.#extent;
     if (state === "deleted" || state === "closed") {
       return `<MemmapSlice ${state}>`;
     }
@@ -361,13 +416,7 @@ export class MemmapSlice implements Disposable {
   }
 
   #use(): SliceExtent {
-    if (this.#extent.isDeleted) {
-      throw new DeletedSliceError(
-        `A deleted MemmapSlice has been used. ('${this.#open.file.path}'; ` +
-          "take a new one with map.slice())",
-      );
-    }
-    this.#open.checkUsable();
+    this.#extent.checkUsable();
     return this.#extent;
   }
 
@@ -383,10 +432,10 @@ export class MemmapSlice implements Disposable {
     begin: number | undefined,
     end: number | undefined,
   ): number {
+    const bytes = patternBytes(pattern);
     const extent = this.#use();
     const [from, to] = checkRange(begin, end, extent.length, "slice");
     const { mapping, offset } = extent;
-    const bytes = patternBytes(pattern);
     const found = search(mapping, bytes, offset + from, offset + to);
     return found === -1 ? -1 : found - offset;
   }
@@ -405,8 +454,8 @@ export function checkContent(
   const bytes = bytesIn(content);
   if (bytes !== undefined) return bytes;
   throw new TypeError(
-    "Content must be a number of zero bytes, an ArrayBuffer, or a view of one. " +
-      "Encode text with TextEncoder.",
+    "Content must be a number of zero bytes, an ArrayBuffer, or a view of one, not " +
+      `${shown(content)}. Encode text with TextEncoder.`,
   );
 }
 

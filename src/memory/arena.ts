@@ -68,8 +68,8 @@ export class Piece {
 
   /**
    * Returns a piece of `length` bytes with the same content, cut or padded with zeros.
-   * That is this piece if it has room. Otherwise it is a new one with room to grow,
-   * and this one is freed. Nobody may hold a view.
+   * That is this piece if it has room. Otherwise it is a new one with room to grow, and
+   * the caller frees this one once nothing leads to it. Nobody may hold a view.
    */
   resized(length: number): Piece {
     const kept = Math.min(length, this.length);

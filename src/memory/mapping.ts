@@ -167,6 +167,23 @@ export class Mapping {
     );
   }
 
+  /**
+   * Throws unless `length` bytes from `at` on lie within the mapping: the last look
+   * before memory. Callers have checked what users gave; what fails here is a fault of
+   * the library's, and must not become one of memory.
+   */
+  #checkBounds(at: number, length: number): void {
+    if (
+      Number.isSafeInteger(at) && at >= 0 &&
+      Number.isSafeInteger(length) && length >= 0 &&
+      at + length <= this.#capacity
+    ) return;
+    throw new RangeError(
+      `${length} bytes at ${at} are not all within the ${this.#capacity} that are ` +
+        `mapped of '${this.#path}'. Nothing was done. This is a fault of memmap's.`,
+    );
+  }
+
   #checkUsable(): void {
     if (this.#isReleased) {
       throw new Error(
@@ -207,6 +224,7 @@ export class Mapping {
       );
     }
     this.#checkUsable();
+    this.#checkBounds(begin, end - begin);
     return this.#region!.view(begin, end, isOwn);
   }
 
@@ -256,6 +274,7 @@ export class Mapping {
   /** Waits until the bytes of a shared mapping are on disk: `msync(MS_SYNC)`. */
   sync(begin: number, end: number): void {
     if (begin === end) return;
+    this.#checkBounds(begin, end - begin);
     const c = this.#libc;
     const from = this.#pageBegin(begin);
     const { MS_SYNC } = c.constants;
@@ -270,6 +289,7 @@ export class Mapping {
   /** `madvise`, widened to whole pages. */
   advise(advice: number, begin: number, end: number): void {
     if (begin === end) return;
+    this.#checkBounds(begin, end - begin);
     const c = this.#libc;
     const from = this.#pageBegin(begin);
     const to = Math.ceil(end / this.#pageSize) * this.#pageSize;
@@ -285,7 +305,9 @@ export class Mapping {
 
   /** The offset of the first `pattern` in bytes `begin` to `end`, or -1. */
   find(pattern: Uint8Array, begin: number, end: number): number {
-    // Sound: the range is mapped, and the pattern lives through the call.
+    this.#checkBounds(begin, end - begin);
+    // Sound: the range is mapped, and the pattern is memory of our own that lives
+    // through the call and that nobody changes meanwhile.
     const found = this.#libc.memmem(
       this.address + begin,
       end - begin,
@@ -298,8 +320,10 @@ export class Mapping {
 
   /** `memmove` from another mapping, or within this one. */
   copyFrom(source: Mapping, from: number, to: number, length: number): void {
+    this.#checkBounds(to, length);
+    source.#checkBounds(from, length);
     this.#maybeUnsynced = true;
-    // Sound: the callers keep both ranges within their mappings.
+    // Sound: both ranges are within their mappings.
     this.#libc.memmove(this.address + to, source.address + from, length);
     this.checkFaults();
     source.checkFaults();
@@ -307,8 +331,9 @@ export class Mapping {
 
   /** Sets `length` bytes from `at` on to `byte`. */
   fill(byte: number, at: number, length: number): void {
+    this.#checkBounds(at, length);
     this.#maybeUnsynced = true;
-    // Sound: the callers keep the range within the mapping.
+    // Sound: the range is within the mapping.
     this.#libc.memset(this.address + at, byte, length);
     this.checkFaults();
   }
@@ -319,6 +344,7 @@ export class Mapping {
    */
   renew(at: number, length: number): void {
     this.#checkUsable();
+    this.#checkBounds(at, length);
     const end = at + length;
     const first = Math.ceil(at / this.#pageSize) * this.#pageSize;
     const last = this.#pageBegin(end);
@@ -331,7 +357,9 @@ export class Mapping {
 
   /** Are `length` bytes the same here and there? */
   equals(other: Mapping, at: number, otherAt: number, length: number): boolean {
-    // Sound: the callers keep both ranges within their mappings.
+    this.#checkBounds(at, length);
+    other.#checkBounds(otherAt, length);
+    // Sound: both ranges are within their mappings.
     const order = this.#libc.memcmp(
       this.address + at,
       other.address + otherAt,

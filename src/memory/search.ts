@@ -6,22 +6,23 @@
  * @module
  */
 
+import { bytesIn, isAnyView, shown, typedArrayName } from "../base/mod.ts";
 import type { Mapping } from "./mapping.ts";
 
 const UTF8 = new TextEncoder();
 
-/** The bytes of a pattern. A string is searched as its UTF-8. */
+/**
+ * A copy of the bytes of a pattern, which nobody can change while libc reads it. A
+ * string is searched as its UTF-8.
+ */
 export function patternBytes(pattern: string | Uint8Array): Uint8Array {
   if (typeof pattern === "string") return UTF8.encode(pattern);
-  if (pattern instanceof Uint8Array) {
-    // A plain view: a subclass can report any length, and libc would believe it.
-    return new Uint8Array(
-      pattern.buffer,
-      pattern.byteOffset,
-      pattern.byteLength,
-    );
+  if (isAnyView(pattern) && typedArrayName(pattern) === "Uint8Array") {
+    return new Uint8Array(bytesIn(pattern)!);
   }
-  throw new TypeError("A pattern must be a string or a Uint8Array.");
+  throw new TypeError(
+    `A pattern must be a string or a Uint8Array, not ${shown(pattern)}.`,
+  );
 }
 
 /** The offset of the first occurrence within bytes `begin` to `end`, or -1. */

@@ -28,7 +28,7 @@ import {
 } from "./entries.ts";
 import { isHeld, patiently, tryLock, unlock } from "./lock.ts";
 import { OpenFile } from "./open_file.ts";
-import { mayUse, placeOf, placeOfNew } from "./paths.ts";
+import { checkNamesFile, mayUse, placeOf, placeOfNew } from "./paths.ts";
 
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
 
@@ -36,7 +36,21 @@ const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
 const SMALLEST_HUGE_PAGE = 2 ** 16;
 
 // A map that nobody closed takes its descriptor with it.
-const UNCLOSED = new FinalizationRegistry<number>(closeEntry);
+const UNCLOSED = new FinalizationRegistry<{ fd: number; key: string }>(
+  ({ fd, key }) => {
+    count(key, -1);
+    closeEntry(fd);
+  },
+);
+
+/** How often each file is mapped in this thread. */
+const COUNTS = new Map<string, number>();
+
+function count(key: string, change: number): void {
+  const now = (COUNTS.get(key) ?? 0) + change;
+  if (now > 0) COUNTS.set(key, now);
+  else COUNTS.delete(key);
+}
 
 /** What tells one file from all others, also after the system was restarted. */
 export interface Identity {
@@ -70,6 +84,7 @@ export class MappedFile extends OpenFile {
   #locked: number | undefined;
   #locks = 0;
   #hugePage: number | undefined;
+  readonly #key: string;
 
   /** Takes over `fd`; the caller still closes it if this throws. */
   constructor(path: string, label: string, fd: number, reserve: boolean) {
@@ -85,7 +100,14 @@ export class MappedFile extends OpenFile {
     this.#born = stat.birthtimeMs;
     // hugetlbfs gives the size of its pages there, which saves all others a call.
     if (stat.blksize < SMALLEST_HUGE_PAGE) this.#hugePage = 0;
-    UNCLOSED.register(this, fd, this);
+    this.#key = `${stat.dev}:${stat.ino}`;
+    UNCLOSED.register(this, { fd, key: this.#key }, this);
+    count(this.#key, 1);
+  }
+
+  /** Has this thread mapped the same file once more? */
+  get isMappedTwice(): boolean {
+    return COUNTS.get(this.#key)! > 1;
   }
 
   /** Opens the file at `path` as `mode` asks; `created` is where it was made, if it was. */
@@ -95,6 +117,7 @@ export class MappedFile extends OpenFile {
     mode: ShortMode,
     reserve: boolean,
   ): { file: MappedFile; created: string | undefined } {
+    checkNamesFile(path);
     const writes = isWritable(mode);
     if (writes) libc().ignoreFileSizeSignal();
     const place = placeOf(path, writes);
@@ -368,16 +391,21 @@ export class MappedFile extends OpenFile {
 
   override close(): void {
     // First: once it is closed, the number may be another file's.
-    UNCLOSED.unregister(this);
+    const isCounted = UNCLOSED.unregister(this);
     this.breakLock();
     try {
       super.close();
     } catch (error) {
       // Whatever the system says, the descriptor is gone. Too deep a stack comes before
       // the system is asked.
-      if (!("code" in (error as Error))) UNCLOSED.register(this, this.fd, this);
+      if (!("code" in (error as Error))) {
+        UNCLOSED.register(this, { fd: this.fd, key: this.#key }, this);
+        throw error;
+      }
+      if (isCounted) count(this.#key, -1);
       throw error;
     }
+    if (isCounted) count(this.#key, -1);
   }
 
   protected override openToAppend(): number | undefined {

@@ -10,7 +10,7 @@
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { libc } from "../../ffi/mod.ts";
-import { ConflictError, systemError } from "../base/mod.ts";
+import { ConflictError, SystemError, systemError } from "../base/mod.ts";
 import {
   checkRegular,
   closeEntry,
@@ -23,7 +23,7 @@ import { temporaryName } from "./journal/format.ts";
 import { Journal } from "./journal/journal.ts";
 import { MappedFile } from "./mapped_file.ts";
 import { adopt } from "./ownership.ts";
-import { followLinks } from "./paths.ts";
+import { checkNamesFile, followLinks } from "./paths.ts";
 import type { Steps } from "./steps.ts";
 
 const { O_CREAT, O_EXCL, O_RDWR } = fs.constants;
@@ -53,6 +53,7 @@ export function destinationAt(
   label: string,
   file: MappedFile,
 ): Destination {
+  checkNamesFile(path);
   const place = followLinks(path);
   const there = statIfThere(path);
   const old = statIfThere(place);
@@ -85,6 +86,33 @@ export function checkReplaceable({ place, old, isOwn }: Destination): void {
     place,
     `the file has ${old.nlink} hard links, which replacing it would part; ${advice}`,
   );
+}
+
+/** The folder refuses a new file, or that it takes this one's place: not the disk. */
+const REFUSALS: readonly string[] = [
+  ...["EACCES", "EPERM", "EROFS"], // no rights, a sticky folder, a flag
+  ...["EBUSY", "EXDEV"], // the file is mounted there by itself
+];
+
+/** Takes a step in the folder. Where that is refused, the error says what to do. */
+function inFolder<T>(isOwn: boolean, place: string, step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    if (!(error instanceof SystemError) || !REFUSALS.includes(error.code)) {
+      throw error;
+    }
+    const { code, errno, syscall } = error;
+    const advice = isOwn
+      ? "flush({ strategy: 'in-place' }) writes into the file itself, without safety " +
+        "against a crash"
+      : "save elsewhere";
+    const reason =
+      `the folder does not let a new file take this one's place; ${advice}`;
+    throw new SystemError(code, errno, syscall, place, reason, {
+      cause: error,
+    });
+  }
 }
 
 /** A new file that is being filled. */
@@ -129,7 +157,11 @@ export class NewFile {
       if (journal !== undefined) yield* journal.noteCreated(name, isDurable);
       // Its owner may write until all is in it; adopt() gives it what it shall have.
       const permissions = old === undefined ? file.permissions & 0o777 : 0o600;
-      fd = openEntry(temporary, O_RDWR | O_CREAT | O_EXCL, permissions);
+      fd = inFolder(
+        isOwn,
+        place,
+        () => openEntry(temporary, O_RDWR | O_CREAT | O_EXCL, permissions),
+      );
     } catch (error) {
       journal?.abandon();
       throw error;
@@ -190,8 +222,8 @@ export class NewFile {
 
   /** Renames it to its destination: the one step that counts, atomic by POSIX. */
   takePlace(): void {
-    const { path, place } = this.#destination;
-    rename(this.#temporary, place);
+    const { path, place, isOwn } = this.#destination;
+    inFolder(isOwn, place, () => rename(this.#temporary, place));
     // A link in /proc goes on leading to the old file.
     if (path === place || isLinkedTo(path, this.file)) return;
     this.file.path = place;

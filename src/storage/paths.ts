@@ -13,7 +13,13 @@ import * as fs from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { runtime } from "../../ffi/mod.ts";
 import { system, systemError } from "../base/mod.ts";
-import { isRefusal, isSameFile, lstatIfThere, statIfThere } from "./entries.ts";
+import {
+  checkRegular,
+  isRefusal,
+  isSameFile,
+  lstatIfThere,
+  statIfThere,
+} from "./entries.ts";
 
 /** As many symbolic links as Linux follows. */
 const MAX_LINKS = 40;
@@ -138,6 +144,16 @@ function permittedName(real: string, path: string, isWritten: boolean): string {
     return isWithin ? granted + real.slice(root.length) : real;
   }
   return real;
+}
+
+/** Throws unless `path` can be a file's: one that ends in a slash is a folder's. */
+export function checkNamesFile(path: string): void {
+  if (!path.endsWith("/") && !path.endsWith("/.")) return;
+  const stat = statIfThere(path);
+  if (stat !== undefined) checkRegular(stat, path);
+  const reason = "a path that ends so can only lead to a folder, and only " +
+    "regular files can be mapped";
+  throw systemError("ENOTDIR", "open", path, reason);
 }
 
 /** What to open to reach what is at `path`; `undefined` if nothing is there. */

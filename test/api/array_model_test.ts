@@ -415,10 +415,15 @@ const OPERATIONS: Record<string, Operation> = {
       return;
     }
     assert.equal(model.array.resize(shape), model.array);
+    const old = before > 0 ? bytes.slice(model.byteOffset, end) : [0];
     bytes.splice(
       end,
       Math.max(before - after, 0),
-      ...Array<number>(Math.max(after - before, 0)).fill(0),
+      // New elements repeat the old.
+      ...Array.from(
+        { length: Math.max(after - before, 0) },
+        (_, i) => old[i % old.length],
+      ),
     );
     model.shape = shape;
     model.strides = rowMajor(shape);

@@ -941,7 +941,7 @@ test("data is the same object until the bytes move, which detaches it", () => {
 
 // resize
 
-test("resize() keeps the flat order, zeros what is new, and moves what is behind", () => {
+test("resize() keeps the flat order, repeats what is there, and moves what is behind", () => {
   const shapes = [[3, 5], 4, [2, 2], [0], [2, 3, 2], [], 40, 1, [1, 7]];
   for (const byteOrder of ORDERS) {
     for (const byteOffset of [0, 3]) {
@@ -959,7 +959,8 @@ test("resize() keeps the flat order, zeros what is new, and moves what is behind
           const list = typeof shape === "number" ? [shape] : shape;
           assert.deepEqual(a.shape, list);
           assert.equal(a.ndim, list.length);
-          model = Array.from({ length: a.size }, (_, i) => model[i] ?? 0);
+          const old = model.length > 0 ? model : [0];
+          model = Array.from({ length: a.size }, (_, i) => old[i % old.length]);
           assert.deepEqual(valuesOf(a), model);
           if (a.size !== size) assert.equal(slice.state, "floating");
           // 20 bytes of the slice were the array's, 30 were not.
@@ -975,6 +976,37 @@ test("resize() keeps the flat order, zeros what is new, and moves what is behind
       }
     }
   }
+});
+
+test("resize() with a fill value writes that, in any type, and repeats nothing", () => {
+  withSlice(48, (slice) => {
+    const a = counting(slice, [12]);
+    assert.deepEqual([...a.resize(14, { fill: 0 }).subarray(10)], [
+      ...[10, 11, 0, 0],
+    ]);
+    assert.deepEqual([...a.resize(16, { fill: -7 }).subarray(13)], [
+      ...[0, -7, -7],
+    ]);
+    a.resize(2, { fill: 5 });
+    assert.deepEqual([...a], [0, 1]);
+    const wrong = [1n, "5", true, null] as unknown as number[];
+    for (const fill of wrong) {
+      assert.throws(() => a.resize(3, { fill }), { name: "TypeError" });
+    }
+    assert.throws(() => a.resize(3, { full: 0 } as object), {
+      name: "TypeError",
+      message: 'Unknown option "full"; there are: fill.',
+    });
+    assert.deepEqual([...a], [0, 1]);
+  });
+  withSlice(16, (slice) => {
+    const a = slice.array(">i8");
+    a.set(0, 1n);
+    assert.deepEqual([...a.resize(3, { fill: 0 })], [1n, 0n, 0n]);
+    assert.deepEqual([...a.resize(4, { fill: 9n })], [1n, 0n, 0n, 9n]);
+    assert.deepEqual([...a.resize(6)], [1n, 0n, 0n, 9n, 1n, 0n]);
+    assert.deepEqual([...a.resize(0).resize(2)], [0n, 0n]);
+  });
 });
 
 test("resize() to as many elements only reshapes, and does not float", () => {
@@ -1019,9 +1051,9 @@ test("resize() refuses what is no shape, and elements that lie apart", () => {
     const row = a.subarray(1, 2);
     row.resize([1, 6]);
     assert.deepEqual([...slice.array("int32")], [
-      ...[0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 8, 9, 10, 11],
+      ...[0, 1, 2, 3, 4, 5, 6, 7, 4, 5, 8, 9, 10, 11],
     ]);
-    assert.deepEqual([...row], [4, 5, 6, 7, 0, 0]);
+    assert.deepEqual([...row], [4, 5, 6, 7, 4, 5]);
   });
 });
 
@@ -1031,12 +1063,12 @@ test("resize() of one array leaves others of its slice at their byte offsets", (
     const tail = slice.array("uint8", { byteOffset: 16 });
     const head = slice.array("uint8", { shape: 16 });
     head.resize(20);
-    assert.deepEqual([...head.subarray(14)], [14, 15, 0, 0, 0, 0]);
+    assert.deepEqual([...head.subarray(14)], [14, 15, 0, 1, 2, 3]);
     assert.deepEqual([...tail], [
       0,
-      0,
-      0,
-      0,
+      1,
+      2,
+      3,
       ...[...Array(12).keys()].map((i) => 16 + i),
     ]);
     assert.equal(all.get(20), 16);
@@ -1423,7 +1455,7 @@ test("in mode c arrays can be written, and leave the file alone", () => {
   a.fill(1).set(3, 5);
   a.apply((x) => x * 2).copyFrom([9], 1).data?.fill(0);
   a.resize(10);
-  assert.deepEqual([...a], [2, 9, 2, 10, 2, 2, 2, 2, 0, 0]);
+  assert.deepEqual([...a], [2, 9, 2, 10, 2, 2, 2, 2, 2, 9]);
   assert.ok(fs.readFileSync(path).every((byte) => byte === 7));
   map.flush({ path: copy });
   a.set(0, -1);
@@ -1578,13 +1610,13 @@ test("apply() goes on in the old shape when its callback resizes the array", () 
       return x + 10;
     });
     assert.equal(calls, 4);
-    assert.deepEqual([...a], [10, 11, 12, 13, 0, 0, 0, 0]);
+    assert.deepEqual([...a], [10, 11, 12, 13, 10, 1, 2, 3]);
     const seen: number[] = [];
     for (const x of a) {
       seen.push(x);
       if (seen.length === 2) a.resize(9);
     }
-    assert.deepEqual(seen, [10, 11, 12, 13, 0, 0, 0, 0]);
+    assert.deepEqual(seen, [10, 11, 12, 13, 10, 1, 2, 3]);
   });
 });
 

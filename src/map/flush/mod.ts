@@ -10,6 +10,7 @@
  * @module
  */
 
+import { checkDeepestStack } from "../../geometry/mod.ts";
 import { Journal, type Work } from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
 import { runToEnd } from "./drive.ts";
@@ -31,6 +32,7 @@ export {
 /** Flushes the map: as `request` says, or just to the disk if nothing is pending. */
 export function flush(map: OpenMap, request: FlushRequest): FlushResult {
   map.checkUsable();
+  checkDeepestStack(); // nothing may fail for want of it once the file has changed
   map.mapping.checkFaults();
   if (request.target === undefined) {
     map.checkWritable("flush");

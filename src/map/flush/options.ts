@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkOptions, checkPath } from "../../base/mod.ts";
+import { checkPath, readOptions, shown } from "../../base/mod.ts";
 import type { Stale } from "../../storage/mod.ts";
 
 /** How `flush()` changes the file. */
@@ -59,13 +59,16 @@ const STRATEGIES: readonly Strategy[] = ["auto", "replace", "in-place"];
 
 /** Reads each option once, before anything is looked at: it may be a getter. */
 export function checkRequest(options?: FlushOptions): FlushRequest {
-  const { path, strategy = "auto", durable = true, onProgress } = checkOptions(
+  const { path, strategy = "auto", durable = true, onProgress } = readOptions(
     options,
+    ["path", "strategy", "durable", "onProgress"],
     '{ path: "other.dat" }',
   );
   if (!STRATEGIES.includes(strategy)) {
     throw new TypeError(
-      `Unknown strategy '${strategy}'; there are: ${STRATEGIES.join(", ")}.`,
+      `Unknown strategy ${shown(strategy)}; there are: ${
+        STRATEGIES.join(", ")
+      }.`,
     );
   }
   if (onProgress !== undefined && typeof onProgress !== "function") {

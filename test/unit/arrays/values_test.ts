@@ -49,7 +49,7 @@ test("a tag that lies changes nothing", () => {
   assert.equal(plainView(liar)!.constructor, Uint8Array);
 });
 
-test("plainView() is over the same memory, and reads each property once", () => {
+test("plainView() is over the same memory, and asks the view for nothing", () => {
   const seen: string[] = [];
   class Hostile extends Int16Array<ArrayBuffer> {
     override get byteLength(): number {
@@ -63,7 +63,7 @@ test("plainView() is over the same memory, and reads each property once", () => 
   }
   const source = new Hostile(new Int16Array([1, 2, 3]).buffer, 2, 2);
   const view = plainView(source)!;
-  assert.deepEqual(seen, ["byteLength"]);
+  assert.deepEqual(seen, []);
   assert.equal(view.buffer, source.buffer);
   assert.equal(view.byteOffset, 2);
   assert.equal(view.length, 2);

@@ -5,9 +5,9 @@ import { test } from "node:test";
 import { runInNewContext } from "node:vm";
 import {
   bytesIn,
-  checkAttached,
-  checkOptions,
-  checkSource,
+  checkCount,
+  numbersIn,
+  readOptions,
 } from "../../../src/base/arguments.ts";
 
 /** A view whose memory is gone. */
@@ -19,26 +19,52 @@ function staleView(): Uint8Array {
 
 const STALE = { name: "TypeError", message: /^The source is a stale view: / };
 
+const KNOWN = ["length", "reserve"] as const;
+type Known = { length?: number; reserve?: boolean };
+
 test("options are any object but an array, or left out", () => {
-  assert.deepEqual(checkOptions(undefined, "{ length: 4096 }"), {});
-  const options = { length: 3 };
-  assert.equal(checkOptions(options, "{ length: 4096 }"), options);
-  const bare = Object.create(null);
-  assert.equal(checkOptions(bare, "{ length: 4096 }"), bare);
+  const read = (value: unknown) =>
+    readOptions(value as Known, KNOWN, "{ length: 4096 }");
+  assert.deepEqual({ ...read(undefined) }, {});
+  assert.equal(read({ length: 3 }).length, 3);
+  const bare = Object.assign(Object.create(null), { reserve: true });
+  assert.equal(read(bare).reserve, true);
   for (const value of ["path", 8, true, null, [2, 2], () => {}]) {
-    assert.throws(() => checkOptions(value as object, "{ length: 4096 }"), {
+    assert.throws(() => read(value), {
       name: "TypeError",
-      message: "Options must be an object, such as { length: 4096 }.",
+      message: /^Options must be an object, such as \{ length: 4096 \}, not /,
     });
   }
 });
 
-test("a view is attached until its buffer is transferred", () => {
-  const view = new Uint16Array(4);
-  checkAttached(view);
-  checkAttached(new Uint8Array(0));
-  view.buffer.transfer();
-  assert.throws(() => checkAttached(view), STALE);
+test("an unknown option is a TypeError that lists the known ones", () => {
+  assert.throws(
+    () => readOptions({ lenght: 3 } as Known, KNOWN, "{ length: 4096 }"),
+    {
+      name: "TypeError",
+      message: 'Unknown option "lenght"; there are: length, reserve.',
+    },
+  );
+});
+
+test("each option is read once", () => {
+  let looks = 0;
+  const options = {
+    get length() {
+      return ++looks;
+    },
+  };
+  const read = readOptions<"length" | "reserve", Known>(options, KNOWN, "{}");
+  assert.equal(read.length! + read.length!, 2);
+  assert.equal(looks, 1);
+});
+
+test("an argument too many is a TypeError that says how the method is used", () => {
+  checkCount(2, 2, "slice(begin, end)");
+  assert.throws(() => checkCount(3, 2, "slice(begin, end)"), {
+    name: "TypeError",
+    message: "3 arguments were given where 2 would do: slice(begin, end).",
+  });
 });
 
 test("bytesIn covers exactly a view's bytes, and copies nothing", () => {
@@ -82,27 +108,75 @@ test("bytesIn of anything else is undefined, and of a stale view an error", () =
   assert.throws(() => bytesIn(staleView()), STALE);
 });
 
-test("typed arrays and array-likes are sources as they are, others as their bytes", () => {
-  const typed = new Float32Array(3);
-  const likes = [typed, [1, 2, 3], { length: 2, 0: 1, 1: 2 }];
-  for (const source of likes) assert.equal(checkSource(source), source);
-  const buffer = new ArrayBuffer(3);
-  const ofBuffer = checkSource(buffer) as Uint8Array;
-  assert.ok(ofBuffer instanceof Uint8Array && ofBuffer.buffer === buffer);
-  assert.equal(checkSource(new DataView(buffer, 1)).length, 2);
+test("bytesIn does not ask a view about itself, nor follow a buffer that grows", () => {
+  const view = new Uint8Array([1, 2, 3]);
+  for (const key of ["buffer", "byteOffset", "byteLength", "length"]) {
+    Object.defineProperty(view, key, {
+      get() {
+        throw new Error(`asked for ${key}`);
+      },
+    });
+  }
+  Object.defineProperty(view, Symbol.toStringTag, { value: "Float64Array" });
+  assert.deepEqual([...bytesIn(view)!], [1, 2, 3]);
+  const shared = new SharedArrayBuffer(4, { maxByteLength: 64 });
+  const whole = bytesIn(shared)!;
+  const part = bytesIn(new Uint8Array(shared))!;
+  shared.grow(64);
+  assert.deepEqual([whole.length, part.length], [4, 4]);
 });
 
-test("text, numbers and stale views are no sources", () => {
+test("a view that its resizable buffer has left is stale", () => {
+  const buffer = new ArrayBuffer(16, { maxByteLength: 16 });
+  const views = [new Uint8Array(buffer, 8, 8), new DataView(buffer, 8, 8)];
+  buffer.resize(4);
+  for (const view of views) assert.throws(() => bytesIn(view), STALE);
+});
+
+test("typed arrays are sources of numbers as they are, others as their bytes", () => {
+  const typed = new Float32Array(3);
+  assert.equal(numbersIn(typed, 0), typed);
+  const { buffer } = new Uint8Array([1, 2, 3]);
+  assert.deepEqual([...numbersIn(buffer, 0) as Uint8Array], [1, 2, 3]);
+  const view = new DataView(buffer, 1);
+  assert.deepEqual([...numbersIn(view, 0) as Uint8Array], [2, 3]);
+});
+
+test("of an array, each number is read once, modulo 256", () => {
+  const looks: string[] = [];
+  const source = new Proxy([1, 2, 259], {
+    get(target, key) {
+      looks.push(String(key));
+      return Reflect.get(target, key);
+    },
+  });
+  assert.deepEqual([...numbersIn(source, 3) as Uint8Array], [1, 2, 3]);
+  assert.deepEqual(looks, ["length", "0", "1", "2"]);
+  assert.throws(() => numbersIn([1, 2, 3], 2), { name: "RangeError" });
+  assert.throws(() => numbersIn({ length: 2 ** 40 }, 2), {
+    name: "RangeError",
+  });
+});
+
+test("text, bigints and what an array holds beside numbers are no sources", () => {
   for (const value of ["abc", 3, null, undefined, {}, () => {}]) {
-    assert.throws(() => checkSource(value as unknown as number[]), {
+    assert.throws(() => numbersIn(value, 9), {
       name: "TypeError",
       message:
         "The source must be an ArrayBuffer, a view of one, or an array of " +
         "numbers. Encode text with TextEncoder.",
     });
   }
-  assert.throws(() => checkSource(staleView()), STALE);
-  const view = new DataView(new ArrayBuffer(8));
-  view.buffer.transfer();
-  assert.throws(() => checkSource(view as ArrayBufferView), STALE);
+  const wrong = [["a"], [1, , 3], [1n], [null], [{ valueOf: () => 1 }]];
+  for (const value of wrong) {
+    assert.throws(() => numbersIn(value, 9), {
+      name: "TypeError",
+      message: /^Element \d of the source must be a number, not /,
+    });
+  }
+  assert.throws(() => numbersIn(new BigInt64Array(1), 9), {
+    name: "TypeError",
+    message: /bigints/,
+  });
+  assert.throws(() => numbersIn(staleView(), 9), STALE);
 });

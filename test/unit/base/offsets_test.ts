@@ -70,7 +70,7 @@ test("an offset is checked without running the caller's valueOf()", () => {
     toString: () => "an offset",
   };
   assert.throws(() => checkOffset(offset as unknown as number, 10, "memmap"), {
-    message: /^Invalid memmap offset: an offset\. /,
+    message: /^Invalid memmap offset: an object\. /,
   });
   assert.equal(runs, 0);
 });
