@@ -10,6 +10,7 @@
 import {
   bufferOf,
   checkOffset,
+  checkSpan,
   clampRange,
   lengthOfTyped,
   shown,
@@ -162,6 +163,10 @@ export function resizeSlice(
   }
   const change = Math.abs(after - before);
   const end = byteOffset + Math.min(before, after);
+  // An empty array may begin beyond the end of its slice.
+  if (change > 0) {
+    checkSpan(end, before - Math.min(before, after), extent.length, "slice");
+  }
   if (byteOffset + before === extent.length) extent.resize(byteOffset + after);
   else if (after > before) extent.splice(end, 0, change);
   else if (after < before) extent.splice(end, change, 0);

@@ -335,6 +335,7 @@ export class Memmap implements Disposable {
     content: number | ArrayBuffer | ArrayBufferView,
   ): MemmapSlice {
     checkCount(arguments.length, 2, "insert(offset, content)");
+    this.#edit();
     const checked = checkContent(content);
     const open = this.#edit();
     const at = checkOffset(offset, open.mappedLength, "memmap");
@@ -470,6 +471,7 @@ export class Memmap implements Disposable {
    */
   advise(advice: Advice, begin?: number, end?: number): void {
     checkCount(arguments.length, 3, "advise(advice, begin, end)");
+    this.#use();
     if (typeof advice !== "string" || !Object.hasOwn(ADVICE, advice)) {
       const known = Object.keys(ADVICE).join(", ");
       throw new TypeError(
@@ -592,6 +594,7 @@ export class Memmap implements Disposable {
     begin: number | undefined,
     end: number | undefined,
   ): number {
+    this.#use();
     const bytes = patternBytes(pattern);
     const open = this.#use();
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");

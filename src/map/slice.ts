@@ -348,8 +348,8 @@ export class MemmapSlice implements Disposable {
    */
   resize(length: number): void {
     checkCount(arguments.length, 1, "resize(length)");
-    checkLength(length, "slice length");
     const extent = this.#edit();
+    checkLength(length, "slice length"); // runs no code of the caller's
     if (length !== extent.length) this.#open.resize(extent, length);
   }
 
@@ -367,6 +367,7 @@ export class MemmapSlice implements Disposable {
     content?: number | ArrayBuffer | ArrayBufferView,
   ): void {
     checkCount(arguments.length, 3, "splice(offset, deleteCount, content)");
+    this.#edit();
     const checked = checkContent(content === undefined ? 0 : content);
     const extent = this.#edit();
     const at = checkSpan(offset, deleteCount, extent.length, "slice");
@@ -432,6 +433,7 @@ export class MemmapSlice implements Disposable {
     begin: number | undefined,
     end: number | undefined,
   ): number {
+    this.#use();
     const bytes = patternBytes(pattern);
     const extent = this.#use();
     const [from, to] = checkRange(begin, end, extent.length, "slice");

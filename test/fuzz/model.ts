@@ -76,12 +76,20 @@ function rangeWithin(
   return [from, to];
 }
 
-/** The bytes of what may be inserted. */
-function contentOf(content: unknown): Uint8Array {
+/** The bytes of what may be inserted. Too many are noticed when they are asked for. */
+function contentOf(content: unknown): () => Uint8Array {
   if (typeof content === "number") {
-    if (checkCount(content) >= NO_MEMORY) throw system("ENOMEM");
-    return new Uint8Array(content);
+    const count = checkCount(content);
+    return () => {
+      if (count >= NO_MEMORY) throw system("ENOMEM");
+      return new Uint8Array(count);
+    };
   }
+  const bytes = bytesOf(content);
+  return () => bytes;
+}
+
+function bytesOf(content: unknown): Uint8Array {
   if (content instanceof ArrayBuffer) return new Uint8Array(content).slice();
   if (!ArrayBuffer.isView(content)) throw typeError();
   const { buffer, byteOffset, byteLength } = content;
@@ -105,10 +113,10 @@ function search(
   isLast: boolean,
 ): number {
   searched.use();
-  const [from, to] = rangeWithin(begin, end, searched.byteLength);
   if (typeof pattern !== "string" && !(pattern instanceof Uint8Array)) {
     throw typeError();
   }
+  const [from, to] = rangeWithin(begin, end, searched.byteLength);
   const wanted = Buffer.from(pattern as string);
   if (wanted.length === 0) return isLast ? to : from;
   if (wanted.length > to - from) return -1;
@@ -449,8 +457,9 @@ export class ModelMap {
 
   insert(offset: unknown, content: unknown): ModelSlice {
     this.edit();
+    const read = contentOf(content);
     const at = within(offset, this.mappedLength);
-    const bytes = contentOf(content);
+    const bytes = read();
     this.meet(0, 0); // the content may have been a view of lost pages
     return this.#register(new ModelSlice(this, at, at, bytes));
   }
@@ -524,9 +533,9 @@ export class ModelMap {
     end: unknown = this.mappedLength,
   ): void {
     this.use();
-    const [from, to] = rangeWithin(begin, end, this.mappedLength);
     const known = ["normal", "random", "sequential", "willneed", "dontneed"];
     if (!known.includes(advice as string)) throw typeError();
+    const [from, to] = rangeWithin(begin, end, this.mappedLength);
     if (advice === "dontneed" && this.mode === "c") return;
     if (from < to) this.checkFaults();
     if (advice !== "dontneed" || this.mode !== "r") return;
@@ -842,11 +851,13 @@ export class ModelSlice {
   }
 
   set(source: unknown, offset: unknown = 0): void {
+    this.edit();
     if (source === null || source === undefined) throw typeError();
     const bytes = source instanceof ArrayBuffer
       ? new Uint8Array(source)
       : Uint8Array.from(source as ArrayLike<number>);
-    this.edit();
+    // As with Uint8Array.prototype.set, no offset to write at counts from the end.
+    if (typeof offset === "number" && offset < 0) throw rangeError();
     const at = within(offset, this.length);
     if (at + bytes.length > this.length) throw rangeError();
     this.write(at, bytes);
@@ -894,13 +905,12 @@ export class ModelSlice {
 
   splice(offset: unknown, deleteCount: unknown, content: unknown = 0): void {
     this.edit();
+    const read = contentOf(content);
     const at = within(offset, this.length);
     const count = checkCount(deleteCount);
     rangeWithin(at, at + count, this.length);
     const isHuge = typeof content === "number" && content >= NO_MEMORY;
-    const added = isHuge && Number.isSafeInteger(content)
-      ? new Uint8Array(0)
-      : contentOf(content);
+    const added = isHuge ? new Uint8Array(0) : read();
     if (count === 0 && added.length === 0 && !isHuge) return;
     this.map.meetContent();
     this.#float(isHuge ? NO_MEMORY : this.length, () => {
