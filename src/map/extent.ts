@@ -207,7 +207,11 @@ export class SliceExtent implements Sized {
   }
 }
 
-/** Is there an element 0? No property that a user defines can say so, and it is fast. */
+/**
+ * A length tells fast. A program that lies about it, by a property of its own, gets its
+ * own detached view back. Asking for an element would do as well, but once compiled,
+ * `0 in bytes` reads the byte in Bun, and may meet a lost page.
+ */
 function isAttached({ buffer, bytes }: View): boolean {
-  return 0 in bytes || !isDetached(buffer); // an empty view has none
+  return bytes.byteLength > 0 || !isDetached(buffer); // an empty view has no bytes
 }

@@ -21,24 +21,31 @@ const MOST_OPERATIONS = 80;
 /** Milliseconds to spend on making a failing sequence shorter. */
 const SHRINKING = 60_000;
 
-/** Runs a sequence that fails once more; answers the error, and a program that shows it. */
-function explain(sequence: Sequence, folder: string, seed: number): {
-  message: string;
-  program: string;
-} {
+const textOf = (error: unknown) =>
+  error instanceof Error ? error.stack ?? error.message : String(error);
+
+/**
+ * Runs a sequence that fails once more. Returns the error, `first` if there is none
+ * now, and a program that shows it.
+ */
+function explain(
+  sequence: Sequence,
+  folder: string,
+  seed: number,
+  first: unknown,
+): { message: string; program: string } {
   const steps: string[] = [];
   try {
     runSequence(sequence, steps, folder);
   } catch (error) {
-    const message = error instanceof Error
-      ? error.stack ?? error.message
-      : String(error);
-    const [first] = message.split("\n");
-    const about = [`Seed ${seed}:`, first];
+    const message = textOf(error);
+    const about = [`Seed ${seed}:`, message.split("\n")[0]!];
     return { message, program: asTest(sequence, about, steps) };
   }
   return {
-    message: "The second time it did not fail: it depends on what ran before.",
+    message:
+      "The second time it did not fail: it depends on what ran before. " +
+      `The first time: ${textOf(first)}`,
     program: asTest(sequence, [`Seed ${seed}, not every time.`], steps),
   };
 }
@@ -87,7 +94,12 @@ function run(
           return true;
         }
       });
-      const failure = explain(sequence, folder, counts.seed);
+      const failure = explain(
+        sequence,
+        folder,
+        counts.seed,
+        result.errorInstance,
+      );
       say({ ...counts, failure });
       process.exitCode = 1;
       return;
