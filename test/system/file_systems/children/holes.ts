@@ -93,25 +93,30 @@ interface Flush {
   mode?: "r" | "c" | "r+";
 }
 
+let durable = true;
 const INSERTED = new Uint8Array(3).fill(200);
 const FLUSHES: Record<string, Flush> = {
   replace: {
-    run: (map) => (map.insert(100, INSERTED), map.flush(), path),
+    run: (map) => (map.insert(100, INSERTED), map.flush({ durable }), path),
   },
   "in-place": {
     run: (
       map,
-    ) => (map.insert(100, INSERTED), map.flush({ strategy: "in-place" }), path),
+    ) => (map.insert(100, INSERTED),
+      map.flush({ strategy: "in-place", durable }),
+      path),
   },
   save: {
     run: (
       map,
-    ) => (map.insert(100, INSERTED), map.flush({ path: saved }), saved),
+    ) => (map.insert(100, INSERTED),
+      map.flush({ path: saved, durable }),
+      saved),
   },
   "save from another map": {
     run(_) {
       using reader = open(path, "r");
-      reader.flush({ path: saved });
+      reader.flush({ path: saved, durable });
       return saved;
     },
   },
@@ -119,11 +124,14 @@ const FLUSHES: Record<string, Flush> = {
     mode: "c",
     run: (
       map,
-    ) => (map.insert(100, INSERTED), map.flush({ path: saved }), saved),
+    ) => (map.insert(100, INSERTED),
+      map.flush({ path: saved, durable }),
+      saved),
   },
 };
 
 for (const reserve of [true, false]) {
+  durable = reserve; // half of them wait for the disk, which takes time
   for (const [flushName, { run, mode = "r+" }] of Object.entries(FLUSHES)) {
     for (
       const [wayName, write] of Object.entries(WAYS)
@@ -215,6 +223,33 @@ for (const strategy of ["replace", "in-place"] as const) {
   }
   map.close();
   report.flushes++;
+}
+
+// Where the file is made longer, only what is new gets blocks, and only if reserved.
+for (const reserve of [true, false]) {
+  const content = makeSparse();
+  const sparse = taken(path);
+  const map = open(path, "r+", { length: LENGTH + MIB, reserve });
+  const now = taken(path);
+  check(
+    !report.hasHoles || now <= sparse + (reserve ? MIB : 0) + SLACK,
+    `longer, reserve: ${reserve}: ${now} bytes on disk, ${sparse} before`,
+  );
+  check(
+    fs.readFileSync(path).equals(Buffer.concat([content, new Uint8Array(MIB)])),
+    `longer, reserve: ${reserve}: wrong bytes`,
+  );
+  map.close();
+  const anew = open(path, "w+", { length: LENGTH, reserve });
+  check(
+    reserve || !report.hasHoles || taken(path) <= SLACK,
+    `w+, reserve: ${reserve}: ${taken(path)} bytes on disk`,
+  );
+  check(
+    fs.readFileSync(path).equals(new Uint8Array(LENGTH)),
+    `w+, reserve: ${reserve}: wrong bytes`,
+  );
+  anew.close();
 }
 
 // What was reserved and not written to is no hole.
