@@ -64,11 +64,17 @@ function giveLength(
   length: number,
 ): boolean {
   if (mode === "w+") {
-    if (file.size > 0) {
+    const before = file.size;
+    if (before > 0) {
       // Where there is no room, or no file may be that long, that shows before the old
       // content is gone.
-      if (file.reserve) ensureRoom(file, length);
-      if (length > file.size) file.truncate(length);
+      file.lengthen(length, false);
+      try {
+        if (file.reserve) ensureRoom(file, length);
+      } catch (error) {
+        file.takeBack(before);
+        throw error;
+      }
       file.truncate(0);
     }
     file.grow(length);

@@ -291,7 +291,25 @@ function makeAnew(size: number, data: number, length: number): void {
   check(map.length === length && map.find("\x01") === -1, "it is not zeros");
 }
 
+/** Opens in mode w+ what is larger than a file may be, on most disks. */
+function makeTooLarge(reserve: boolean): void {
+  fs.rmSync(path, { force: true });
+  fs.writeFileSync(path, noise(1000));
+  try {
+    open(path, "w+", { length: 2 ** 43, reserve }).close({ discard: true });
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (
+      (code === "EFBIG" || code === "ENOSPC") &&
+      same(contentOf(path), noise(1000))
+    ) report.refused++;
+    else report.problems.push(`w+ of 8 TiB, reserve: ${reserve}: ${error}`);
+  }
+}
+
 try {
+  makeTooLarge(true);
+  makeTooLarge(false);
   for (const reserve of [true, false]) {
     for (const given of CASES) run(given, reserve);
   }

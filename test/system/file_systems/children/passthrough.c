@@ -84,6 +84,20 @@ static int rename_file(const char *from, const char *to, unsigned int flags) {
                : result(renameat(folder, within(from), folder, within(to)));
 }
 
+static int make_link(const char *to, const char *path) {
+  return result(symlinkat(to, folder, within(path)));
+}
+
+static int read_link(const char *path, char *to, size_t size) {
+  ssize_t length = readlinkat(folder, within(path), to, size - 1);
+  if (length != -1) to[length] = '\0';
+  return length == -1 ? -errno : 0;
+}
+
+static int add_name(const char *path, const char *other) {
+  return result(linkat(folder, within(path), folder, within(other), 0));
+}
+
 static int change_mode(const char *path, mode_t mode, struct fuse_file_info *file) {
   (void)file;
   return refuses("chmod") ? -EPERM
@@ -179,6 +193,9 @@ static const struct fuse_operations operations = {
     .unlink = remove_file,
     .rmdir = remove_folder,
     .rename = rename_file,
+    .symlink = make_link,
+    .readlink = read_link,
+    .link = add_name,
     .chmod = change_mode,
     .chown = change_owner,
     .truncate = cut,
