@@ -68,8 +68,8 @@ function giveLength(
     if (before > 0) {
       // Where there is no room, or no file may be that long, that shows before the old
       // content is gone.
-      file.lengthen(length, false);
       try {
+        file.lengthen(length, false);
         if (file.reserve) ensureRoom(file, length);
       } catch (error) {
         file.takeBack(before);
