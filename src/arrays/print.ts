@@ -21,7 +21,10 @@ export interface Printable {
   readonly typeName: string;
   /** Turns the elements that are shown into words of one width. */
   readonly words: Words;
-  /** The element at an n-d index. Called only for the elements that are shown. */
+  /**
+   * The element at an n-d index, which must not be kept. Called only for the elements
+   * that are shown.
+   */
   readonly at: (index: readonly number[]) => Element;
 }
 
@@ -51,7 +54,7 @@ export function printArray(array: Printable): string {
   const size = shape.reduce((product, length) => product * length, 1);
   if (size === 0) return closed(`${PREFIX}[]`, emptyType(shape, typeName));
   const axes = shape.map((length) => shownAlong(length, size > THRESHOLD));
-  const words = array.words([...shownElements(array, axes)], shape.length);
+  const words = array.words(shownElements(array, axes), shape.length);
   const text = bracketed(axes, words.values(), PREFIX.length);
   return closed(PREFIX + text, `type=${typeName}`);
 }
@@ -84,21 +87,24 @@ function range(begin: number, end: number): number[] {
   return Array.from({ length: end - begin }, (_, i) => begin + i);
 }
 
-function* shownElements(
-  array: Printable,
-  axes: readonly Axis[],
-  index: readonly number[] = [],
-): Generator<Element> {
-  const axis = axes[index.length];
-  if (axis === undefined) {
-    yield array.at(index);
-    return;
-  }
-  for (const position of axis) {
-    if (position !== null) {
-      yield* shownElements(array, axes, [...index, position]);
+/** The elements that are shown, in row-major order. */
+function shownElements(array: Printable, axes: readonly Axis[]): Element[] {
+  const elements: Element[] = [];
+  const index: number[] = []; // one for all: there may be as many axes as elements
+  const visit = (depth: number) => {
+    const axis = axes[depth];
+    if (axis === undefined) {
+      elements.push(array.at(index));
+      return;
     }
-  }
+    for (const position of axis) {
+      if (position === null) continue;
+      index[depth] = position;
+      visit(depth + 1);
+    }
+  };
+  visit(0);
+  return elements;
 }
 
 // From words to brackets and lines

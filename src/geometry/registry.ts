@@ -147,14 +147,15 @@ export class Registry<E extends Extent> implements Iterable<E> {
 
   /** Removes a registered extent. The others keep their order. */
   remove(extent: E): void {
-    const { leaf, at } = this.#locate(extent);
-    // The usual case: the leaf stays too large to be joined with a sibling.
-    const isAlone = leaf === this.#root;
-    if (
-      leaf.keys[at - 1] === extent &&
-      (leaf.keys.length > MAX_JOINED || isAlone)
-    ) {
-      removeAt(leaf, at - 1);
+    // The usual case: the leaf stays too large to be joined with a sibling, or has none.
+    let leaf = this.#root;
+    while (leaf.children !== null) {
+      leaf = leaf.children[Math.max(upperBound(leaf, extent) - 1, 0)]!;
+    }
+    const at = upperBound(leaf, extent) - 1;
+    const stays = leaf.keys.length > MAX_JOINED || leaf === this.#root;
+    if (stays && at >= 0 && leaf.keys[at] === extent) {
+      removeAt(leaf, at);
       this.#size--;
       return;
     }

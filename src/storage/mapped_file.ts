@@ -36,20 +36,30 @@ const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
 const SMALLEST_HUGE_PAGE = 2 ** 16;
 
 // A map that nobody closed takes its descriptor with it.
-const UNCLOSED = new FinalizationRegistry<{ fd: number; key: string }>(
-  ({ fd, key }) => {
-    count(key, -1);
+const UNCLOSED = new FinalizationRegistry<{ fd: number; same: Same }>(
+  ({ fd, same }) => {
+    uncount(same);
     closeEntry(fd);
   },
 );
 
-/** How often each file is mapped in this thread. */
-const COUNTS = new Map<string, number>();
+/** The maps of one file in this thread. */
+interface Same {
+  readonly key: string;
+  count: number;
+}
 
-function count(key: string, change: number): void {
-  const now = (COUNTS.get(key) ?? 0) + change;
-  if (now > 0) COUNTS.set(key, now);
-  else COUNTS.delete(key);
+const MAPPED = new Map<string, Same>();
+
+function countAt(key: string): Same {
+  let same = MAPPED.get(key);
+  if (same === undefined) MAPPED.set(key, same = { key, count: 0 });
+  same.count++;
+  return same;
+}
+
+function uncount(same: Same): void {
+  if (--same.count === 0) MAPPED.delete(same.key);
 }
 
 /** What tells one file from all others, also after the system was restarted. */
@@ -84,7 +94,7 @@ export class MappedFile extends OpenFile {
   #locked: number | undefined;
   #locks = 0;
   #hugePage: number | undefined;
-  readonly #key: string;
+  readonly #same: Same;
 
   /** Takes over `fd`; the caller still closes it if this throws. */
   constructor(path: string, label: string, fd: number, reserve: boolean) {
@@ -100,14 +110,13 @@ export class MappedFile extends OpenFile {
     this.#born = stat.birthtimeMs;
     // hugetlbfs gives the size of its pages there, which saves all others a call.
     if (stat.blksize < SMALLEST_HUGE_PAGE) this.#hugePage = 0;
-    this.#key = `${stat.dev}:${stat.ino}`;
-    UNCLOSED.register(this, { fd, key: this.#key }, this);
-    count(this.#key, 1);
+    this.#same = countAt(`${stat.dev}:${stat.ino}`);
+    UNCLOSED.register(this, { fd, same: this.#same }, this);
   }
 
   /** Has this thread mapped the same file once more? */
   get isMappedTwice(): boolean {
-    return COUNTS.get(this.#key)! > 1;
+    return this.#same.count > 1;
   }
 
   /** Opens the file at `path` as `mode` asks; `created` is where it was made, if it was. */
@@ -399,13 +408,13 @@ export class MappedFile extends OpenFile {
       // Whatever the system says, the descriptor is gone. Too deep a stack comes before
       // the system is asked.
       if (!("code" in (error as Error))) {
-        UNCLOSED.register(this, { fd: this.fd, key: this.#key }, this);
+        UNCLOSED.register(this, { fd: this.fd, same: this.#same }, this);
         throw error;
       }
-      if (isCounted) count(this.#key, -1);
+      if (isCounted) uncount(this.#same);
       throw error;
     }
-    if (isCounted) count(this.#key, -1);
+    if (isCounted) uncount(this.#same);
   }
 
   protected override openToAppend(): number | undefined {
