@@ -14,7 +14,6 @@ import {
   isAnyView,
   lengthOfBuffer,
   lengthOfTyped,
-  typedArrayName,
 } from "./intrinsics.ts";
 import { checkLength } from "./offsets.ts";
 import { shown } from "./shown.ts";
@@ -87,14 +86,7 @@ export type Numbers = ArrayLike<number> & ArrayBufferView;
  */
 export function numbersIn(source: unknown, room: number): Numbers {
   if (typeof source === "object" && source !== null) {
-    const name = typedArrayName(source);
-    if (name === "BigInt64Array" || name === "BigUint64Array") {
-      throw new TypeError(
-        "A source of bigints cannot be copied into bytes: give its buffer, or " +
-          'slice.array("int64") copyFrom() it.',
-      );
-    }
-    if (name !== undefined && lengthOfTyped(source) > 0) {
+    if (isAnyView(source) && lengthOfTyped(source) > 0) {
       return source as Numbers;
     }
     const bytes = bytesIn(source);

@@ -11,13 +11,13 @@
 
 const { apply, getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
 const { isView } = ArrayBuffer;
-const NO_ARGUMENTS: readonly never[] = [];
 
 /** The getter of a property, for any object; importing fails nowhere for want of one. */
 function getter<T>(prototype: object, key: PropertyKey): (of: object) => T {
   const get = getOwnPropertyDescriptor(prototype, key)?.get;
   if (get === undefined) return (of) => Reflect.get(prototype, key, of) as T;
-  return (of) => apply(get, of, NO_ARGUMENTS) as T;
+  // Three times as fast as Reflect.apply in JavaScriptCore.
+  return (of) => get.call(of) as T;
 }
 
 const TYPED = getPrototypeOf(Uint8Array.prototype) as Uint8Array;
@@ -52,8 +52,16 @@ export const typedArrayName: (of: object) => string | undefined = getter(
   Symbol.toStringTag,
 );
 
-/** How many elements a typed array has; 0 if its memory is gone. */
-export const lengthOfTyped: (of: object) => number = getter(TYPED, "length");
+const lengthIfTyped = getter<number>(TYPED, "length");
+
+/** How many elements a typed array has; 0 for a DataView, or if its memory is gone. */
+export function lengthOfTyped(of: object): number {
+  try {
+    return lengthIfTyped(of);
+  } catch {
+    return 0;
+  }
+}
 
 /** Is it a typed array or a DataView, from any realm? */
 export function isAnyView(value: unknown): value is ArrayBufferView {
@@ -145,7 +153,7 @@ export function setBytes(
   from: ArrayBufferView,
   offset = 0,
 ): void {
-  apply(set, to, [from, offset]);
+  set.call(to, from as Uint8Array, offset);
 }
 
 /** `TypedArray.prototype.fill`. */

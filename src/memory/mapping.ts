@@ -13,7 +13,12 @@
  */
 
 import { type Libc, libc, runtime } from "../../ffi/mod.ts";
-import { errnoError, FaultError, type SystemError } from "../base/mod.ts";
+import {
+  errnoError,
+  FaultError,
+  lengthOfTyped,
+  type SystemError,
+} from "../base/mod.ts";
 import { detach } from "./buffers.ts";
 import { Region } from "./region.ts";
 
@@ -312,7 +317,7 @@ export class Mapping {
       this.address + begin,
       end - begin,
       pattern,
-      pattern.length,
+      lengthOfTyped(pattern),
     );
     this.checkFaults();
     return found === 0 ? -1 : found - this.address;

@@ -1,0 +1,55 @@
+/** What a flush says where the folder lets no new file take the old one's place. */
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { open } from "../../../mod.ts";
+import { temporaryFolder, unproved } from "../../support/support.ts";
+
+const isRoot = process.getuid?.() === 0;
+
+/** Makes the folder refuse; returns how to end that, or why it cannot be done here. */
+function refuse(folder: string, path: string): (() => void) | string {
+  if (!isRoot) {
+    fs.chmodSync(folder, 0o555);
+    return () => fs.chmodSync(folder, 0o755);
+  }
+  // Root may write into any folder, but no name can be changed that is a mount.
+  const { status } = spawnSync("mount", ["--bind", path, path]);
+  if (status !== 0) return "nothing can be mounted here";
+  return () => void spawnSync("umount", [path]);
+}
+
+test("where a folder refuses a new file, the error names in-place, which works", (t) => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "file");
+  fs.writeFileSync(path, "0123456789");
+  const end = refuse(folder.path, path);
+  if (typeof end === "string") {
+    unproved("that a refused replace names in-place", end);
+    return t.skip?.(end);
+  }
+  try {
+    const map = open(path);
+    try {
+      map.insert(5, new TextEncoder().encode("abc"));
+      assert.throws(() => map.flush(), {
+        name: "SystemError",
+        code: isRoot ? "EBUSY" : "EACCES",
+        message: /strategy: 'in-place'/,
+      });
+      assert.equal(map.dirty, true);
+      assert.equal(fs.readFileSync(path, "utf8"), "0123456789");
+      assert.deepEqual(fs.readdirSync(folder.path), ["file"]);
+      map.flush({ strategy: "in-place" });
+      assert.equal(fs.readFileSync(path, "utf8"), "01234abc56789");
+    } finally {
+      map.close({ discard: true });
+    }
+  } finally {
+    end();
+  }
+});
