@@ -22,6 +22,7 @@ export {
   checkReplaceable,
   type Destination,
   destinationAt,
+  lockDestination,
   NewFile,
 } from "./new_file.ts";
 export type { OpenFile } from "./open_file.ts";

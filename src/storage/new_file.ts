@@ -21,9 +21,9 @@ import {
 } from "./entries.ts";
 import { temporaryName } from "./journal/format.ts";
 import { Journal } from "./journal/journal.ts";
-import { MappedFile } from "./mapped_file.ts";
+import { type Lock, MappedFile } from "./mapped_file.ts";
 import { adopt } from "./ownership.ts";
-import { checkNamesFile, followLinks } from "./paths.ts";
+import { checkNamesFile, followLinks, mayUse } from "./paths.ts";
 import type { Steps } from "./steps.ts";
 
 const { O_CREAT, O_EXCL, O_RDWR } = fs.constants;
@@ -70,6 +70,34 @@ export function destinationAt(
   }
   const isOwn = old !== undefined && file.is(old);
   return { path, label, place, old, isOwn };
+}
+
+/**
+ * Takes the lock of a file that is to be replaced and is not the mapped one: another
+ * map may be flushing it. `undefined` where there is none, or it may not be opened.
+ */
+export function lockDestination({ place, old }: Destination): Lock | undefined {
+  if (old === undefined || !old.isFile() || !mayUse(place, false)) {
+    return undefined;
+  }
+  let file: MappedFile;
+  try {
+    file = MappedFile.open(place, place, "r", false).file;
+  } catch {
+    return undefined; // what is replaced need not be readable
+  }
+  try {
+    const lock = file.lock();
+    return {
+      release() {
+        lock.release();
+        file.close();
+      },
+    };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
 }
 
 /** Throws unless what is at the destination can be replaced. */

@@ -170,16 +170,21 @@ export class OpenFile {
     const before = this.size;
     if (size <= before) return;
     if (reserve) this.reserveRange(before, size);
-    // Of a single byte: it costs one block at most, and changes no byte.
-    if (!this.#allocate(0, size - 1, size)) {
-      // A truncate to more than the file has cuts it if others made it longer still in
-      // between. That is only safe where they would have to write much in no time.
-      if (reserve || size - before <= ZEROS_LENGTH) this.#appendZeros(size);
-      else {
-        this.measure();
-        if (this.size + ZEROS_LENGTH < size) this.truncate(size);
-        else this.#appendZeros(size);
+    try {
+      // Of a single byte: it costs one block at most, and changes no byte.
+      if (!this.#allocate(0, size - 1, size)) {
+        // A truncate to more than the file has cuts it if others made it longer still in
+        // between. That is only safe where they would have to write much in no time.
+        if (reserve || size - before <= ZEROS_LENGTH) this.#appendZeros(size);
+        else {
+          this.measure();
+          if (this.size + ZEROS_LENGTH < size) this.truncate(size);
+          else this.#appendZeros(size);
+        }
       }
+    } catch (error) {
+      if (reserve) this.#releaseTail();
+      throw error;
     }
     this.size = size;
   }

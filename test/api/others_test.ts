@@ -269,6 +269,55 @@ test("while a flush is under way, no other changes the file, by whatever name", 
   }
 });
 
+test("a file that is being flushed is not replaced by a save of another map", () => {
+  for (const [name, { edit, options }] of Object.entries(FLUSHES)) {
+    if (name === "cut") continue;
+    using folder = temporaryFolder();
+    using elsewhere = temporaryFolder();
+    const { path, beside } = fileIn(folder.path, new Uint8Array(3 * MIB));
+    using other = open(fileIn(elsewhere.path).path, "r");
+    const map = open(path);
+    edit(map);
+    const { length } = map;
+    let tries = 0;
+    map.flush({
+      ...options,
+      durable: false,
+      onProgress() {
+        if (tries++ === 0) assert.throws(() => other.flush({ path }), busy);
+      },
+    });
+    map.close();
+    assert.ok(tries > 0);
+    assert.equal(fs.statSync(path).size, length, name);
+    other.flush({ path });
+    assert.equal(fs.readFileSync(path, "utf8"), "old content\n");
+    assert.deepEqual(beside(), []);
+  }
+});
+
+test("a longer open that is too long gives back the blocks that it reserved", () => {
+  using folder = temporaryFolder();
+  const { path, content } = fileIn(folder.path);
+  const { blocks } = fs.statSync(path);
+  const real = libc();
+  const { fallocate } = real;
+  let isRefused = false;
+  withLibc({
+    // What reserves is done, and what lengthens is refused.
+    fallocate: (...values) => {
+      isRefused = values[1] === 0;
+      return isRefused || fallocate === null ? -1 : fallocate(...values);
+    },
+    errno: () => isRefused ? FULL_DISK.errno!() : real.errno(),
+  }, () => {
+    if (fallocate === null) return; // macOS
+    assert.throws(() => open(path, "r+", { length: MIB }), { code: "ENOSPC" });
+  });
+  assert.equal(content(), "old content\n");
+  assert.equal(fs.statSync(path).blocks, blocks);
+});
+
 test(
   "a path in /proc that leads to a file without a name never leads to another",
   {

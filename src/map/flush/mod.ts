@@ -70,10 +70,8 @@ function stop(map: OpenMap, work: Work<FlushResult> | undefined): void {
     // There is nobody to tell. The edits are pending, if they still can be flushed.
   }
   // Stopped within a step of the generator's own: that has not cleared up.
-  if (file.breakLock()) {
-    Journal.leaveAll();
-    map.state.tear();
-  }
+  if (file.breakLock()) map.state.tear();
+  Journal.leaveAll();
   map.state.endFlush(false);
 }
 

@@ -28,6 +28,7 @@ import {
   type Destination,
   destinationAt,
   fsyncStep,
+  lockDestination,
   type MappedFile,
   NewFile,
   type Steps,
@@ -72,7 +73,13 @@ function* makeAnew(
 ): Steps<FlushResult> {
   const destination = destinationAt(target.path, target.label, map.file);
   const steps = fillAndRename(map, plan, isDurable, target, destination);
-  return yield* destination.isOwn ? underLock(map.file, steps) : steps;
+  if (destination.isOwn) return yield* underLock(map.file, steps);
+  const lock = lockDestination(destination);
+  try {
+    return yield* steps;
+  } finally {
+    lock?.release();
+  }
 }
 
 function* fillAndRename(

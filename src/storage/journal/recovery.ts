@@ -245,7 +245,8 @@ function isBegun(
   const boot = bootOfSystem();
   const mayLack = isOriginal && (boot === undefined || note.boot !== boot);
   const journal = new OpenFile(place, fd, 0);
-  const [there, meant] = [Buffer.alloc(COMPARED), Buffer.alloc(COMPARED)];
+  const length = Math.min(COMPARED, begun);
+  const [there, meant] = [Buffer.alloc(length), Buffer.alloc(length)];
   for (let at = 0; at < begun; at += COMPARED) {
     const count = Math.min(COMPARED, begun - at);
     const [one, other] = [there.subarray(0, count), meant.subarray(0, count)];
@@ -294,7 +295,7 @@ function writeRest(
   file: MappedFile,
 ): void {
   const journal = new OpenFile(place, fd, 0);
-  const buffer = Buffer.alloc(COMPARED);
+  const buffer = Buffer.alloc(Math.min(COMPARED, note.added));
   let { size } = file;
   for (let at = 0; at < note.added; at += COMPARED) {
     const bytes = buffer.subarray(0, Math.min(COMPARED, note.added - at));
