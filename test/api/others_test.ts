@@ -269,6 +269,32 @@ test("while a flush is under way, no other changes the file, by whatever name", 
   }
 });
 
+test("a lock that another program holds keeps every flush out, with edits pending", () => {
+  const c = libc();
+  for (const [name, { edit, options }] of Object.entries(FLUSHES)) {
+    for (const durable of [true, false]) {
+      using folder = temporaryFolder();
+      const { path, beside } = fileIn(folder.path, new Uint8Array(1000));
+      using map = open(path);
+      edit(map);
+      const { length } = map;
+      // Whoever may read the file may lock it.
+      const fd = fs.openSync(path, "r");
+      assert.equal(c.flock(fd, c.constants.LOCK_EX), 0);
+      assert.throws(() => map.flush({ ...options, durable }), busy, name);
+      assert.equal(map.dirty, true);
+      assert.equal(fs.statSync(path).size, 1000);
+      const longer = { length: 2000 };
+      assert.throws(() => open(path, "r+", longer), busy);
+      for (const mode of ["r", "c", "r+"] as const) open(path, mode).close();
+      fs.closeSync(fd);
+      map.flush({ ...options, durable });
+      assert.equal(fs.statSync(path).size, length, name);
+      assert.deepEqual(beside(), []);
+    }
+  }
+});
+
 test("a file that is being flushed is not replaced by a save of another map", () => {
   for (const [name, { edit, options }] of Object.entries(FLUSHES)) {
     if (name === "cut") continue;
