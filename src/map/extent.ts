@@ -63,7 +63,7 @@ export class SliceExtent implements Sized {
   /** The bytes in memory, once resized or inserted. */
   floating: Piece | null = null;
   isDeleted = false;
-  /** The public object. Whoever creates both sets it. */
+  /** The public object. Set by whoever creates both. */
   slice!: MemmapSlice;
   /** What was handed out. Apart, so that a slice without views is small. */
   #views: Views | null = null;

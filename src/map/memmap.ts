@@ -147,7 +147,7 @@ let isMap: (value: object) => value is Memmap;
  *
  * Offsets are file offsets in bytes, as the file stood at the last flush, or at
  * open. They do not shift while edits are pending, so that a batch of edits can be
- * made against one picture of the file. Only `length`, of the map and of its slices,
+ * made against one consistent view of the file. Only `length`, of the map and of its slices,
  * looks ahead. The end is `mappedLength`: append with
  * `insert(map.mappedLength, …)`.
  *
@@ -189,7 +189,9 @@ export class Memmap implements Disposable {
     );
     if (length === undefined) {
       if (short === "w+") {
-        throw new TypeError("Mode 'w+' makes a file, so it needs { length }.");
+        throw new TypeError(
+          "Mode 'w+' creates a file, so it needs { length }.",
+        );
       }
     } else checkLength(length, "memmap length");
     const checked = checkPath(path);
@@ -398,7 +400,7 @@ export class Memmap implements Disposable {
 
   /**
    * The file offset of the first occurrence of `pattern` within `begin` to `end`, or
-   * -1. A string stands for its UTF-8. An empty pattern is found at `begin`, as in
+   * -1. A string is searched for as UTF-8. An empty pattern is found at `begin`, as in
    * Python. The bytes of floating slices are not in the file yet: search those with
    * {@linkcode MemmapSlice.find}. Negative offsets count from `mappedLength`.
    *
@@ -463,7 +465,7 @@ export class Memmap implements Disposable {
    * will be used (`madvise`). Negative offsets count from `mappedLength`. `"dontneed"`
    * frees memory and never loses content: in
    * mode `c`, where it would drop private writes, it does nothing. If the system has
-   * no room for an advice at the moment, nothing happens.
+   * no room to record the advice, nothing happens.
    *
    * @throws {RangeError} if an offset lies outside the map.
    * @throws {TypeError} if the advice is unknown.
@@ -506,7 +508,7 @@ export class Memmap implements Disposable {
    *   crash or a failing disk half-way.
    *
    * With `path`, the edited content goes to that file, which is replaced if it
-   * exists, and the map goes on with it in mode `r+`. The original stays as it is,
+   * exists, and the map continues with it in mode `r+`. The original stays as it is,
    * unless the path is its own.
    *
    * In Deno, replacing a file needs `--allow-read` and `--allow-write` for its

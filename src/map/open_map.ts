@@ -2,7 +2,7 @@
  * The open map behind a `Memmap` and its slices: the file, its mapping, the
  * registered slices, the floating bytes, and the few numbers that change.
  *
- * Keeps the books, which nothing outside of it changes. The public classes check what
+ * Keeps the books; nothing else changes them. The public classes check what
  * users give; `flush/` writes the file and then says what became of it.
  *
  * Every change of the books has one order: what can fail, be it for want of stack,
@@ -65,7 +65,7 @@ export type Face = (extent: SliceExtent) => SliceExtent["slice"];
 export class OpenMap implements ExtentOwner {
   readonly state: MapState = new MapState();
   readonly registry: Registry<SliceExtent> = new Registry();
-  /** Shall the mapping be under the fault guard, as far as there is one? */
+  /** Whether to guard the mapping, if there is a guard. */
   readonly isGuarded: boolean;
   readonly #arena: Arena;
   #file: MappedFile;
@@ -149,7 +149,7 @@ export class OpenMap implements ExtentOwner {
     if (this.isWritable) return;
     throw new ReadonlyError(
       `'${this.#file.path}' is open in mode '${this.#mode}', which never writes the ` +
-        `file, so there is nothing to ${what}; flush({ path }) saves to another.`,
+        `file, so there is nothing to ${what}; flush({ path }) saves to another file.`,
     );
   }
 
@@ -312,7 +312,7 @@ export class OpenMap implements ExtentOwner {
     if (begin === 0 && end === this.#mappedLength) this.#mapping.markSynced();
   }
 
-  /** The names in `folder` may not be on disk yet. */
+  /** Notes that names in `folder` may not be on disk yet. */
   unsettleFolder(folder: string): void {
     this.#unsyncedFolder = folder;
   }
@@ -340,7 +340,7 @@ export class OpenMap implements ExtentOwner {
   }
 
   /**
-   * Goes on with another file, whose content is what `segments` say. Returns the old
+   * Switches to another file, which is laid out as `segments` say. Returns the old
    * one, which nobody uses any more.
    */
   moveTo(
@@ -387,7 +387,7 @@ export class OpenMap implements ExtentOwner {
     else this.#mapping.markUnsynced();
   }
 
-  /** Lets go of everything. If that throws, call it again for what is left. */
+  /** Releases everything. If that throws, call it again for what is left. */
   close(): void {
     if (!this.state.isClosed) checkDeepestStack();
     this.state.close();

@@ -263,7 +263,7 @@ export class MemmapSlice implements Disposable {
 
   /**
    * The offset within the slice of the first occurrence of `pattern` within `begin`
-   * to `end`, or -1. A string stands for its UTF-8. An empty pattern is found at
+   * to `end`, or -1. A string is searched for as UTF-8. An empty pattern is found at
    * `begin`. Negative offsets count from the end.
    *
    * @throws {RangeError} if the range lies outside the slice.

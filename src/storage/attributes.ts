@@ -64,7 +64,7 @@ export function copyAttributes(
     }))
     .filter(({ text }) => !OF_THE_CONTENT.includes(text));
   const isAccess = (text: string) => text.startsWith("system.");
-  // Access lists last: one that denies its owner writing would bar the rest.
+  // Access lists last: one that denies its owner writing would prevent setting the others.
   const ordered = [
     ...names.filter(({ text }) => !isAccess(text)),
     ...names.filter(({ text }) => isAccess(text)),

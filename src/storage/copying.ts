@@ -26,7 +26,7 @@ const BATCH = 2 ** 23;
 export class Copier {
   readonly #source: OpenFile;
   readonly #target: OpenFile;
-  /** Will the disk be waited for, so that it had better begin at once? */
+  /** Will someone wait for the disk, so that writing should start early? */
   readonly #isAwaited: boolean;
   readonly #memory: Mapping;
   readonly #buffer: Uint8Array;
@@ -50,7 +50,7 @@ export class Copier {
     this.#buffer = new Uint8Array(this.#memory.view(0, BUFFER, true));
   }
 
-  /** Lets the buffer go. Once only. */
+  /** Frees the buffer. Once only. */
   release(): void {
     this.#memory.release();
     this.#zeros?.release();
@@ -232,7 +232,7 @@ export class Copier {
     return true;
   }
 
-  /** Copies `length` bytes of the source into a target that reads zeros there so far. */
+  /** Copies `length` bytes of the source into a target that is still all zeros there. */
   *copy(from: number, to: number, length: number): Steps {
     const shift = to - from;
     const end = from + length;

@@ -30,7 +30,7 @@ export function lstatIfThere(path: string): fs.Stats | undefined {
   );
 }
 
-/** Do both paths, with links followed, lead to one thing that is there? */
+/** Do both paths, with links followed, lead to the same existing file or folder? */
 export function isSameFile(path: string, other: string): boolean {
   const [one, two] = [statIfThere(path), statIfThere(other)];
   return one !== undefined && one.ino === two?.ino && one.dev === two.dev;
@@ -71,7 +71,7 @@ export function openEntry(path: string, flags: number, mode = 0o666): number {
  *
  * `O_NONBLOCK` keeps the call from waiting, should the file have become a pipe
  * meanwhile. But it is also refused while another process has a lease on the file,
- * as Samba takes them, and the holder gives a lease back only to who waits for it.
+ * as Samba takes them, and the holder gives up a lease only for a caller that waits.
  */
 export function openPatiently(
   path: string,

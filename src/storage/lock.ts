@@ -70,7 +70,7 @@ export function pause(milliseconds: number): void {
   Atomics.wait(NEVER_WOKEN, 0, 0, milliseconds);
 }
 
-/** Does somebody else hold the lock? Otherwise the file system has none. */
+/** Does somebody else hold the lock? Otherwise the file system does not support locks. */
 export function isHeld(refusal: SystemError): boolean {
   return refusal.code === "EAGAIN";
 }

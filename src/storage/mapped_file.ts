@@ -2,8 +2,8 @@
  * The file under a map: which file it is, and whether it is still the one that was
  * mapped.
  *
- * Others may cut, grow or replace it at any time. Here it is found out whether they
- * did, and said what to do then. Knows nothing of memory or slices.
+ * Others may cut, grow or replace it at any time. This file detects that, and its
+ * errors say what to do. Knows nothing of memory or slices.
  *
  * @module
  */
@@ -62,7 +62,7 @@ function uncount(same: Same): void {
   if (--same.count === 0) MAPPED.delete(same.key);
 }
 
-/** What tells one file from all others, also after the system was restarted. */
+/** Identifies one file, even after the system was restarted. */
 export interface Identity {
   readonly inode: string;
   /** When it was made, in milliseconds: numbers of inodes are used again. */
@@ -131,7 +131,7 @@ export class MappedFile extends OpenFile {
     if (writes) libc().ignoreFileSizeSignal();
     const place = placeOf(path, writes);
     const stat = place === undefined ? undefined : statIfThere(place);
-    // Before it is opened: opening a pipe or a device can wait, or set it going.
+    // Checked before opening: opening a pipe or a device may block or trigger it.
     if (stat !== undefined) checkRegular(stat, path);
     const flags = writes ? O_RDWR : O_RDONLY;
     let created: string | undefined;
@@ -199,7 +199,7 @@ export class MappedFile extends OpenFile {
     return Number(this.stat().mode) & 0o7777;
   }
 
-  /** Is this what `stat` is of? */
+  /** Does `stat` describe this file? */
   is(stat: fs.BigIntStats): boolean {
     return stat.dev === this.#device && stat.ino === this.#inode;
   }
@@ -302,7 +302,7 @@ export class MappedFile extends OpenFile {
     );
   }
 
-  /** {@linkcode OpenFile.grow}, by the map's own choice of reserving blocks. */
+  /** {@linkcode OpenFile.grow}, reserving blocks as chosen when the map was opened. */
   override grow(size: number, reserve: boolean = this.reserve): void {
     this.checkLength(size);
     super.grow(size, reserve);
@@ -455,8 +455,8 @@ export class MappedFile extends OpenFile {
 
 function notThere(path: string, label: string): SystemError {
   const hint = label.startsWith("file:")
-    ? "this is a URL in a string, give new URL(…)"
-    : "mode 'w+' with { length } makes one";
+    ? "this is a URL given as a string; pass new URL(…)"
+    : "mode 'w+' with { length } creates it";
   const reason = `no such file or directory (${hint})`;
   return systemError("ENOENT", "open", path, reason);
 }

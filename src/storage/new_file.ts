@@ -112,7 +112,7 @@ export function checkReplaceable({ place, old, isOwn }: Destination): void {
     "EMLINK",
     "rename",
     place,
-    `the file has ${old.nlink} hard links, which replacing it would part; ${advice}`,
+    `the file has ${old.nlink} hard links, which replacing it would break apart; ${advice}`,
   );
 }
 

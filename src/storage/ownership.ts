@@ -2,7 +2,7 @@
  * What a new file takes over from the one that it replaces: the owner, the
  * permission bits, the extended attributes.
  *
- * Nobody may be let in who was not before. So where something cannot be carried
+ * Nobody may gain access who had none before. So where something cannot be carried
  * over, permissions are left out rather than granted to others.
  *
  * @module
@@ -33,7 +33,7 @@ export function adopt(
   let granted = Number(old.mode) & 0o7777;
   if (uid !== owner.uid || gid !== owner.gid) {
     // Only root may give files away. Others who may write the folder keep the new
-    // file: without set-user-ID bits, which would lend another's rights, and
+    // file: without set-user-ID bits, which would run with another user's rights, and
     // without the group's bits, unless they belong to the group.
     if (!chown(fd, path, uid, gid)) {
       granted &= 0o777;
@@ -90,7 +90,7 @@ function chown(fd: number, path: string, uid: number, gid: number): boolean {
   }
 }
 
-/** As {@linkcode copyAttributes}, from a file that may be one that we cannot read. */
+/** As {@linkcode copyAttributes}, from a file that we may not be able to read. */
 function copyAttributesOf(path: string, to: number): boolean {
   let from: number;
   try {

@@ -1,7 +1,7 @@
 /**
  * Where a path leads, and by which name the runtime's permissions let it be used.
  *
- * Deno's permissions speak of names, and Deno itself follows symbolic links out of
+ * Deno's permissions refer to names, and Deno itself follows symbolic links out of
  * a permitted folder. So links are followed here, and what is opened is what they
  * lead to, by its own name. In Bun everything is permitted.
  *

@@ -1,5 +1,5 @@
 /**
- * Drives the steps of a flush to their end, here and now.
+ * Runs the steps of a flush to completion, synchronously.
  *
  * The caller's `onProgress` runs between two steps, and nowhere else.
  *
@@ -11,8 +11,8 @@ import type { Progress } from "./options.ts";
 
 /**
  * Takes all steps, and returns their result. What `onProgress` throws stops the work
- * like an error of the step before, if it may be stopped. Otherwise `onProgress` is
- * called no more, and its error thrown when the work is done.
+ * like an error of the step before, if it may be stopped. Otherwise `onProgress` is not
+ * called again, and its error is thrown when the work is done.
  */
 export function runToEnd<T>(work: Work<T>, onProgress?: Progress): T {
   const { steps, total, isStoppable } = work;

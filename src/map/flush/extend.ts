@@ -7,8 +7,8 @@
  *    bytes about to be cut off are within reach of a buffer that cannot be
  *    detached (it would touch a page without a file: SIGBUS). Nothing is written yet.
  * 2. Write the new bytes into a journal beside the file, on disk before the first of
- *    them gets into the file: whatever becomes of that, the next open knows what was
- *    meant.
+ *    them gets into the file: whatever happens then, the next open knows the intended
+ *    content.
  * 3. Write behind the old end, which touches no old byte, and fsync. On failure,
  *    or if somebody else wrote meanwhile, the file gets its old length back, and the
  *    journal ends. Neither happens where that would cut off what is another's.
@@ -61,7 +61,7 @@ function* append(
   const before = file.size;
   const added = plan.fileLength - before;
   makeRoom(map, plan, before);
-  file.checkUnchanged(); // comparing what stays took its time
+  file.checkUnchanged(); // the file may have changed while it was compared
   const journal = yield* noteAppend(file, plan, isDurable);
   try {
     yield* writeTail(file, file, plan, isDurable, 0);
@@ -118,7 +118,7 @@ function* noteAppend(
         ),
     );
     if (!isNoted) journal.abandon();
-    file.checkUnchanged(); // noting took its time
+    file.checkUnchanged(); // the file may have changed while this was noted
     return isNoted ? journal : undefined;
   } catch (error) {
     journal.abandon();

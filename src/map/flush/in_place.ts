@@ -3,8 +3,8 @@
  *
  * 1. Map anew where needed, as in extend. End a dead flush's journal: it speaks of
  *    the bytes as they are now.
- * 2. Lengthen the file, and reserve blocks for all that will be written, so that a
- *    full disk shows itself while every byte is where it was. Holes that move stay
+ * 2. Lengthen the file, and reserve blocks for all that will be written, so that a full
+ *    disk is detected while every byte is where it was. Holes that move stay
  *    holes, and need none. A failure cuts the file back, unless others wrote behind
  *    it, and makes holes again of those that were to be written to. Where writing over
  *    bytes takes new blocks, which cannot be reserved, the disk is asked for its room.

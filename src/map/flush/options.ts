@@ -15,7 +15,7 @@ export type Progress = (done: number, total: number) => void;
 
 /** Options of `Memmap.flush()`. */
 export interface FlushOptions {
-  /** Write to this file instead, and go on with it. Works in modes `r` and `c` too. */
+  /** Write to this file instead, and continue with it. Works in modes `r` and `c` too. */
   path?: string | URL;
   /** How to change the file; `"auto"` by default. */
   strategy?: Strategy;

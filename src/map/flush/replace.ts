@@ -4,8 +4,8 @@
  * 1. Note in a journal beside the target, and then create, a file of unguessable
  *    name in the same folder, exclusively. It gets the target's permissions and,
  *    where permitted, its owner and extended attributes.
- * 2. Give it its length, with blocks reserved for what will be written: a full disk
- *    shows itself here. Holes of the old file stay holes.
+ * 2. Give it its length, with blocks reserved for what will be written: a full disk is
+ *    detected here. Holes of the old file stay holes.
  * 3. Fill it from the old file and from memory; fsync it, so that the name never
  *    leads to bytes that are not on disk.
  * 4. Map it, while failing to is still harmless. On any failure so far it is
@@ -48,7 +48,7 @@ import {
 export interface Target {
   readonly path: string;
   readonly label: string;
-  /** The mode in which the map goes on. */
+  /** The mode of the map afterwards. */
   readonly mode: ShortMode;
 }
 

@@ -47,8 +47,8 @@ export function makeRoom(map: OpenMap, plan: Plan, changed: number): void {
 }
 
 /**
- * Cuts the file, and before it what is mapped of it: an operation that Deno lets go
- * on with a detached buffer would find its pages lost.
+ * Cuts the file, and before it what is mapped of it: an operation that still uses a
+ * detached buffer, as Deno allows, would hit lost pages.
  */
 export function cut(map: OpenMap, length: number): void {
   map.mapping.cut(length);
@@ -117,7 +117,7 @@ function rangeOf(float: Float): readonly [begin: number, end: number] {
   return [float.offset, float.offset + float.length];
 }
 
-/** Writes what floating slices have for the file from `from` on, `shift` bytes further. */
+/** Writes the floating bytes that belong at offset `from` of the file or later, each `shift` bytes further on. */
 export function* writeFloats(
   copier: Copier,
   floats: readonly Float[],

@@ -1,6 +1,6 @@
 /**
- * Files that lie beside a mapped one and may be ours: opening them with suspicion,
- * and removing them.
+ * Files that lie beside a mapped one and may be ours: opening them defensively, and
+ * removing them.
  *
  * In a folder that others write to as well, anybody can make a file of any name. So
  * only regular files with one name are believed, and only those of this user, of
@@ -33,8 +33,8 @@ export function openBeside(
 ): number | undefined {
   let fd: number;
   try {
-    // Most files have none, and an exception costs more than all else here. And
-    // opening a pipe or a device can set going what waits for that.
+    // Most files have none, and an exception would cost more than everything else here. And
+    // opening a pipe or a device can wake whatever waits for that.
     if (!lstatIfThere(path)?.isFile()) return undefined;
     fd = openEntry(path, access | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {

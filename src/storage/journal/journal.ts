@@ -39,7 +39,7 @@ import { endDead } from "./recovery.ts";
 
 const { O_CREAT, O_EXCL, O_RDWR } = fs.constants;
 
-/** How often to try to have the journal. The last is 60 ms after the first. */
+/** How many times to try to create the journal. The last is 60 ms after the first. */
 const ATTEMPTS = 6;
 
 /** Those that this thread has open. */
@@ -97,7 +97,7 @@ export class Journal {
           return journal;
         }
         if (refusal !== undefined && !isHeld(refusal)) {
-          journal.abandon(); // without locks nobody could tell a dead one
+          journal.abandon(); // without locks, a dead journal could not be recognised
           return undefined;
         }
       } catch (error) {
@@ -123,8 +123,8 @@ export class Journal {
 
   /**
    * Notes that `added` bytes, which `write` puts into the journal from an offset
-   * on, are being appended to `file`. Returns false where the folder cannot be
-   * waited for, so that there would be no journal after a power cut.
+   * on, are being appended to `file`. Returns false if the folder cannot be synced, so
+   * that there would be no journal after a power cut.
    */
   *noteAppend(
     file: MappedFile,

@@ -114,7 +114,7 @@ export function endDead(path: string): boolean {
   const fd = openBeside(place, O_RDWR, undefined);
   if (fd === undefined) return true;
   try {
-    // Locked before it is read: what was true before may not be any more.
+    // Locked before it is read: earlier contents may be out of date.
     const refusal = tryLock(fd, place);
     if (refusal !== undefined) return !isHeld(refusal);
     if (isLinked(fd, place)) finish(fd, place, path, undefined);
@@ -147,7 +147,7 @@ function settle(path: string, file: MappedFile, isLocked: boolean): Look {
   }
 }
 
-/** Leaves an append out of account that was begun and not finished. */
+/** Hides an append that was begun and not finished. */
 function hideAppend(path: string, file: MappedFile, isLocked: boolean): Look {
   const place = journalPath(path);
   const { owner } = file;
@@ -191,7 +191,7 @@ function judge(
   return "begun";
 }
 
-/** Finishes a dead flush, whose journal we hold the lock of, and ends that. */
+/** Finishes a dead flush whose journal we have locked, and removes the journal. */
 function finish(
   fd: number,
   place: string,
@@ -200,7 +200,7 @@ function finish(
 ): void {
   const note = read(fd, place);
   if (note === undefined) {
-    // Killed, or cut off from power, before it said anything.
+    // The flush was killed, or lost power, before it noted anything.
     removeAllCreated(path, file);
   } else if ("created" in note) {
     removeCreated(join(dirname(path), basename(note.created)), path, file);
