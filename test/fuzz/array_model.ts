@@ -350,7 +350,8 @@ export class ModelArray {
     const before = this.size * this.itemSize;
     const after = product(target) * this.itemSize;
     const { slice, byteOffset } = this;
-    const old = before === 0
+    // Only what grows looks at the bytes, which may have been lost.
+    const old = before === 0 || after <= before
       ? new Uint8Array(0)
       : slice.read(byteOffset, byteOffset + before);
     if (byteOffset + before === slice.length) slice.resize(byteOffset + after);
@@ -358,7 +359,7 @@ export class ModelArray {
       slice.splice(byteOffset + before, 0, after - before);
     } else if (after < before) slice.splice(byteOffset + after, before - after);
     // New elements repeat the old ones.
-    if (old.length > 0 && after > before) {
+    if (old.length > 0) {
       const added = new Uint8Array(after - before);
       for (let i = 0; i < added.length; i++) added[i] = old[i % before];
       slice.set(added, byteOffset + before);
