@@ -26,6 +26,8 @@ export interface Row {
   end: number;
   /** When addresses were last added, in milliseconds. */
   grownAt: number;
+  /** Bytes of address space that cannot be used for something else because of it. */
+  taken: number;
 }
 
 /** What the quarantine asks of the system. */
@@ -84,7 +86,7 @@ export class Quarantine {
     const row = this.#free.pop();
     if (row !== undefined) return row;
     const room = this.#memory.findRoom();
-    return { begin: room, end: room, grownAt: 0 };
+    return { begin: room, end: room, grownAt: 0, taken: 0 };
   }
 
   /** What was mapped at the end of a row is gone and leaves nothing to reserve. */
@@ -94,15 +96,20 @@ export class Quarantine {
 
   /**
    * What was mapped at the end of a row leaves `begin` to `end` to reserve. Gives back
-   * the oldest rows beyond the limits.
+   * the oldest rows beyond the limits. `taken`: how much address space that costs. A
+   * page that stays in the midst of a huge mapping leaves a gap that the next such
+   * mapping does not fit into.
    */
-  add(begin: number, end: number, row: Row): void {
-    this.#bytes += end - begin;
+  add(begin: number, end: number, row: Row, taken: number = end - begin): void {
+    this.#bytes += taken;
     const grownAt = this.#memory.now();
     // Not at the row's end: something else is there by now, and the row grows no more.
-    const added = row.end === begin ? row : { begin, end: begin, grownAt };
+    const added = row.end === begin
+      ? row
+      : { begin, end: begin, grownAt, taken: 0 };
     added.end = end;
     added.grownAt = grownAt;
+    added.taken += taken;
     if (added === row) this.leave(row);
     let count = this.#memory.count(this.#rows.delete(added) ? 0 : 1);
     this.#rows.add(added); // as the newest
@@ -118,7 +125,7 @@ export class Quarantine {
   skip(end: number): void {
     // What the row has reserved stays so, but nothing can be mapped at its end. A new
     // row goes on behind.
-    this.leave({ begin: end, end, grownAt: 0 });
+    this.leave({ begin: end, end, grownAt: 0, taken: 0 });
   }
 
   /** Bytes in rows that have been left alone for so long that no operation uses them. */
@@ -144,7 +151,8 @@ export class Quarantine {
   #giveBack(row: Row): number {
     const { begin, end } = row;
     this.#rows.delete(row);
-    this.#bytes -= end - begin;
+    this.#bytes -= row.taken;
+    row.taken = 0;
     row.begin = end; // empty, but it may grow again from here
     this.#memory.unmap(begin, end);
     return this.#memory.count(-1);

@@ -334,6 +334,7 @@ export class Region {
         this.address + first.begin,
         this.address + last.end,
         row,
+        last.end, // what is behind is free for the next mapping
       );
     }
   }

@@ -391,8 +391,8 @@ test("a file larger than the process may make is EFBIG, and flush keeps its edit
   ) => [`SystemError EFBIG -27 ${syscall}`, CONTENT];
   assert.deepEqual(child.stdout.trimEnd().split("\n"), [
     ...refused("fallocate"),
-    ...refused("ftruncate"),
-    ...refused("ftruncate"),
+    ...refused("fallocate"),
+    ...refused("fallocate"),
     ...refused("fallocate"),
     ...refused("fallocate"),
     ...refused("ftruncate"),

@@ -155,3 +155,11 @@ test("only rows to which nothing was added for long are idle, and given back", (
   assert.deepEqual(unmapped, ["10-20", `${begin}-${begin + 7}`]);
   assert.equal(quarantine.idleBytes, 0);
 });
+
+test("a page that is left of a huge mapping counts as all the room that it takes", () => {
+  const { quarantine, unmapped } = fake({ bytes: 100 });
+  for (const at of [0, 1000, 2000, 3000]) {
+    quarantine.add(at, at + 1, quarantine.take(), 40);
+  }
+  assert.deepEqual(unmapped, ["0-1", "1000-1001"]);
+});
