@@ -16,7 +16,7 @@ import {
   temporaryFolder,
 } from "../../support/support.ts";
 
-const ROUNDS = isThorough ? 100_000 : 4000;
+const ROUNDS = isThorough ? 100_000 : 2000;
 // The runtime's own memory varies by 7 MiB and 20 mappings in the first thousands of
 // rounds, and by no more in 100,000. Its spare room is known to within some MiB. In
 // 100,000 rounds, one leaked page in every twelve would exceed the limit.
