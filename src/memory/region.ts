@@ -334,7 +334,9 @@ export class Region {
         this.address + first.begin,
         this.address + last.end,
         row,
-        last.end, // what is behind is free for the next mapping
+        // At the end of a row, the next mapping goes right behind what is kept.
+        // Elsewhere what is kept of a huge region leaves no room for another one.
+        isAtEnd || this.#size <= SMALL_REGION ? last.end : this.#size,
       );
     }
   }
