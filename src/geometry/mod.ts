@@ -17,7 +17,7 @@ export {
   type Sized,
 } from "./layout.ts";
 export { Registry } from "./registry.ts";
-export { checkDeepestStack, checkDeepStack, checkStack } from "./stack.ts";
+export { checkDeepestStack, checkStack } from "./stack.ts";
 export {
   type Axes,
   checkShape,

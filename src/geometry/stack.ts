@@ -17,7 +17,6 @@ function room(bytes: number): readonly undefined[] {
 }
 
 const LITTLE = room(2 ** 12);
-const MUCH = room(2 ** 16);
 const MOST = room(2 ** 17);
 
 function nothing(): void {}
@@ -32,16 +31,9 @@ export function checkStack(): void {
 }
 
 /**
- * The same for 64 KiB, in 3 us: for what calls the system or the runtime. V8 compiles a
- * function at its first call, and wants 40 KiB for that.
- */
-export function checkDeepStack(): void {
-  apply(nothing, undefined, MUCH);
-}
-
-/**
- * The same for 128 KiB: for many such calls that belong together, as those of a flush,
- * each of which may ask for its own 64 KiB.
+ * The same for 128 KiB, in some 10 us: for many steps that belong together and call the
+ * system or the runtime, as those of a flush. V8 compiles a function at its first call,
+ * and wants 40 KiB for that.
  */
 export function checkDeepestStack(): void {
   apply(nothing, undefined, MOST);

@@ -22,7 +22,7 @@ import {
   shortMode,
   shown,
 } from "../base/mod.ts";
-import { checkDeepestStack, layoutOf } from "../geometry/mod.ts";
+import { layoutOf } from "../geometry/mod.ts";
 import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
 import type { Stale } from "../storage/mod.ts";
 import {
@@ -561,7 +561,6 @@ export class Memmap implements Disposable {
     const open = this.#open;
     if (!open.state.isClosed) {
       open.checkUsable();
-      checkDeepestStack(); // for letting go, once the file is written
       if (open.isWritable && !discard) flush(open, checkRequest());
     }
     open.close();

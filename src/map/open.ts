@@ -23,7 +23,9 @@ export function openMap(
   reserve: boolean,
   isGuarded: boolean,
 ): OpenMap {
-  checkDeepestStack(); // what fails later on has to be undone
+  // What is changed and then fails has to be undone. A descriptor and a mapping need
+  // no room for that: they go with the garbage.
+  if (mode === "w+" || length !== undefined) checkDeepestStack();
   const { file, created } = MappedFile.open(path, label, mode, reserve);
   let lock: Lock | undefined;
   try {

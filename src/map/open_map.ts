@@ -389,9 +389,8 @@ export class OpenMap implements ExtentOwner {
 
   /** Releases everything. If that throws, call it again for what is left. */
   close(): void {
-    if (!this.state.isClosed) checkDeepestStack();
-    this.state.close();
     if (this.#isLetGo) return;
+    // In this order: if the first throws, the map is open, and its views come back.
     for (const extent of this.registry) extent.dropViews();
     this.state.close();
     this.#arena.release();

@@ -23,7 +23,7 @@
  */
 
 import { type GuardedRange, type Libc, libc, runtime } from "../../ffi/mod.ts";
-import { checkDeepStack } from "../geometry/mod.ts";
+import { checkStack } from "../geometry/mod.ts";
 import { detach, isDetached } from "./buffers.ts";
 import type { Quarantine, Row } from "./quarantine.ts";
 import { type Range, Ranges } from "./ranges.ts";
@@ -125,7 +125,7 @@ export class Region {
    * `errno` says why.
    */
   static map(length: number, options: RegionOptions): Region | null {
-    checkDeepStack(); // or memory could be mapped that nobody knows of
+    checkStack(); // or memory could be mapped that nobody knows of
     const c = libc();
     const { fd, used, flags, guarded, hugePage } = options;
     // PROT_WRITE even where the API forbids writes: a stray write through a raw

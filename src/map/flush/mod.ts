@@ -32,7 +32,6 @@ export {
 /** Flushes the map: as `request` says, or just to the disk if nothing is pending. */
 export function flush(map: OpenMap, request: FlushRequest): FlushResult {
   map.checkUsable();
-  checkDeepestStack(); // nothing may fail for want of it once the file has changed
   map.mapping.checkFaults();
   if (request.target === undefined) {
     map.checkWritable("flush");
@@ -41,6 +40,7 @@ export function flush(map: OpenMap, request: FlushRequest): FlushResult {
       return { strategy: "none", bytesWritten: 0, stale: map.file.stale };
     }
   }
+  checkDeepestStack(); // nothing may fail for want of it once the file has changed
   map.state.beginFlush(map.file.path);
   let isOnDisk = false; // where only the last wait fails, too
   let isOver = false;

@@ -17,6 +17,7 @@ import {
   closeEntry,
   isLinked,
   isRefusal,
+  lstatIfThere,
   namesIn,
   unlink,
 } from "../entries.ts";
@@ -70,7 +71,7 @@ export function recover(file: MappedFile, isWritable: boolean): void {
     // No other map appends while we have the lock: whoever does uses no journal.
     const lock = look > 2 ? file.tryLock() : undefined;
     try {
-      file.measure();
+      if (look > 0) file.measure(); // the first time, it was when it was opened
       found = isWritable
         ? settle(path, file, lock !== undefined)
         : hideAppend(path, file, lock !== undefined);
@@ -151,6 +152,8 @@ function settle(path: string, file: MappedFile, isLocked: boolean): Look {
 function hideAppend(path: string, file: MappedFile, isLocked: boolean): Look {
   const place = journalPath(path);
   const { owner } = file;
+  // Most files have none, and each question costs.
+  if (lstatIfThere(place) === undefined) return isStill(file, isLocked);
   const fd = openBeside(place, O_RDONLY, owner.uid);
   if (fd === undefined) {
     const size = sizeBeside(place, owner.uid);
