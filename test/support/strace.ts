@@ -77,6 +77,11 @@ const BUFFER = 2 ** 20;
 /** Bytes that a writable map reserves at least. */
 const LEAST_MAP = 2 ** 26;
 
+/** The buffer of a copier. */
+const OWN_BUFFER = RegExp(
+  `^mmap\\((NULL|0x\\w+), ${BUFFER}, PROT_READ\\|PROT_WRITE, \\S*MAP_NORESERVE`,
+);
+
 /** Is this a call of the library, and not the runtime's own housekeeping? */
 function isOurs({ name, text }: Call): boolean {
   if (OWN.has(name)) return false;
@@ -85,8 +90,8 @@ function isOurs({ name, text }: Call): boolean {
     return size === BUFFER || size >= LEAST_MAP;
   }
   if (name !== "mmap" || !text.includes("MAP_ANONYMOUS")) return true;
-  return text.startsWith(`mmap(NULL, ${BUFFER}, PROT_READ|PROT_WRITE, `) &&
-    text.includes("MAP_NORESERVE");
+  // At an address of the system's choice, or at the end of a row of the quarantine.
+  return OWN_BUFFER.test(text);
 }
 
 /** The runtime reads about itself, as Bun's garbage collector does. */
