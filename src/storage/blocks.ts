@@ -35,7 +35,7 @@ const KNOWS_MAPS: readonly number[] = [EXT4, XFS, BTRFS, TMPFS, F2FS, BCACHEFS];
 /** In these, bytes that are written over need new blocks, which cannot be reserved. */
 const COPIES_ON_WRITE: readonly number[] = [BTRFS, BCACHEFS, ZFS];
 
-/** "This file system cannot", in whose words ever. */
+/** The errors with which systems say that a file system cannot do something. */
 const UNSUPPORTED: readonly (string | undefined)[] = [
   "EINVAL",
   "ENODEV",

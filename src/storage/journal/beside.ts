@@ -33,8 +33,8 @@ export function openBeside(
 ): number | undefined {
   let fd: number;
   try {
-    // Most files have none, and an exception would cost more than everything else here. And
-    // opening a pipe or a device can wake whatever waits for that.
+    // Most files have none, and an exception would cost more than everything else
+    // here. And opening a pipe or a device can wake whatever waits for that.
     if (!lstatIfThere(path)?.isFile()) return undefined;
     fd = openEntry(path, access | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
