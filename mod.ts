@@ -73,6 +73,7 @@ export {
   type FlushOptions,
   type FlushResult,
   type LayoutEntry,
+  type MappedBytes,
   Memmap,
   MemmapSlice,
   open,

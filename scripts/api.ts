@@ -224,7 +224,9 @@ function declaration(name: string, { kind, def }: Node): string[] {
       ];
     case "class":
     case "interface": {
-      const head = `${kind} ${name}${typeParams(def.typeParams)}${heir(def)}`;
+      const abstract = def.isAbstract ? "abstract " : "";
+      const head = `${abstract}${kind} ${name}` +
+        `${typeParams(def.typeParams)}${heir(def)}`;
       return [head, ...members(def).map((member) => `  ${member}`)];
     }
     default:

@@ -1,42 +1,20 @@
 /**
  * What a map knows of one slice: its range in the file, and where its bytes are now.
  *
- * An extent knows its map, so that "where are this slice's bytes" is answered here
- * alone: in the map's own mapping, or in the arena once the slice floats.
+ * An extent knows its map's books, so that "where are this slice's bytes" is answered
+ * here alone: in the map's own mapping, or in the arena once the slice floats.
  *
  * @module
  */
 
-import { DeletedSliceError } from "../base/mod.ts";
-import type { Sized } from "../geometry/mod.ts";
+import { DeletedSliceError, setBytes } from "../base/mod.ts";
+import { checkDeepestStack, type Sized } from "../geometry/mod.ts";
 import { isDetached, type Mapping, type Piece } from "../memory/mod.ts";
+import type { Books } from "./books.ts";
 import type { MemmapSlice } from "./slice.ts";
 
-/** What an extent asks of its map. */
-export interface ExtentOwner {
-  /** The file's bytes. */
-  readonly mapping: Mapping;
-  readonly path: string;
-  readonly isClosed: boolean;
-  readonly isEditable: boolean;
-  /** Throws unless the map can be used now. */
-  checkUsable(): void;
-  /** Throws unless bytes may be written. */
-  checkEditable(): void;
-  /** Runs `copy`, and throws if it met lost pages of the file. */
-  copyChecked<T>(copy: () => T): T;
-  /** May another map of this thread have the same file's pages at other addresses? */
-  readonly isMappedTwice: boolean;
-  /** Makes a slice float, at another length. */
-  resize(extent: SliceExtent, length: number): unknown;
-  /** Replaces bytes of a slice by others, or by so many zeros. */
-  splice(
-    extent: SliceExtent,
-    offset: number,
-    deleteCount: number,
-    content: number | Uint8Array,
-  ): void;
-}
+/** Bytes to insert: how many zeros, or which. */
+export type Content = number | Uint8Array;
 
 /** Where a slice's bytes are. */
 export type SliceState = "mapped" | "floating" | "deleted" | "closed";
@@ -56,7 +34,7 @@ interface Views {
 
 /** One slice, as the registry and the layout see it. */
 export class SliceExtent implements Sized {
-  readonly #map: ExtentOwner;
+  readonly #books: Books;
   begin: number;
   end: number;
   order = 0;
@@ -68,8 +46,8 @@ export class SliceExtent implements Sized {
   /** What was handed out. Apart, so that a slice without views is small. */
   #views: Views | null = null;
 
-  constructor(map: ExtentOwner, begin: number, end: number) {
-    this.#map = map;
+  constructor(books: Books, begin: number, end: number) {
+    this.#books = books;
     this.begin = begin;
     this.end = end;
   }
@@ -86,7 +64,7 @@ export class SliceExtent implements Sized {
 
   /** The memory that holds the bytes, from {@linkcode offset} on. */
   get mapping(): Mapping {
-    return this.floating === null ? this.#map.mapping : this.floating.mapping;
+    return this.floating === null ? this.#books.mapping : this.floating.mapping;
   }
 
   /** Where in {@linkcode mapping} the bytes begin. */
@@ -99,7 +77,7 @@ export class SliceExtent implements Sized {
    * between the two is then no `memmove`: what is copied later may be overwritten.
    */
   get isMappedTwice(): boolean {
-    return !this.isFloating && this.#map.isMappedTwice;
+    return !this.isFloating && this.#books.file.isMappedTwice;
   }
 
   /** Are the bytes the file's, and were pages of the file lost? */
@@ -109,42 +87,86 @@ export class SliceExtent implements Sized {
 
   get state(): SliceState {
     if (this.isDeleted) return "deleted";
-    if (this.#map.isClosed) return "closed";
+    if (this.#books.state.isClosed) return "closed";
     return this.isFloating ? "floating" : "mapped";
   }
 
   get isEditable(): boolean {
-    return this.#map.isEditable;
+    return this.#books.isEditable;
   }
 
   /** Throws unless the slice can be used now. */
   checkUsable(): void {
     if (this.isDeleted) {
       throw new DeletedSliceError(
-        `A deleted MemmapSlice has been used. ('${this.#map.path}'; ` +
+        `A deleted MemmapSlice has been used. ('${this.#books.file.path}'; ` +
           "take a new one with map.slice())",
       );
     }
-    this.#map.checkUsable();
+    this.#books.checkUsable();
   }
 
   /** Throws unless the bytes may be written. */
   checkEditable(): void {
-    this.#map.checkEditable();
+    this.#books.checkEditable();
   }
 
   /** Makes the slice float, at `length` bytes: cut, or padded with zeros. */
   resize(length: number): void {
-    if (length !== this.length) this.#map.resize(this, length);
+    if (length !== this.length) this.#float(length);
   }
 
   /** Replaces `deleteCount` bytes at `offset` by `content`, or by so many zeros. */
-  splice(
-    offset: number,
-    deleteCount: number,
-    content: number | Uint8Array,
-  ): void {
-    this.#map.splice(this, offset, deleteCount, content);
+  splice(offset: number, deleteCount: number, content: Content): void {
+    checkDeepestStack(); // the steps below belong together
+    const before = this.length;
+    const added = contentLength(content);
+    const after = before - deleteCount + added;
+    // The content may be a view of this very slice, which is about to go.
+    const kept = typeof content === "number"
+      ? content
+      : this.copyChecked(() => new Uint8Array(content));
+    const piece = this.#float(Math.max(before, after));
+    piece.mapping.copyFrom(
+      piece.mapping,
+      piece.offset + offset + deleteCount,
+      piece.offset + offset + added,
+      before - offset - deleteCount,
+    );
+    if (typeof kept !== "number") writeContent(piece, offset, kept);
+    else {
+      // Behind the old end there are zeros, which take no memory until written to.
+      const stale = Math.min(kept, Math.max(before - offset, 0));
+      piece.mapping.fill(0, piece.offset + offset, stale);
+    }
+    this.#float(after);
+  }
+
+  #float(length: number): Piece {
+    const before = this.length;
+    const { floating } = this;
+    let piece: Piece;
+    if (floating !== null) {
+      this.dropViews();
+      piece = floating.resized(length);
+      this.floating = piece;
+      this.#books.growth += length - before;
+      if (piece !== floating) floating.free();
+      return piece;
+    }
+    piece = this.#books.arena.allocate(length);
+    try {
+      const kept = Math.min(before, length);
+      piece.mapping.copyFrom(this.mapping, this.offset, piece.offset, kept);
+      this.dropViews();
+    } catch (error) {
+      piece.free();
+      throw error;
+    }
+    this.floating = piece;
+    this.#books.floatingCount++;
+    this.#books.growth += length - before;
+    return piece;
   }
 
   /** Writes `count` bytes at `offset` again and again behind them, up to `end`. */
@@ -162,7 +184,7 @@ export class SliceExtent implements Sized {
    * pages, since it has copied zeros then.
    */
   copyChecked<T>(copy: () => T): T {
-    return this.#map.copyChecked(copy);
+    return this.#books.copyChecked(copy);
   }
 
   /** The slice's bytes, for users. */
@@ -214,4 +236,19 @@ export class SliceExtent implements Sized {
  */
 function isAttached({ buffer, bytes }: View): boolean {
   return bytes.byteLength > 0 || !isDetached(buffer); // an empty view has no bytes
+}
+
+export function contentLength(content: Content): number {
+  return typeof content === "number" ? content : content.length;
+}
+
+export function writeContent(
+  piece: Piece,
+  at: number,
+  content: Uint8Array,
+): void {
+  if (content.length === 0) return;
+  const begin = piece.offset + at;
+  const end = begin + content.length;
+  piece.mapping.borrow(begin, end, (bytes) => setBytes(bytes, content));
 }

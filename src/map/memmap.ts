@@ -1,37 +1,30 @@
 /**
- * `Memmap`: the public face of one mapped file.
+ * `Memmap`: the public face of one mapped file, with its slices and their edits.
  *
- * Checks the arguments, then asks the {@linkcode OpenMap} or `flush/`. Keeps nothing
- * itself.
+ * What it can do with the bytes as they are is in `mapped_bytes.ts`. Checks the
+ * arguments, then asks the {@linkcode OpenMap} or `flush/`. Keeps nothing itself.
  *
  * @module
  */
 
-import { libc } from "../../ffi/mod.ts";
 import {
   checkCount,
-  checkLength,
   checkOffset,
-  checkPath,
   checkRange,
-  checkSpan,
   type Mode,
   printAsString,
   readOptions,
-  type ShortMode,
-  shortMode,
   shown,
 } from "../base/mod.ts";
 import { layoutOf } from "../geometry/mod.ts";
-import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
-import type { Stale } from "../storage/mod.ts";
 import {
   checkRequest,
   flush,
   type FlushOptions,
   type FlushResult,
 } from "./flush/mod.ts";
-import { openMap } from "./open.ts";
+import { MappedBytes, openIfMap, openOf } from "./mapped_bytes.ts";
+import type { OpenOptions } from "./open.ts";
 import type { Face, OpenMap } from "./open_map.ts";
 import {
   checkContent,
@@ -39,31 +32,6 @@ import {
   makeSlice,
   type MemmapSlice,
 } from "./slice.ts";
-
-/** Options of {@linkcode open}. */
-export interface OpenOptions {
-  /** Bytes to map. Required for `w+`; otherwise the file's size is the default. */
-  length?: number;
-  /**
-   * Allocate disk blocks for bytes that are new; `true` by default. Where the file is
-   * created or extended, and where a flush is about to write, a full disk is an error
-   * then. Holes that the file has stay holes, with `reserve` and without.
-   */
-  reserve?: boolean;
-  /**
-   * Survive the loss of mapped pages, when another process cuts the file short or
-   * its disk is full or fails; `true` by default. See {@linkcode Memmap.faults}.
-   */
-  guard?: boolean;
-}
-
-/** What {@linkcode Memmap.advise} tells the system, in the words of POSIX's `madvise`. */
-export type Advice =
-  | "normal"
-  | "random"
-  | "sequential"
-  | "willneed"
-  | "dontneed";
 
 /** One stretch of a map, as {@linkcode Memmap.layout} returns it. All numbers are bytes. */
 export interface LayoutEntry {
@@ -134,13 +102,11 @@ export function open(
 /** Closes a map; the same as {@linkcode Memmap.close}. */
 export function close(map: Memmap): void {
   checkCount(arguments.length, 1, "close(map); map.close() takes options");
-  if (typeof map !== "object" || !isMap(map)) {
+  if (typeof map !== "object" || openIfMap(map) === undefined) {
     throw new TypeError(`close() takes a Memmap, not ${shown(map)}.`);
   }
   map.close();
 }
-
-let isMap: (value: object) => value is Memmap;
 
 /**
  * One mapped file, cut into slices that never overlap.
@@ -169,52 +135,20 @@ let isMap: (value: object) => value is Memmap;
  * assert.equal(readFileSync("example.txt", "utf8"), "Hello, big world");
  * ```
  */
-export class Memmap implements Disposable {
+export class Memmap extends MappedBytes implements Disposable {
   readonly #open: OpenMap;
   readonly #face: Face;
 
   static {
-    isMap = (value): value is Memmap => #open in value;
-    printAsString(Memmap, isMap);
+    printAsString(Memmap, (value) => #face in value);
   }
 
   /** Maps a file; the same as {@linkcode open}. */
   constructor(path: string | URL, mode?: Mode, options?: OpenOptions) {
     checkCount(arguments.length, 3, "Memmap(path, mode, options)");
-    const short = shortMode(mode === undefined ? "r+" : mode);
-    const { length, reserve = true, guard = true } = readOptions(
-      options,
-      ["length", "reserve", "guard"],
-      "{ length: 4096 }",
-    );
-    if (length === undefined) {
-      if (short === "w+") {
-        throw new TypeError(
-          "Mode 'w+' creates a file, so it needs { length }.",
-        );
-      }
-    } else checkLength(length, "memmap length");
-    const checked = checkPath(path);
-    libc(); // an unsupported system says so before the file is touched
-    this.#open = openMap(
-      checked.path,
-      checked.label,
-      short,
-      length,
-      Boolean(reserve),
-      Boolean(guard),
-    );
+    super(path, mode, options);
+    this.#open = openOf(this);
     this.#face = (extent) => makeSlice(this, this.#open, extent);
-  }
-
-  /** The file's absolute path. */
-  get path(): string {
-    return this.#open.file.path;
-  }
-
-  /** The mode, by its short name. */
-  get mode(): ShortMode {
-    return this.#open.mode;
   }
 
   /** Bytes of the map once pending edits are flushed. O(1). */
@@ -222,68 +156,9 @@ export class Memmap implements Disposable {
     return this.#use().length;
   }
 
-  /** Bytes mapped now; file offsets run from 0 to this. */
-  get mappedLength(): number {
-    return this.#use().mappedLength;
-  }
-
-  /** Whether {@linkcode Memmap.flush} and {@linkcode Memmap.sync} write the file: in `r+` and `w+`. */
-  get writable(): boolean {
-    return this.#use().isWritable;
-  }
-
   /** Whether resizes or inserts are pending. */
   get dirty(): boolean {
     return this.#use().isDirty;
-  }
-
-  /**
-   * Whether the map survives the loss of its pages. It does not with `guard: false`,
-   * on systems without a guard (macOS), on hugetlbfs, when the process has too many
-   * maps for it (16,384), and while somebody else handles the signal
-   * (`process.on("SIGBUS")`). Losing a page may then end or block the process.
-   */
-  get guarded(): boolean {
-    return this.#use().mapping.isGuarded;
-  }
-
-  /**
-   * How often a page was found lost, because another process cut the file short, or
-   * its disk is full or failing. A lost page reads as zeros from then on, and writes
-   * to it are lost. After a few faults the same goes for the pages behind it.
-   *
-   * Raw views (`slice.bytes`) cannot throw: if others may cut the file, look here
-   * after reading. The rest of the page in which a cut file ends is not lost; it
-   * reads as zeros.
-   *
-   * Once this is not 0, everything that touches the file's bytes throws a
-   * {@linkcode FaultError}. Floating slices can still be read, and
-   * `close({ discard: true })` closes the map.
-   */
-  get faults(): number {
-    return this.#use().mapping.faults;
-  }
-
-  /**
-   * What others did to the file since it was mapped, or since the last flush:
-   *
-   * - `"no"`: nothing that can be seen. Bytes that they wrote within it are in the map.
-   * - `"grown"`, `"cut"`: it is longer or shorter than it was.
-   * - `"replaced"`: another file has the path.
-   * - `"unlinked"`: there is no file at the path, or no way to it.
-   *
-   * Asks the system each time. A flush that has something to write throws a
-   * {@linkcode ConflictError} unless this is `"no"`; one that has not, and `close()`,
-   * do not look. After `"replaced"` and `"unlinked"`, what was written through views
-   * is in a file without this path, and `flush({ path })` saves it.
-   */
-  get stale(): Stale {
-    return this.#use().file.stale;
-  }
-
-  /** Whether the map was closed. */
-  get closed(): boolean {
-    return this.#open.state.isClosed;
   }
 
   /** The registered slices, in file order. */
@@ -399,49 +274,6 @@ export class Memmap implements Disposable {
   }
 
   /**
-   * The file offset of the first occurrence of `pattern` within `begin` to `end`, or
-   * -1. A string is searched for as UTF-8. An empty pattern is found at `begin`, as in
-   * Python. The bytes of floating slices are not in the file yet: search those with
-   * {@linkcode MemmapSlice.find}. Negative offsets count from `mappedLength`.
-   *
-   * @throws {RangeError} if an offset lies outside the map.
-   */
-  find(
-    pattern: string | Uint8Array,
-    begin?: number,
-    end?: number,
-  ): number {
-    checkCount(arguments.length, 3, "find(pattern, begin, end)");
-    return this.#search(findFirst, pattern, begin, end);
-  }
-
-  /** As {@linkcode Memmap.find}, but the last occurrence; an empty pattern is found at `end`. */
-  rfind(
-    pattern: string | Uint8Array,
-    begin?: number,
-    end?: number,
-  ): number {
-    checkCount(arguments.length, 3, "rfind(pattern, begin, end)");
-    return this.#search(findLast, pattern, begin, end);
-  }
-
-  /**
-   * Copies `count` mapped bytes from `source` to `target`, overlapping or not, as
-   * `memmove` does. Where a slice floats, these are the bytes that the flush will
-   * replace. Negative offsets count from `mappedLength`.
-   *
-   * @throws {RangeError} if a range lies outside the map.
-   * @throws {ReadonlyError} in mode `r`.
-   */
-  move(target: number, source: number, count: number): void {
-    checkCount(arguments.length, 3, "move(target, source, count)");
-    const open = this.#edit();
-    const to = checkSpan(target, count, open.mappedLength, "memmap");
-    const from = checkSpan(source, count, open.mappedLength, "memmap");
-    open.mapping.copyFrom(open.mapping, from, to, count);
-  }
-
-  /**
    * What {@linkcode Memmap.flush} would write, in order: every slice and every gap
    * between slices, with its range in the file now and after the flush.
    */
@@ -458,32 +290,6 @@ export class Memmap implements Disposable {
         length,
       }),
     );
-  }
-
-  /**
-   * Tells the system how the bytes from `begin` to `end`, widened to whole pages,
-   * will be used (`madvise`). Negative offsets count from `mappedLength`. `"dontneed"`
-   * frees memory and never loses content: in
-   * mode `c`, where it would drop private writes, it does nothing. If the system has
-   * no room to record the advice, nothing happens.
-   *
-   * @throws {RangeError} if an offset lies outside the map.
-   * @throws {TypeError} if the advice is unknown.
-   * @throws {SystemError} if the system refuses it.
-   */
-  advise(advice: Advice, begin?: number, end?: number): void {
-    checkCount(arguments.length, 3, "advise(advice, begin, end)");
-    this.#use();
-    if (typeof advice !== "string" || !Object.hasOwn(ADVICE, advice)) {
-      const known = Object.keys(ADVICE).join(", ");
-      throw new TypeError(
-        `Unknown advice ${shown(advice)}; there are: ${known}.`,
-      );
-    }
-    const open = this.#use();
-    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
-    if (advice === "dontneed" && open.mode === "c") return;
-    open.mapping.advise(libc().constants[ADVICE[advice]], from, to);
   }
 
   /**
@@ -528,23 +334,6 @@ export class Memmap implements Disposable {
   }
 
   /**
-   * Waits until the mapped bytes from `begin` to `end`, by default all, are on disk
-   * (`msync(MS_SYNC)`). Negative offsets count from `mappedLength`. Floating slices are
-   * not affected.
-   *
-   * @throws {RangeError} if an offset lies outside the map.
-   * @throws {ReadonlyError} in modes `r` and `c`.
-   * @throws {SystemError} if the disk fails.
-   */
-  sync(begin?: number, end?: number): void {
-    checkCount(arguments.length, 2, "sync(begin, end)");
-    const open = this.#use();
-    open.checkWritable("sync");
-    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
-    open.sync(from, to);
-  }
-
-  /**
    * Flushes in `r+` and `w+`, then unmaps the file and detaches every view. A second
    * close does nothing. If the flush fails, its error is thrown and the map stays open
    * with nothing lost: flush elsewhere, or call `close({ discard: true })`, which
@@ -581,25 +370,12 @@ export class Memmap implements Disposable {
   }
 
   /** `<Memmap on file 'memmap.tst' with mode='w+', length=48, 0 slices>`, numarray's form. */
-  toString(): string {
+  override toString(): string {
     const { file, mode, length, registry, state } = this.#open;
     const about = state.isClosed
       ? "closed"
       : `length=${length}, ${registry.size} slices`;
     return `<Memmap on file '${file.label}' with mode='${mode}', ${about}>`;
-  }
-
-  #search(
-    search: typeof findFirst,
-    pattern: string | Uint8Array,
-    begin: number | undefined,
-    end: number | undefined,
-  ): number {
-    this.#use();
-    const bytes = patternBytes(pattern);
-    const open = this.#use();
-    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
-    return search(open.mapping, bytes, from, to);
   }
 
   #use(): OpenMap {
@@ -612,11 +388,3 @@ export class Memmap implements Disposable {
     return this.#open;
   }
 }
-
-const ADVICE = {
-  normal: "MADV_NORMAL",
-  random: "MADV_RANDOM",
-  sequential: "MADV_SEQUENTIAL",
-  willneed: "MADV_WILLNEED",
-  dontneed: "MADV_DONTNEED",
-} as const;

@@ -12,13 +12,8 @@ export type {
   Progress,
   Strategy,
 } from "./flush/mod.ts";
-export {
-  type Advice,
-  close,
-  type LayoutEntry,
-  Memmap,
-  open,
-  type OpenOptions,
-} from "./memmap.ts";
+export { type Advice, MappedBytes } from "./mapped_bytes.ts";
+export { close, type LayoutEntry, Memmap, open } from "./memmap.ts";
+export type { OpenOptions } from "./open.ts";
 export type { Stale } from "../storage/mod.ts";
 export { MemmapSlice } from "./slice.ts";

@@ -1,5 +1,5 @@
 /**
- * Opening: from a path to an {@linkcode OpenMap}, or to an error that leaves nothing
+ * Opening: from what a user asks for to an {@linkcode OpenMap}, or to an error that leaves nothing
  * behind.
  *
  * Order: open the file, finish what a killed flush left, map, and only then resize:
@@ -9,13 +9,69 @@
  * @module
  */
 
-import { isWritable, type ShortMode } from "../base/mod.ts";
+import { libc } from "../../ffi/mod.ts";
+import {
+  checkLength,
+  checkPath,
+  isWritable,
+  type Mode,
+  readOptions,
+  type ShortMode,
+  shortMode,
+} from "../base/mod.ts";
 import { checkDeepestStack } from "../geometry/mod.ts";
 import { ensureRoom, type Lock, MappedFile, recover } from "../storage/mod.ts";
-import { mapFile, OpenMap } from "./open_map.ts";
+import { mapFile } from "./books.ts";
+import { OpenMap } from "./open_map.ts";
 
-/** Opens and maps the file at `path`, which is absolute; `label` is as the user gave it. */
+/** Options of {@linkcode open}. */
+export interface OpenOptions {
+  /** Bytes to map. Required for `w+`; otherwise the file's size is the default. */
+  length?: number;
+  /**
+   * Allocate disk blocks for bytes that are new; `true` by default. Where the file is
+   * created or extended, and where a flush is about to write, a full disk is an error
+   * then. Holes that the file has stay holes, with `reserve` and without.
+   */
+  reserve?: boolean;
+  /**
+   * Survive the loss of mapped pages, when another process cuts the file short or
+   * its disk is full or fails; `true` by default. See {@linkcode Memmap.faults}.
+   */
+  guard?: boolean;
+}
+
+/** Opens and maps a file, as a user asks for it. */
 export function openMap(
+  path: string | URL,
+  mode: Mode | undefined,
+  options: OpenOptions | undefined,
+): OpenMap {
+  const short = shortMode(mode === undefined ? "r+" : mode);
+  const { length, reserve = true, guard = true } = readOptions(
+    options,
+    ["length", "reserve", "guard"],
+    "{ length: 4096 }",
+  );
+  if (length === undefined) {
+    if (short === "w+") {
+      throw new TypeError("Mode 'w+' creates a file, so it needs { length }.");
+    }
+  } else checkLength(length, "memmap length");
+  const checked = checkPath(path);
+  libc(); // an unsupported system says so before the file is touched
+  return mapAt(
+    checked.path,
+    checked.label,
+    short,
+    length,
+    Boolean(reserve),
+    Boolean(guard),
+  );
+}
+
+/** The same for the file at `path`, which is absolute; `label` is as the user gave it. */
+function mapAt(
   path: string,
   label: string,
   mode: ShortMode,

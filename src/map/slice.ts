@@ -32,9 +32,9 @@ import {
   shown,
 } from "../base/mod.ts";
 import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
-import type { SliceExtent, SliceState } from "./extent.ts";
+import type { Content, SliceExtent, SliceState } from "./extent.ts";
 import type { Memmap } from "./memmap.ts";
-import type { Content, OpenMap } from "./open_map.ts";
+import type { OpenMap } from "./open_map.ts";
 
 /** Creates a slice's public object; {@linkcode MemmapSlice}'s constructor is private. */
 export let makeSlice: (
@@ -350,7 +350,7 @@ export class MemmapSlice implements Disposable {
     checkCount(arguments.length, 1, "resize(length)");
     const extent = this.#edit();
     checkLength(length, "slice length"); // runs no code of the caller's
-    if (length !== extent.length) this.#open.resize(extent, length);
+    extent.resize(length);
   }
 
   /**
@@ -372,7 +372,7 @@ export class MemmapSlice implements Disposable {
     const extent = this.#edit();
     const at = checkSpan(offset, deleteCount, extent.length, "slice");
     if (deleteCount === 0 && isEmpty(checked)) return;
-    this.#open.splice(extent, at, deleteCount, checked);
+    extent.splice(at, deleteCount, checked);
   }
 
   /**

@@ -34,7 +34,8 @@ import {
   type Steps,
   type Work,
 } from "../../storage/mod.ts";
-import { mapFile, type OpenMap } from "../open_map.ts";
+import { mapFile } from "../books.ts";
+import type { OpenMap } from "../open_map.ts";
 import type { FlushResult } from "./options.ts";
 import type { Plan } from "./plan.ts";
 import {

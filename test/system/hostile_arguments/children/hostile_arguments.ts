@@ -358,6 +358,12 @@ interface Target {
 
 const TARGETS: readonly Target[] = [
   {
+    name: "MappedBytes",
+    prototype: Object.getPrototypeOf(Memmap.prototype),
+    of: ({ map }) => map,
+    usual: USUAL_OF_MAPS,
+  },
+  {
     name: "Memmap",
     prototype: Memmap.prototype,
     of: ({ map }) => map,

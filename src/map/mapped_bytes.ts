@@ -1,0 +1,242 @@
+/**
+ * `MappedBytes`: a mapped file, and what one can do with its bytes as they are.
+ *
+ * {@linkcode Memmap} adds slices, edits and flushes. Checks the arguments, then asks
+ * the {@linkcode OpenMap}.
+ *
+ * @module
+ */
+
+import { libc } from "../../ffi/mod.ts";
+import {
+  checkCount,
+  checkRange,
+  checkSpan,
+  type Mode,
+  type ShortMode,
+  shown,
+} from "../base/mod.ts";
+import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
+import type { Stale } from "../storage/mod.ts";
+import { openMap, type OpenOptions } from "./open.ts";
+import type { OpenMap } from "./open_map.ts";
+
+/** What {@linkcode Memmap.advise} tells the system, in the words of POSIX's `madvise`. */
+export type Advice =
+  | "normal"
+  | "random"
+  | "sequential"
+  | "willneed"
+  | "dontneed";
+
+/** The open map behind the public object. */
+export let openOf: (map: MappedBytes) => OpenMap;
+
+/** The same, for any object; `undefined` where it is none of ours. Asks no property. */
+export let openIfMap: (value: object) => OpenMap | undefined;
+
+/**
+ * The bytes of a mapped file: what a {@linkcode Memmap} can do with them where they are.
+ *
+ * It is not made by itself. All offsets are file offsets in bytes, and ranges are
+ * half-open.
+ */
+export abstract class MappedBytes {
+  readonly #open: OpenMap;
+
+  static {
+    openOf = (map) => map.#open;
+    openIfMap = (value) => #open in value ? value.#open : undefined;
+  }
+
+  /** Maps a file; the same as {@linkcode open}. */
+  constructor(path: string | URL, mode?: Mode, options?: OpenOptions) {
+    this.#open = openMap(path, mode, options);
+  }
+
+  /** The file's absolute path. */
+  get path(): string {
+    return this.#open.file.path;
+  }
+
+  /** The mode, by its short name. */
+  get mode(): ShortMode {
+    return this.#open.mode;
+  }
+
+  /** Bytes mapped now; file offsets run from 0 to this. */
+  get mappedLength(): number {
+    return this.#use().mappedLength;
+  }
+
+  /** Whether {@linkcode Memmap.flush} and {@linkcode Memmap.sync} write the file: in `r+` and `w+`. */
+  get writable(): boolean {
+    return this.#use().isWritable;
+  }
+
+  /**
+   * Whether the map survives the loss of its pages. It does not with `guard: false`,
+   * on systems without a guard (macOS), on hugetlbfs, when the process has too many
+   * maps for it (16,384), and while somebody else handles the signal
+   * (`process.on("SIGBUS")`). Losing a page may then end or block the process.
+   */
+  get guarded(): boolean {
+    return this.#use().mapping.isGuarded;
+  }
+
+  /**
+   * How often a page was found lost, because another process cut the file short, or
+   * its disk is full or failing. A lost page reads as zeros from then on, and writes
+   * to it are lost. After a few faults the same goes for the pages behind it.
+   *
+   * Raw views (`slice.bytes`) cannot throw: if others may cut the file, look here
+   * after reading. The rest of the page in which a cut file ends is not lost; it
+   * reads as zeros.
+   *
+   * Once this is not 0, everything that touches the file's bytes throws a
+   * {@linkcode FaultError}. Floating slices can still be read, and
+   * `close({ discard: true })` closes the map.
+   */
+  get faults(): number {
+    return this.#use().mapping.faults;
+  }
+
+  /**
+   * What others did to the file since it was mapped, or since the last flush:
+   *
+   * - `"no"`: nothing that can be seen. Bytes that they wrote within it are in the map.
+   * - `"grown"`, `"cut"`: it is longer or shorter than it was.
+   * - `"replaced"`: another file has the path.
+   * - `"unlinked"`: there is no file at the path, or no way to it.
+   *
+   * Asks the system each time. A flush that has something to write throws a
+   * {@linkcode ConflictError} unless this is `"no"`; one that has not, and `close()`,
+   * do not look. After `"replaced"` and `"unlinked"`, what was written through views
+   * is in a file without this path, and `flush({ path })` saves it.
+   */
+  get stale(): Stale {
+    return this.#use().file.stale;
+  }
+
+  /** Whether the map was closed. */
+  get closed(): boolean {
+    return this.#open.state.isClosed;
+  }
+
+  /**
+   * The file offset of the first occurrence of `pattern` within `begin` to `end`, or
+   * -1. A string is searched for as UTF-8. An empty pattern is found at `begin`, as in
+   * Python. The bytes of floating slices are not in the file yet: search those with
+   * {@linkcode MemmapSlice.find}. Negative offsets count from `mappedLength`.
+   *
+   * @throws {RangeError} if an offset lies outside the map.
+   */
+  find(
+    pattern: string | Uint8Array,
+    begin?: number,
+    end?: number,
+  ): number {
+    checkCount(arguments.length, 3, "find(pattern, begin, end)");
+    return this.#search(findFirst, pattern, begin, end);
+  }
+
+  /** As {@linkcode Memmap.find}, but the last occurrence; an empty pattern is found at `end`. */
+  rfind(
+    pattern: string | Uint8Array,
+    begin?: number,
+    end?: number,
+  ): number {
+    checkCount(arguments.length, 3, "rfind(pattern, begin, end)");
+    return this.#search(findLast, pattern, begin, end);
+  }
+
+  /**
+   * Copies `count` mapped bytes from `source` to `target`, overlapping or not, as
+   * `memmove` does. Where a slice floats, these are the bytes that the flush will
+   * replace. Negative offsets count from `mappedLength`.
+   *
+   * @throws {RangeError} if a range lies outside the map.
+   * @throws {ReadonlyError} in mode `r`.
+   */
+  move(target: number, source: number, count: number): void {
+    checkCount(arguments.length, 3, "move(target, source, count)");
+    const open = this.#edit();
+    const to = checkSpan(target, count, open.mappedLength, "memmap");
+    const from = checkSpan(source, count, open.mappedLength, "memmap");
+    open.mapping.copyFrom(open.mapping, from, to, count);
+  }
+
+  /**
+   * Tells the system how the bytes from `begin` to `end`, widened to whole pages,
+   * will be used (`madvise`). Negative offsets count from `mappedLength`. `"dontneed"`
+   * frees memory and never loses content: in
+   * mode `c`, where it would drop private writes, it does nothing. If the system has
+   * no room to record the advice, nothing happens.
+   *
+   * @throws {RangeError} if an offset lies outside the map.
+   * @throws {TypeError} if the advice is unknown.
+   * @throws {SystemError} if the system refuses it.
+   */
+  advise(advice: Advice, begin?: number, end?: number): void {
+    checkCount(arguments.length, 3, "advise(advice, begin, end)");
+    this.#use();
+    if (typeof advice !== "string" || !Object.hasOwn(ADVICE, advice)) {
+      const known = Object.keys(ADVICE).join(", ");
+      throw new TypeError(
+        `Unknown advice ${shown(advice)}; there are: ${known}.`,
+      );
+    }
+    const open = this.#use();
+    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
+    if (advice === "dontneed" && open.mode === "c") return;
+    open.mapping.advise(libc().constants[ADVICE[advice]], from, to);
+  }
+
+  /**
+   * Waits until the mapped bytes from `begin` to `end`, by default all, are on disk
+   * (`msync(MS_SYNC)`). Negative offsets count from `mappedLength`. Floating slices are
+   * not affected.
+   *
+   * @throws {RangeError} if an offset lies outside the map.
+   * @throws {ReadonlyError} in modes `r` and `c`.
+   * @throws {SystemError} if the disk fails.
+   */
+  sync(begin?: number, end?: number): void {
+    checkCount(arguments.length, 2, "sync(begin, end)");
+    const open = this.#use();
+    open.checkWritable("sync");
+    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
+    open.sync(from, to);
+  }
+
+  #search(
+    search: typeof findFirst,
+    pattern: string | Uint8Array,
+    begin: number | undefined,
+    end: number | undefined,
+  ): number {
+    this.#use();
+    const bytes = patternBytes(pattern);
+    const open = this.#use();
+    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
+    return search(open.mapping, bytes, from, to);
+  }
+
+  #use(): OpenMap {
+    this.#open.checkUsable();
+    return this.#open;
+  }
+
+  #edit(): OpenMap {
+    this.#open.checkEditable();
+    return this.#open;
+  }
+}
+
+const ADVICE = {
+  normal: "MADV_NORMAL",
+  random: "MADV_RANDOM",
+  sequential: "MADV_SEQUENTIAL",
+  willneed: "MADV_WILLNEED",
+  dontneed: "MADV_DONTNEED",
+} as const;
