@@ -121,10 +121,9 @@ export class Registry<E extends Extent> implements Iterable<E> {
     const { leaf, at, previous, next } = this.#locate(extent);
     if (previous !== undefined && previous.end > extent.begin) return previous;
     if (next !== undefined && next.begin < extent.end) return next;
-    // The usual case: the leaf has room and keeps its first key, so that nothing
-    // above it changes.
-    const isAlone = leaf === this.#root;
-    if ((at > 0 || isAlone) && leaf.keys.length < MAX_KEYS) {
+    // The usual case: the leaf has room, and nothing above it is split.
+    if (leaf.keys.length < MAX_KEYS) {
+      if (at === 0) lowerSeparators(this.#root, extent);
       insertAt(leaf, at, extent);
       this.#nextOrder++;
       this.#size++;
@@ -147,13 +146,22 @@ export class Registry<E extends Extent> implements Iterable<E> {
 
   /** Removes a registered extent. The others keep their order. */
   remove(extent: E): void {
-    // The usual case: the leaf stays too large to be joined with a sibling, or has none.
+    // The usual case: the leaf stays, and neither sibling can be joined with it.
     let leaf = this.#root;
+    let smallest = Infinity; // keys of the smaller sibling
     while (leaf.children !== null) {
-      leaf = leaf.children[Math.max(upperBound(leaf, extent) - 1, 0)]!;
+      const i = Math.max(upperBound(leaf, extent) - 1, 0);
+      const { children } = leaf;
+      smallest = Math.min(
+        i > 0 ? children[i - 1]!.keys.length : Infinity,
+        i + 1 < children.length ? children[i + 1]!.keys.length : Infinity,
+      );
+      leaf = children[i]!;
     }
     const at = upperBound(leaf, extent) - 1;
-    const stays = leaf.keys.length > MAX_JOINED || leaf === this.#root;
+    const left = leaf.keys.length - 1;
+    const stays = leaf === this.#root ||
+      (left > 0 && left + smallest > MAX_JOINED);
     if (stays && at >= 0 && leaf.keys[at] === extent) {
       removeAt(leaf, at);
       this.#size--;
@@ -234,6 +242,21 @@ export class Registry<E extends Extent> implements Iterable<E> {
       previous: at > 0 ? keys[at - 1] : left?.keys.at(-1),
       next: at < keys.length ? keys[at] : right?.keys[0],
     };
+  }
+}
+
+/**
+ * Lets the separators above the place of `extent` be no more than it. A separator that
+ * is lower than it has to be does no harm, should the stack end half-way.
+ */
+function lowerSeparators<E extends Extent>(root: Node<E>, extent: E): void {
+  for (let node = root; node.children !== null;) {
+    const before = upperBound(node, extent);
+    if (before === 0) {
+      node.keys[0] = extent;
+      node.begins[0] = extent.begin;
+    }
+    node = node.children[Math.max(before - 1, 0)]!;
   }
 }
 
