@@ -39,7 +39,7 @@ export function libcOf<Long extends number | bigint>(
   const keeper = keepErrno(arrayBuffer(Number(locate()), 4));
   const { now, noted } = keeper;
   const { names, numbers } = errnosOf(system);
-  const { posix_fallocate, fallocate, fstatfs } = c;
+  const { posix_fallocate, fallocate, fstatfs, statx, readlink } = c;
   const { copy_file_range, sync_file_range } = c;
   const sourceAt = new BigInt64Array(1);
   const targetAt = new BigInt64Array(1);
@@ -106,6 +106,14 @@ export function libcOf<Long extends number | bigint>(
       : null,
     fstatfs: isThere(fstatfs)
       ? (fd, statfs) => noted(fstatfs(fd, statfs), now[0]!)
+      : null,
+    statx: isThere(statx)
+      ? (folder, path, flags, mask, status) =>
+        noted(statx(folder, path, flags, mask, status), now[0]!)
+      : null,
+    readlink: isThere(readlink)
+      ? (path, target) =>
+        noted(readlink(path, target, long(target.length)), now[0]!)
       : null,
     // Sound: the offsets are arrays of our own, which live through the call.
     copy_file_range: isThere(copy_file_range)

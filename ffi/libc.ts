@@ -142,6 +142,25 @@ export interface Libc {
    */
   readonly fstatfs: ((fd: number, statfs: BigInt64Array) => number) | null;
   /**
+   * Fills `statx`, which has room for Linux's `struct statx`. `path` ends with a NUL.
+   * `null` on macOS, and where the C library is older than the call.
+   */
+  readonly statx:
+    | ((
+      folder: number,
+      path: Uint8Array,
+      flags: number,
+      mask: number,
+      statx: Uint8Array,
+    ) => number)
+    | null;
+  /**
+   * Fills `target` with where a link leads, without a NUL. `path` ends with one. Returns
+   * the bytes, at most as many as there is room for. For links in `/proc` alone, which
+   * `node:fs` may not read in Deno; `null` on macOS.
+   */
+  readonly readlink: ((path: Uint8Array, target: Uint8Array) => number) | null;
+  /**
    * Copies inside the kernel, at explicit offsets. Returns the bytes copied, or -1.
    * `null` where the system has none (macOS).
    */

@@ -193,6 +193,24 @@ const LINUX_FILES = {
     ],
     result: "int",
   },
+  statx: {
+    parameters: [
+      "int", // int dirfd
+      "view", // const char *pathname
+      "int", // int flags
+      "unsigned", // unsigned int mask
+      "view", // struct statx *statxbuf
+    ],
+    result: "int",
+  },
+  readlink: {
+    parameters: [
+      "view", // const char *path
+      "view", // char *buf
+      "size", // size_t bufsiz
+    ],
+    result: "smallSsize",
+  },
   copy_file_range: {
     parameters: [
       "int", // int fd_in

@@ -82,10 +82,15 @@ function mapAt(
   // What is changed and then fails has to be undone. A descriptor and a mapping need
   // no room for that: they go with the garbage.
   if (mode === "w+" || length !== undefined) checkDeepestStack();
-  const { file, created } = MappedFile.open(path, label, mode, reserve);
+  const { file, created, isQuiet } = MappedFile.open(
+    path,
+    label,
+    mode,
+    reserve,
+  );
   let lock: Lock | undefined;
   try {
-    recover(file, isWritable(mode));
+    if (!isQuiet) recover(file, isWritable(mode));
     if (mode === "w+" || (mode === "r+" && Number(length) > file.size)) {
       lock = file.lock();
       recover(file, true); // whoever had the lock may have flushed

@@ -8,10 +8,10 @@
  * @module
  */
 
-import * as fs from "node:fs";
 import { libc } from "../../ffi/mod.ts";
-import { errnoError, system, systemError } from "../base/mod.ts";
+import { errnoError, systemError } from "../base/mod.ts";
 import type { OpenFile } from "./open_file.ts";
+import { statusOf } from "./status.ts";
 
 /** Bytes of a block on most disks; where they are larger, less is given back. */
 export const BLOCK = 4096;
@@ -46,8 +46,7 @@ const UNSUPPORTED: readonly (string | undefined)[] = [
 
 /** Bytes of disk that a file takes. */
 function allocated(file: OpenFile): number {
-  const { blocks } = system("fstat", file.path, () => fs.fstatSync(file.fd));
-  return blocks * STAT_UNIT;
+  return statusOf(file.fd, file.path).blocks * STAT_UNIT;
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Names in folders: what stands at a path, opening, renaming and removing it.
+ * Names in folders: opening, renaming and removing what stands at a path.
  *
  * Thin over `node:fs`: each failure is a `SystemError` with the path. Follows no
  * policy: who may use which path is `paths.ts`'s business.
@@ -8,57 +8,21 @@
  */
 
 import * as fs from "node:fs";
-import { system, type SystemError, systemError } from "../base/mod.ts";
+import { system, type SystemError } from "../base/mod.ts";
+import { isSame, lstatIfThere, statIfThere, statusOf } from "./status.ts";
 
 const { O_NONBLOCK, O_RDONLY } = fs.constants;
-
-/** What stands at `path`, links followed; `undefined` if nothing does. */
-export function statIfThere(path: string): fs.BigIntStats | undefined {
-  return system(
-    "stat",
-    path,
-    () => fs.statSync(path, { bigint: true, throwIfNoEntry: false }),
-  );
-}
-
-/** What stands at `path` itself; `undefined` if nothing does. */
-export function lstatIfThere(path: string): fs.Stats | undefined {
-  return system(
-    "lstat",
-    path,
-    () => fs.lstatSync(path, { throwIfNoEntry: false }),
-  );
-}
 
 /** Do both paths, with links followed, lead to the same existing file or folder? */
 export function isSameFile(path: string, other: string): boolean {
   const [one, two] = [statIfThere(path), statIfThere(other)];
-  return one !== undefined && one.ino === two?.ino && one.dev === two.dev;
+  return one !== undefined && two !== undefined && isSame(one, two);
 }
 
 /** Is an open file still the one at `path`? */
 export function isLinked(fd: number, path: string): boolean {
-  const own = system("fstat", path, () => fs.fstatSync(fd, { bigint: true }));
-  const there = system(
-    "lstat",
-    path,
-    () => fs.lstatSync(path, { bigint: true, throwIfNoEntry: false }),
-  );
-  return there !== undefined && there.ino === own.ino && there.dev === own.dev;
-}
-
-/** Throws a `SystemError` that says what `stat` is of, unless it is a regular file. */
-export function checkRegular(stat: fs.BigIntStats, path: string): void {
-  if (stat.isFile()) return;
-  const [code, kind] = stat.isDirectory()
-    ? ["EISDIR", "a directory"] as const
-    : stat.isFIFO()
-    ? ["ENODEV", "a pipe"] as const
-    : stat.isSocket()
-    ? ["ENODEV", "a socket"] as const
-    : ["ENODEV", "a device"] as const;
-  const reason = `this is ${kind}, and only regular files can be mapped`;
-  throw systemError(code, "open", path, reason);
+  const there = lstatIfThere(path);
+  return there !== undefined && isSame(there, statusOf(fd, path));
 }
 
 /** Opens a file and returns its descriptor. */

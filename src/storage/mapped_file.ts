@@ -14,21 +14,29 @@ import {
   ConflictError,
   isWritable,
   type ShortMode,
-  system,
   type SystemError,
   systemError,
 } from "../base/mod.ts";
 import { hugePageOf } from "./blocks.ts";
-import {
-  checkRegular,
-  closeEntry,
-  openPatiently,
-  statIfThere,
-  unlink,
-} from "./entries.ts";
+import { closeEntry, isLinked, openPatiently, unlink } from "./entries.ts";
 import { isHeld, patiently, tryLock, unlock } from "./lock.ts";
 import { OpenFile } from "./open_file.ts";
-import { checkNamesFile, mayUse, placeOf, placeOfNew } from "./paths.ts";
+import { hasJournal } from "./journal/beside.ts";
+import {
+  checkNamesFile,
+  checkPlaceOf,
+  mayUse,
+  placeOf,
+  placeOfNew,
+  placeToOpen,
+} from "./paths.ts";
+import {
+  checkRegular,
+  type Identity,
+  statIfThere,
+  type Status,
+  statusOf,
+} from "./status.ts";
 
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
 
@@ -62,13 +70,6 @@ function uncount(same: Same): void {
   if (--same.count === 0) MAPPED.delete(same.key);
 }
 
-/** Identifies one file, even after the system was restarted. */
-export interface Identity {
-  readonly inode: string;
-  /** When it was made, in milliseconds: numbers of inodes are used again. */
-  readonly born: string;
-}
-
 /**
  * What others did to a mapped file: nothing, or they made it longer or shorter, or
  * another file has its path, or none has.
@@ -80,6 +81,18 @@ export interface Lock {
   release(): void;
 }
 
+/** What {@linkcode MappedFile.open} has found out. */
+export interface Opened {
+  readonly file: MappedFile;
+  /** Where the file was made, if it was. */
+  readonly created: string | undefined;
+  /**
+   * Is it known that nobody is appending to it, and that no flush was killed? Otherwise
+   * `recover` tells.
+   */
+  readonly isQuiet: boolean;
+}
+
 /** A regular file that is open and mapped. */
 export class MappedFile extends OpenFile {
   /** The path as the user gave it. */
@@ -89,7 +102,7 @@ export class MappedFile extends OpenFile {
   readonly owner: { readonly uid: number; readonly gid: number };
   readonly #device: bigint;
   readonly #inode: bigint;
-  readonly #born: bigint;
+  readonly #born: number;
   /** The descriptor that has the file's lock, and how many hold it, nested. */
   #locked: number | undefined;
   #locks = 0;
@@ -103,11 +116,11 @@ export class MappedFile extends OpenFile {
     checkRegular(stat, path);
     this.label = label;
     this.reserve = reserve;
-    this.size = Number(stat.size);
-    this.owner = { uid: Number(stat.uid), gid: Number(stat.gid) };
+    this.size = stat.size;
+    this.owner = { uid: stat.uid, gid: stat.gid };
     this.#device = stat.dev;
     this.#inode = stat.ino;
-    this.#born = stat.birthtimeMs;
+    this.#born = stat.born;
     // hugetlbfs gives the size of its pages there, which saves all others a call.
     if (stat.blksize < SMALLEST_HUGE_PAGE) this.#hugePage = 0;
     this.#same = countAt(`${stat.dev}:${stat.ino}`);
@@ -119,33 +132,36 @@ export class MappedFile extends OpenFile {
     return this.#same.count > 1;
   }
 
-  /** Opens the file at `path` as `mode` asks; `created` is where it was made, if it was. */
+  /** Opens the file at `path` as `mode` asks. */
   static open(
     path: string,
     label: string,
     mode: ShortMode,
     reserve: boolean,
-  ): { file: MappedFile; created: string | undefined } {
+  ): Opened {
     checkNamesFile(path);
     const writes = isWritable(mode);
     if (writes) libc().ignoreFileSizeSignal();
-    const place = placeOf(path, writes);
-    const stat = place === undefined ? undefined : statIfThere(place);
+    const { place, status, isChecked } = placeToOpen(path, writes);
     // Checked before opening: opening a pipe or a device may block or trigger it.
-    if (stat !== undefined) checkRegular(stat, path);
+    if (status !== undefined) checkRegular(status, path);
     const flags = writes ? O_RDWR : O_RDONLY;
     let created: string | undefined;
     let fd: number;
-    if (stat !== undefined) fd = openPatiently(path, place!, flags);
+    if (status !== undefined) fd = openPatiently(path, place!, flags);
     else {
       if (mode !== "w+") throw notThere(path, label);
       created = placeOfNew(path);
       fd = openPatiently(path, created, flags | O_CREAT | O_EXCL);
     }
     let file: MappedFile;
+    let isQuiet = false;
     try {
+      if (!isChecked) checkPlaceOf(fd, path, writes);
+      else if (created === undefined) isQuiet = !hasJournal(place!);
       file = new MappedFile(path, label, fd, reserve);
     } catch (error) {
+      if (created !== undefined && isLinked(fd, created)) unlink(created);
       closeEntry(fd);
       throw error;
     }
@@ -155,7 +171,9 @@ export class MappedFile extends OpenFile {
       file.close();
       throw error;
     }
-    return { file, created };
+    // The size was the same before and after there was no journal: see recover().
+    isQuiet &&= file.is(status!) && file.size === status!.size;
+    return { file, created, isQuiet };
   }
 
   /**
@@ -196,11 +214,11 @@ export class MappedFile extends OpenFile {
 
   /** As they are now: others may change them. */
   get permissions(): number {
-    return Number(this.stat().mode) & 0o7777;
+    return this.stat().mode & 0o7777;
   }
 
   /** Does `stat` describe this file? */
-  is(stat: fs.BigIntStats): boolean {
+  is(stat: Status): boolean {
     return stat.dev === this.#device && stat.ino === this.#inode;
   }
 
@@ -214,7 +232,7 @@ export class MappedFile extends OpenFile {
 
   /** What others did to the file since it was mapped, or since the last flush. */
   get stale(): Stale {
-    let there: fs.BigIntStats | undefined;
+    let there: Status | undefined;
     try {
       there = statIfThere(this.path);
     } catch {
@@ -222,7 +240,7 @@ export class MappedFile extends OpenFile {
     }
     if (there === undefined) return "unlinked";
     if (!this.is(there)) return "replaced";
-    const size = Number(this.stat().size);
+    const { size } = this.stat();
     return size === this.size ? "no" : size > this.size ? "grown" : "cut";
   }
 
@@ -237,7 +255,7 @@ export class MappedFile extends OpenFile {
       ? "is gone"
       : !this.is(now)
       ? "was replaced by another file"
-      : Number(now.size) !== this.size
+      : now.size !== this.size
       ? `has ${now.size} bytes where it had ${this.size}`
       : undefined;
     if (problem === undefined) return;
@@ -260,7 +278,7 @@ export class MappedFile extends OpenFile {
   /** Throws a `ConflictError` if bytes that were mapped are no longer in the file. */
   checkWhole(): void {
     const { size } = this.stat();
-    if (Number(size) < this.size) this.failShort(Number(size));
+    if (size < this.size) this.failShort(size);
   }
 
   protected override failShort(size: number): never {
@@ -326,7 +344,7 @@ export class MappedFile extends OpenFile {
   /** Throws a `ConflictError` unless the file ends where our own writes ended. */
   checkEnd(): void {
     const { size } = this.stat();
-    if (Number(size) === this.size) return;
+    if (size === this.size) return;
     throw this.#conflictWhileWriting(
       `has ${size} bytes where it had ${this.size}`,
     );
@@ -429,13 +447,7 @@ export class MappedFile extends OpenFile {
       // Deno would prompt for what it does not allow.
       if (place === undefined || !mayUse(place, true)) return undefined;
       fd = openPatiently(this.path, place, flags);
-      const opened = fd;
-      const stat = system(
-        "fstat",
-        this.path,
-        () => fs.fstatSync(opened, { bigint: true }),
-      );
-      if (this.is(stat)) return fd;
+      if (this.is(statusOf(fd, this.path))) return fd;
     } catch {
       // Not to be opened, or no room for it: whoever asks does without.
     }
@@ -444,12 +456,8 @@ export class MappedFile extends OpenFile {
   }
 
   /** What the system knows of the file now. */
-  stat(): fs.BigIntStats {
-    return system(
-      "fstat",
-      this.path,
-      () => fs.fstatSync(this.fd, { bigint: true }),
-    );
+  stat(): Status {
+    return statusOf(this.fd, this.path);
   }
 }
 

@@ -11,19 +11,19 @@ import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { libc } from "../../ffi/mod.ts";
 import { ConflictError, SystemError, systemError } from "../base/mod.ts";
-import {
-  checkRegular,
-  closeEntry,
-  isLinked,
-  openEntry,
-  rename,
-  statIfThere,
-} from "./entries.ts";
+import { closeEntry, isLinked, openEntry, rename } from "./entries.ts";
 import { temporaryName } from "./journal/format.ts";
 import { Journal } from "./journal/journal.ts";
 import { type Lock, MappedFile } from "./mapped_file.ts";
 import { adopt } from "./ownership.ts";
 import { checkNamesFile, followLinks, mayUse } from "./paths.ts";
+import {
+  checkRegular,
+  isFile,
+  isSame,
+  statIfThere,
+  type Status,
+} from "./status.ts";
 import type { Steps } from "./steps.ts";
 
 const { O_CREAT, O_EXCL, O_RDWR } = fs.constants;
@@ -36,7 +36,7 @@ export interface Destination {
   /** Where that leads, links followed. */
   readonly place: string;
   /** What is there; `undefined` if nothing is. */
-  readonly old: fs.BigIntStats | undefined;
+  readonly old: Status | undefined;
   /** Is that the mapped file itself? */
   readonly isOwn: boolean;
 }
@@ -58,7 +58,7 @@ export function destinationAt(
   const there = statIfThere(path);
   const old = statIfThere(place);
   if (
-    there !== undefined && (there.ino !== old?.ino || there.dev !== old.dev)
+    there !== undefined && (old === undefined || !isSame(there, old))
   ) {
     checkRegular(there, path);
     throw new ConflictError(
@@ -77,7 +77,7 @@ export function destinationAt(
  * map may be flushing it. `undefined` where there is none, or it may not be opened.
  */
 export function lockDestination({ place, old }: Destination): Lock | undefined {
-  if (old === undefined || !old.isFile() || !mayUse(place, false)) {
+  if (old === undefined || !isFile(old) || !mayUse(place, false)) {
     return undefined;
   }
   let file: MappedFile;
@@ -104,7 +104,7 @@ export function lockDestination({ place, old }: Destination): Lock | undefined {
 export function checkReplaceable({ place, old, isOwn }: Destination): void {
   if (old === undefined) return;
   checkRegular(old, place);
-  if (old.nlink === 1n) return;
+  if (old.nlink === 1) return;
   const advice = isOwn
     ? "flush({ strategy: 'in-place' }) keeps them, without safety against a crash"
     : "remove it first, or save elsewhere";
@@ -241,9 +241,9 @@ export class NewFile {
     const now = statIfThere(place);
     if (old === undefined || now === undefined) return;
     checkReplaceable({ ...this.#destination, old: now });
-    const isSame = now.ino === old.ino && now.dev === old.dev;
-    if (isOwn && !isSame) return; // somebody put another file there: see checkSource
-    const isUnchanged = isSame && now.mode === old.mode &&
+    const isSameFile = isSame(now, old);
+    if (isOwn && !isSameFile) return; // somebody put another file there: see checkSource
+    const isUnchanged = isSameFile && now.mode === old.mode &&
       now.uid === old.uid && now.gid === old.gid;
     if (!isUnchanged) adopt(this.file, now, this.#source);
   }

@@ -15,6 +15,7 @@
 import * as fs from "node:fs";
 import { libc } from "../../ffi/mod.ts";
 import { errnoError, system, systemError } from "../base/mod.ts";
+import { statusOf } from "./status.ts";
 
 /** Bytes of zeros written at a time where blocks cannot be reserved. */
 const ZEROS_LENGTH = 2 ** 20;
@@ -335,7 +336,7 @@ export class OpenFile {
 
   /** Asks the system how many bytes the file has now. */
   measure(): void {
-    this.size = system("fstat", this.path, () => fs.fstatSync(this.fd)).size;
+    this.size = statusOf(this.fd, this.path).size;
   }
 
   /** Sets the permission bits. */

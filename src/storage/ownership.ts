@@ -14,6 +14,7 @@ import { copyAccessList, copyAttributes } from "./attributes.ts";
 import { closeEntry, isRefusal, openEntry } from "./entries.ts";
 import type { MappedFile } from "./mapped_file.ts";
 import type { OpenFile } from "./open_file.ts";
+import { type Status, statusOf } from "./status.ts";
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
 
@@ -24,13 +25,12 @@ const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
  */
 export function adopt(
   file: MappedFile,
-  old: fs.BigIntStats,
+  old: Status,
   source: number | string,
 ): void {
   const { fd, path, owner } = file;
-  const uid = Number(old.uid);
-  const gid = Number(old.gid);
-  let granted = Number(old.mode) & 0o7777;
+  const { uid, gid } = old;
+  let granted = old.mode & 0o7777;
   if (uid !== owner.uid || gid !== owner.gid) {
     // Only root may give files away. Others who may write the folder keep the new
     // file: without set-user-ID bits, which would run with another user's rights, and
@@ -63,11 +63,11 @@ export function adopt(
 export function letReadersRead(target: OpenFile, file: MappedFile): void {
   const { fd, path } = target;
   const { uid, gid, mode } = file.stat();
-  const own = system("fstat", path, () => fs.fstatSync(fd));
-  let readers = Number(mode) & 0o044;
-  if (own.uid !== Number(uid) || own.gid !== Number(gid)) {
-    const isGiven = chown(fd, path, Number(uid), Number(gid)) ||
-      own.gid === Number(gid) || chown(fd, path, own.uid, Number(gid));
+  const own = statusOf(fd, path);
+  let readers = mode & 0o044;
+  if (own.uid !== uid || own.gid !== gid) {
+    const isGiven = chown(fd, path, uid, gid) ||
+      own.gid === gid || chown(fd, path, own.uid, gid);
     if (!isGiven) readers &= ~0o040;
   }
   if (!copyAccessList(file.fd, fd, path)) readers &= ~0o040;

@@ -13,13 +13,15 @@ import * as fs from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { runtime } from "../../ffi/mod.ts";
 import { system, systemError } from "../base/mod.ts";
+import { isRefusal, isSameFile } from "./entries.ts";
 import {
   checkRegular,
-  isRefusal,
-  isSameFile,
+  isLink,
   lstatIfThere,
+  nameOfOpen,
   statIfThere,
-} from "./entries.ts";
+  type Status,
+} from "./status.ts";
 
 /** As many symbolic links as Linux follows. */
 const MAX_LINKS = 40;
@@ -54,7 +56,7 @@ export function followLinks(path: string, depth = 0): string {
   );
   const file = join(permittedName(folder, above, true), basename(path));
   const stat = lstatIfThere(file);
-  if (stat === undefined || !stat.isSymbolicLink()) return file;
+  if (stat === undefined || !isLink(stat)) return file;
   const target = named(
     file,
     () => system("readlink", file, () => fs.readlinkSync(file)),
@@ -154,6 +156,52 @@ export function checkNamesFile(path: string): void {
   const reason = "a path that ends so can only lead to a folder, and only " +
     "regular files can be mapped";
   throw systemError("ENOTDIR", "open", path, reason);
+}
+
+/** What to open, and what is there. */
+export interface PlaceToOpen {
+  readonly place: string | undefined;
+  /** `undefined` if nothing is there. */
+  readonly status: Status | undefined;
+  /** May everything be used? Otherwise {@linkcode checkPlaceOf} looks at what was opened. */
+  readonly isChecked: boolean;
+}
+
+/** Finds out what to open to reach what is at `path`. */
+export function placeToOpen(path: string, isWritten: boolean): PlaceToOpen {
+  const isChecked = mayUse("/", isWritten, true);
+  if (isChecked) {
+    // Any name will do, then, so that a file which is no link is looked up once.
+    const status = lstatIfThere(path);
+    if (status !== undefined && !isLink(status)) {
+      return { place: path, status, isChecked };
+    }
+  }
+  const place = placeOf(path, isWritten);
+  const status = place === undefined ? undefined : statIfThere(place);
+  return { place, status, isChecked };
+}
+
+/**
+ * Throws unless the file that was opened may be used: a folder on the way to it may
+ * have been exchanged for a link after it was looked up. The system says by what name
+ * it was reached, where it can (Linux).
+ */
+export function checkPlaceOf(
+  fd: number,
+  path: string,
+  isWritten: boolean,
+): void {
+  const real = nameOfOpen(fd);
+  if (real === undefined) return;
+  if (mayUse(permittedName(real, path, isWritten), isWritten)) return;
+  throw systemError(
+    "EACCES",
+    "open",
+    path,
+    `this led to '${real}' when it was opened, and elsewhere before; the program ` +
+      "has no permission for that file",
+  );
 }
 
 /** What to open to reach what is at `path`; `undefined` if nothing is there. */

@@ -12,13 +12,9 @@
 import * as fs from "node:fs";
 import { libc } from "../../../ffi/mod.ts";
 import { system, type SystemError } from "../../base/mod.ts";
-import {
-  closeEntry,
-  isRefusal,
-  lstatIfThere,
-  openEntry,
-  unlink,
-} from "../entries.ts";
+import { closeEntry, isRefusal, openEntry, unlink } from "../entries.ts";
+import { isFile, lstatIfThere, statusOf } from "../status.ts";
+import { journalPath } from "./format.ts";
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDWR } = fs.constants;
 
@@ -35,7 +31,8 @@ export function openBeside(
   try {
     // Most files have none, and an exception would cost more than everything else
     // here. And opening a pipe or a device can wake whatever waits for that.
-    if (!lstatIfThere(path)?.isFile()) return undefined;
+    const there = lstatIfThere(path);
+    if (there === undefined || !isFile(there)) return undefined;
     fd = openEntry(path, access | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
     const { code } = error as SystemError;
@@ -43,9 +40,9 @@ export function openBeside(
     throw error;
   }
   try {
-    const stat = system("fstat", path, () => fs.fstatSync(fd));
+    const stat = statusOf(fd, path);
     const isOurs = owners(owner).includes(stat.uid);
-    if (stat.isFile() && stat.nlink === 1 && isOurs) return fd;
+    if (isFile(stat) && stat.nlink === 1 && isOurs) return fd;
   } catch (error) {
     closeEntry(fd);
     throw error;
@@ -60,8 +57,13 @@ export function openBeside(
  */
 export function sizeBeside(path: string, owner: number | undefined): number {
   const stat = lstatIfThere(path);
-  if (stat === undefined || !stat.isFile() || stat.nlink !== 1) return 0;
+  if (stat === undefined || !isFile(stat) || stat.nlink !== 1) return 0;
   return owners(owner).includes(stat.uid) ? stat.size : 0;
+}
+
+/** Does something lie where the journal of the file at `path`, which is no link, would? */
+export function hasJournal(path: string): boolean {
+  return lstatIfThere(journalPath(path)) !== undefined;
 }
 
 /** Does something lie beside a file that is somebody else's, and will stay there? */

@@ -12,7 +12,7 @@ import { createHash, randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { runtime } from "../../../ffi/mod.ts";
-import type { Identity } from "../mapped_file.ts";
+import type { Identity } from "../status.ts";
 import type { OpenFile } from "../open_file.ts";
 
 /** Bytes of the header; those of an append follow. */

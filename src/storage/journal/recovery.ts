@@ -17,7 +17,6 @@ import {
   closeEntry,
   isLinked,
   isRefusal,
-  lstatIfThere,
   namesIn,
   unlink,
 } from "../entries.ts";
@@ -25,6 +24,7 @@ import { isHeld, pause, tryLock, unlock } from "../lock.ts";
 import type { MappedFile } from "../mapped_file.ts";
 import { OpenFile } from "../open_file.ts";
 import { mayUse, realPathOf } from "../paths.ts";
+import { lstatIfThere, statusOf } from "../status.ts";
 import { openBeside, removeJournal, sizeBeside } from "./beside.ts";
 import {
   type Append,
@@ -313,7 +313,7 @@ function writeRest(
 
 /** What a journal says; `undefined` if nothing, or not all of it. */
 function read(fd: number, path: string): Note | undefined {
-  const { size } = system("fstat", path, () => fs.fstatSync(fd));
+  const { size } = statusOf(fd, path);
   if (size < HEADER_SIZE) return undefined;
   const header = Buffer.alloc(HEADER_SIZE);
   // Its writer may be ending it at this moment.

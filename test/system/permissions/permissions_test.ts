@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -7,7 +8,13 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { platformOf } from "../../../ffi/platform.ts";
 import { open } from "../../../mod.ts";
-import { isDeno, runChild, temporaryFolder } from "../../support/support.ts";
+import {
+  commandOf,
+  isDeno,
+  runChild,
+  skipWithoutProc,
+  temporaryFolder,
+} from "../../support/support.ts";
 
 const CONTENT = "0123456789";
 const SKIP: string | false = isDeno ? false : "Bun has no permissions";
@@ -693,6 +700,52 @@ test(
         assert.equal(fs.readFileSync(inside("file.dat"), "utf8"), CONTENT);
       }
     }
+  },
+);
+
+test(
+  "a folder that becomes a link while a file in it is opened leads to no other file",
+  { skip: SKIP || skipWithoutProc },
+  async () => {
+    using folders = twoFolders();
+    const { inside, outside } = folders;
+    fs.mkdirSync(inside("folder"));
+    fs.writeFileSync(inside("folder/secret.dat"), CONTENT);
+    fs.symlinkSync(outside(), inside("link"));
+    const secret = outside("secret.dat");
+    fs.writeFileSync(secret, "a secret");
+    const [command, ...args] = commandOf(
+      new URL("./children/swap_folder.ts", import.meta.url),
+      [inside("folder"), inside("link")],
+    );
+    const swapping = spawn(command!, args, { stdio: "ignore" });
+    try {
+      const lines = report(
+        within(inside()),
+        `
+          let ours = 0;
+          for (let i = 0; ours < 100 || i < 3000; i++) {
+            try {
+              const map = open(path, i % 2 === 0 ? "r" : "r+");
+              if (map.find("secret") === -1) ours++;
+              else console.log("a secret");
+              map.close({ discard: true });
+            } catch (error) {
+              if (!/^(ENOENT|ENOTDIR|EACCES|NotCapable)/.test(error.code ?? error.name)) {
+                throw error;
+              }
+            }
+          }
+          console.log("done");
+        `,
+        inside("folder/secret.dat"),
+      );
+      assert.deepEqual(lines, ["done"]);
+    } finally {
+      swapping.kill("SIGKILL");
+      await once(swapping, "close");
+    }
+    assert.equal(fs.readFileSync(secret, "utf8"), "a secret");
   },
 );
 

@@ -713,10 +713,14 @@ test("a file that another program appends to all the time can be opened", () => 
   for (const mode of ["r", "c", "r+"] as const) {
     using folder = temporaryFolder();
     const { path, append } = fileIn(folder.path);
-    const { measure } = MappedFile.prototype;
+    const { measure, stat } = MappedFile.prototype;
     MappedFile.prototype.measure = function () {
       append("line");
       measure.call(this);
+    };
+    MappedFile.prototype.stat = function () {
+      append("line");
+      return stat.call(this);
     };
     try {
       using map = open(path, mode);
@@ -724,6 +728,7 @@ test("a file that another program appends to all the time can be opened", () => 
       assert.ok(map.length > OLD.length);
     } finally {
       MappedFile.prototype.measure = measure;
+      MappedFile.prototype.stat = stat;
     }
   }
 });
