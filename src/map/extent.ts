@@ -7,7 +7,7 @@
  * @module
  */
 
-import { DeletedSliceError, setBytes } from "../base/mod.ts";
+import { copyOfTyped, DeletedSliceError, setBytes } from "../base/mod.ts";
 import { checkDeepestStack, type Sized } from "../geometry/mod.ts";
 import { isDetached, type Mapping, type Piece } from "../memory/mod.ts";
 import type { Books } from "./books.ts";
@@ -177,6 +177,22 @@ export class SliceExtent implements Sized {
       const length = Math.min(done, end - to);
       mapping.copyFrom(mapping, base + offset, base + to, length);
     }
+  }
+
+  /**
+   * Copies `values` to `at` of a view of the slice, whatever memory they are in. Throws
+   * if that met lost pages.
+   */
+  write(
+    { mapping, bytes }: { mapping: Mapping; bytes: Uint8Array },
+    values: ArrayBufferView,
+    at: number,
+  ): void {
+    const file = this.#books.mapping;
+    const before = file.faults;
+    setBytes(bytes, this.isMappedTwice ? copyOfTyped(values) : values, at);
+    if (file.faults !== before) file.checkFaults();
+    if (mapping !== file) mapping.checkFaults();
   }
 
   /**

@@ -23,12 +23,12 @@ import {
   checkSpan,
   checkTarget,
   clampRange,
-  copyOfTyped,
+  isAnyView,
   lengthOfTyped,
+  type Numbers,
   numbersIn,
   printAsString,
   readOptions,
-  setBytes,
   shown,
 } from "../base/mod.ts";
 import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
@@ -187,10 +187,15 @@ export class MemmapSlice implements Disposable {
     offset?: number,
   ): void {
     checkCount(arguments.length, 2, "set(source, offset)");
-    const room = this.#edit().length; // nothing larger has to be read
-    const values = numbersIn(source, room); // may run the caller's code
-    const extent = this.#edit();
-    const length = lengthOfTyped(values);
+    let extent = this.#edit();
+    let values = source as Numbers;
+    let length = isAnyView(source) ? lengthOfTyped(source) : 0;
+    if (length === 0) {
+      // May run the caller's code. Nothing larger than the slice has to be read.
+      values = numbersIn(source, extent.length);
+      extent = this.#edit();
+      length = lengthOfTyped(values);
+    }
     const at = offset === undefined ? 0 : checkTarget(offset, extent.length);
     if (length > extent.length - at) {
       throw new RangeError(
@@ -200,24 +205,14 @@ export class MemmapSlice implements Disposable {
     }
     const limit = runtime().maxBufferLength;
     if (extent.length <= limit) {
-      const { mapping, bytes } = extent.view();
-      extent.copyChecked(() =>
-        setBytes(bytes, extent.isMappedTwice ? copyOfTyped(values) : values, at)
-      );
-      mapping.checkFaults();
+      extent.write(extent.view(), values, at);
     } else {
       const { mapping, offset: base } = extent;
       const end = Math.min(at + limit, extent.length);
       mapping.borrow(
         base + at,
         base + end,
-        (bytes) =>
-          extent.copyChecked(() =>
-            setBytes(
-              bytes,
-              extent.isMappedTwice ? copyOfTyped(values) : values,
-            )
-          ),
+        (bytes) => extent.write({ mapping, bytes }, values, 0),
       );
     }
   }
