@@ -264,39 +264,41 @@ const CODECS: readonly Codec[] = [
   }, (value) => value),
 ];
 
-const BY_NAME: ReadonlyMap<string, Codec> = new Map(
-  CODECS.flatMap((type) =>
-    [type.name, type.title, type.alias].map((name) => [name, type])
-  ),
-);
-
 /** The machine's own byte order. */
 export const NATIVE: ByteOrder =
   new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? "little" : "big";
 
-const ORDERS: Readonly<Record<string, ByteOrder | undefined>> = {
+/** What numpy writes before its letters; `|` says that there is no order. */
+const SIGNS: Readonly<Record<string, ByteOrder | undefined>> = {
   "<": "little",
   ">": "big",
   "=": NATIVE,
+  "|": undefined,
 };
+
+/** What a name stands for, and the byte order if the name says one. */
+type Named = readonly [codec: Codec, order: ByteOrder | undefined];
+
+// Every name that there is: looking one up is all that an array's making does with it.
+const BY_NAME: ReadonlyMap<string, Named> = new Map(
+  CODECS.flatMap((codec) => [
+    ...[codec.name, codec.title, codec.alias].map((
+      name,
+    ): [string, Named] => [name, [codec, undefined]]),
+    ...Object.entries(SIGNS).map((
+      [sign, order],
+    ): [string, Named] => [sign + codec.alias, [codec, order]]),
+  ]),
+);
 
 /**
  * The codec that a name stands for, and the byte order if the name says one.
  *
  * @throws {TypeError} that lists the known names.
  */
-export function parseTypeName(
-  name: string,
-): [codec: Codec, order: ByteOrder | undefined] {
-  if (typeof name === "string") {
-    const codec = BY_NAME.get(name);
-    if (codec !== undefined) return [codec, undefined];
-    const signed = BY_NAME.get(name.slice(1));
-    // Only numpy's letters take a sign.
-    if (/^[<>=|]/.test(name) && signed?.alias === name.slice(1)) {
-      return [signed, ORDERS[name.charAt(0)]];
-    }
-  }
+export function parseTypeName(name: string): Named {
+  const named = BY_NAME.get(name);
+  if (named !== undefined) return named;
   const list = (of: "name" | "alias" | "title") =>
     CODECS.map((codec) => codec[of]).join(", ");
   throw new TypeError(

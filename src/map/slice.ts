@@ -311,11 +311,7 @@ export class MemmapSlice implements Disposable {
     options?: ArrayOptions,
   ): MemmapArray<DTypeOf<N>> {
     checkCount(arguments.length, 2, "array(type, { shape, byteOrder, … })");
-    const read = readOptions(
-      options,
-      ["shape", "byteOrder", "byteOffset"],
-      "{ shape: [2, 3] }",
-    );
+    const read = readOptions(options, ARRAY_OPTIONS, "{ shape: [2, 3] }");
     return makeArray(this.#use(), type, read);
   }
 
@@ -437,6 +433,8 @@ export class MemmapSlice implements Disposable {
     return found === -1 ? -1 : found - offset;
   }
 }
+
+const ARRAY_OPTIONS = ["shape", "byteOrder", "byteOffset"] as const;
 
 /**
  * Checks bytes to insert. Returns a number of zero bytes, or a plain view of the
