@@ -42,6 +42,7 @@ export interface Constants {
   readonly SYNC_FILE_RANGE_WRITE: number;
   readonly FALLOC_FL_KEEP_SIZE: number;
   readonly FALLOC_FL_PUNCH_HOLE: number;
+  readonly FALLOC_FL_UNSHARE_RANGE: number;
 }
 
 /**

@@ -52,6 +52,7 @@ const LINUX: Constants = {
   SYNC_FILE_RANGE_WRITE: 2,
   FALLOC_FL_KEEP_SIZE: 1,
   FALLOC_FL_PUNCH_HOLE: 2,
+  FALLOC_FL_UNSHARE_RANGE: 0x40,
 };
 
 // From <sys/mman.h> and <unistd.h> of the macOS SDK.

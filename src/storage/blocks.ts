@@ -34,6 +34,11 @@ const HUGETLBFS = 0x958458f6;
 const KNOWS_MAPS: readonly number[] = [EXT4, XFS, BTRFS, TMPFS, F2FS, BCACHEFS];
 /** In these, bytes that are written over need new blocks, which cannot be reserved. */
 const COPIES_ON_WRITE: readonly number[] = [BTRFS, BCACHEFS, ZFS];
+/**
+ * In these, blocks of a file may be another file's as well (reflinks, snapshots): cutting
+ * the file frees none of those, and writing over them takes new ones.
+ */
+const SHARES_BLOCKS: readonly number[] = [XFS, ...COPIES_ON_WRITE];
 
 /** The errors with which systems say that a file system cannot do something. */
 const UNSUPPORTED: readonly (string | undefined)[] = [
@@ -76,19 +81,21 @@ export function hugePageOf(file: OpenFile): number {
 }
 
 /**
- * Throws `ENOSPC` where `length` bytes cannot be written over because each needs a
+ * Throws `ENOSPC` where `length` bytes cannot be written over because each may need a
  * new block, and the disk has too few of them.
  */
 export function checkRoomToWriteOver(file: OpenFile, length: number): void {
   const found = statfs(file);
-  if (found === undefined || !COPIES_ON_WRITE.includes(found.type)) return;
+  if (found === undefined || !SHARES_BLOCKS.includes(found.type)) return;
   if (found.room >= length || canReserve(file, length)) return;
+  if (!COPIES_ON_WRITE.includes(found.type) && !sharesBlocks(file)) return;
   throw systemError(
     "ENOSPC",
     "fstatfs",
     file.path,
-    `on this copy-on-write file system, writing over ${length} bytes needs as much ` +
-      `room, and ${found.room} bytes are free; nothing was written`,
+    `writing over ${length} bytes takes as many of new blocks, since this file system ` +
+      "copies on write, or the file shares its blocks with others; " +
+      `${found.room} bytes are free, and nothing was written`,
   );
 }
 
@@ -108,15 +115,82 @@ function canReserve(file: OpenFile, length: number): boolean {
 }
 
 /**
+ * Has another file some of this one's blocks as well? Where nobody can say, it does.
+ * Gives the file blocks of its own instead of those found first, which take room.
+ */
+function sharesBlocks(file: OpenFile): boolean {
+  for (let at = 0; at < file.size;) {
+    const [begin, end] = file.nextData(at, Math.min(at + BUFFER, file.size));
+    const free = statfs(file)?.free;
+    try {
+      if (end > begin && !unshare(file, begin, end)) return true;
+    } catch {
+      return true; // no room for one piece
+    }
+    if (statfs(file)?.free !== free) return true;
+    at = end;
+  }
+  return false;
+}
+
+/**
+ * Gives a file blocks of its own where other files have them as well, and blocks to
+ * its holes, between `from` and `to`. False where the file system cannot.
+ */
+export function unshare(file: OpenFile, from: number, to: number): boolean {
+  if (from >= to || statfs(file)?.type !== XFS) return false;
+  const { FALLOC_FL_KEEP_SIZE, FALLOC_FL_UNSHARE_RANGE } = libc().constants;
+  return fallocate(
+    file,
+    FALLOC_FL_UNSHARE_RANGE | FALLOC_FL_KEEP_SIZE,
+    from,
+    to,
+  );
+}
+
+/**
  * Throws unless a file of `length` bytes can be made of the disk's room and of the
- * blocks that the file has already. Reserves behind its end what is missing.
+ * blocks that the file has already, and has alone. Reserves behind its end what is
+ * missing.
  */
 export function ensureRoom(file: OpenFile, length: number): void {
+  const found = statfs(file);
+  const mayShare = found !== undefined && SHARES_BLOCKS.includes(found.type);
+  if (
+    mayShare && file.size > 0 && !canReserve(file, length) && sharesBlocks(file)
+  ) {
+    throw systemError(
+      "ENOSPC",
+      "fallocate",
+      file.path,
+      `there is no room for ${length} bytes beside the old content, whose blocks ` +
+        "other files may have as well, so that they would not be freed; remove the " +
+        "file first",
+    );
+  }
   const missing = length - allocated(file);
   if (missing <= 0) return;
   const end = wholeBlocks(file.size);
   file.reserveRange(end, end + missing);
   if (allocated(file) < length) checkRoom(file, missing); // nothing was reserved
+}
+
+/** Throws `ENOSPC` where a file has no room to become `length` bytes long. */
+export function checkRoomToGrow(file: OpenFile, length: number): void {
+  const missing = wholeBlocks(length) - wholeBlocks(file.size);
+  if (missing > 0) checkRoom(file, missing);
+}
+
+/** Throws `ENOSPC` where holes that `ranges` touch cannot be written to. */
+export function checkRoomInHoles(
+  file: OpenFile,
+  ranges: readonly (readonly [begin: number, end: number])[],
+): void {
+  let missing = 0;
+  for (const [from, to] of ranges) {
+    for (const [begin, end] of holesIn(file, from, to)) missing += end - begin;
+  }
+  if (missing > 0) checkRoom(file, missing);
 }
 
 /** Blocks for parts of a file, which can be given back until they are written to. */
@@ -133,7 +207,7 @@ export class Reservation {
     const file = this.#file;
     const holes = [...holesIn(file, from, to)];
     this.#holes.push(...holes);
-    if (allocate(file, from, to)) return;
+    if (unshare(file, from, to) || allocate(file, from, to)) return;
     const zeros = new Uint8Array(BUFFER);
     checkRoom(file, holes.reduce((sum, [begin, end]) => sum + end - begin, 0));
     for (const [begin, end] of holes) {

@@ -9,9 +9,12 @@
 export {
   allocate,
   BLOCK,
+  checkRoomInHoles,
+  checkRoomToGrow,
   checkRoomToWriteOver,
   ensureRoom,
   Reservation,
+  unshare,
 } from "./blocks.ts";
 export { Copier } from "./copying.ts";
 export { syncFolder } from "./entries.ts";

@@ -744,6 +744,74 @@ test("a sparse file stays sparse with reserve: false", () => {
   assert.equal(map.find(new Uint8Array([9])), 4096 * 5);
 });
 
+test("in-place reserves what it writes, and nothing with reserve: false", () => {
+  const real = libc();
+  const { fallocate, posix_fallocate } = real;
+  for (const reserve of [true, false]) {
+    for (const holes of [0, 2 ** 20]) {
+      using folder = temporaryFolder();
+      const path = join(folder.path, "file");
+      fs.writeFileSync(path, new Uint8Array(10_000).fill(1));
+      fs.truncateSync(path, 10_000 + holes);
+      let reserved = 0;
+      withLibc({
+        fallocate: fallocate && ((fd, mode, offset, length) => {
+          // To lengthen a file safely, one byte at its end gets a block.
+          // And what is to be a hole gives blocks back.
+          if (length > 1 && (mode & 2) === 0) reserved += length;
+          return fallocate(fd, mode, offset, length);
+        }),
+        posix_fallocate: posix_fallocate && ((fd, offset, length) => {
+          reserved += length;
+          return posix_fallocate(fd, offset, length);
+        }),
+      }, () => {
+        using map = open(path, "r+", { reserve });
+        map.insert(5, new Uint8Array(100_000).fill(2));
+        map.flush({ strategy: "in-place" });
+      });
+      const what = `reserve: ${reserve}, ${holes} bytes of holes`;
+      if (!reserve) assert.equal(reserved, 0, what);
+      else if (fallocate !== null) assert.ok(reserved >= 100_000, what);
+      const found = fs.readFileSync(path);
+      assert.equal(found.length, 110_000 + holes);
+      assert.equal(found.indexOf(1, 5), 100_005);
+      assert.equal(found.lastIndexOf(1), 109_999);
+    }
+  }
+});
+
+test("with reserve: false, in-place asks a full disk before it writes", () => {
+  const real = libc();
+  const { fstatfs } = real;
+  if (fstatfs === null) return; // macOS
+  for (const holes of [0, 2 ** 20]) {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "file");
+    fs.writeFileSync(path, new Uint8Array(10_000).fill(1));
+    fs.truncateSync(path, 10_000 + holes);
+    const before = fs.readFileSync(path);
+    withLibc({
+      fstatfs: (fd, found) => {
+        const result = fstatfs(fd, found);
+        found[3] = found[4] = 10n; // blocks: nothing like 100,000 bytes
+        found[1] = 4096n;
+        return result;
+      },
+    }, () => {
+      using map = open(path, "r+", { reserve: false });
+      map.insert(5, new Uint8Array(100_000).fill(2));
+      assert.throws(() => map.flush({ strategy: "in-place" }), {
+        code: "ENOSPC",
+        message: /40960 (bytes )?are free/,
+      });
+      assert.ok(map.dirty);
+      assert.deepEqual(fs.readFileSync(path), before);
+      map.close({ discard: true });
+    });
+  }
+});
+
 test("a hundred thousand floating slices are flushed in few writes", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 200_000);

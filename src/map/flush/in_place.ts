@@ -7,7 +7,8 @@
  *    disk is detected while every byte is where it was. Holes that move stay
  *    holes, and need none. A failure cuts the file back, unless others wrote behind
  *    it, and makes holes again of those that were to be written to. Where writing over
- *    bytes takes new blocks, which cannot be reserved, the disk is asked for its room.
+ *    bytes takes new blocks, which cannot be reserved, and where the user does not want
+ *    any reserved, the disk is asked for its room.
  * 3. Move what moves: towards the end from the last to the first, then towards
  *    the start from the first to the last. So nothing is overwritten unread: runs
  *    keep their order and never overlap in the old file or in the new.
@@ -22,11 +23,14 @@
 
 import type { Run } from "../../geometry/mod.ts";
 import {
+  checkRoomInHoles,
+  checkRoomToGrow,
   checkRoomToWriteOver,
   clearJournal,
   Copier,
   Reservation,
   type Steps,
+  unshare,
   type Work,
 } from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
@@ -81,11 +85,16 @@ function* move(
       const total = written.reduce((sum, [from, to]) => sum + to - from, 0);
       checkRoomToWriteOver(file, total);
       file.lengthen(plan.fileLength, false);
-      for (const [from, to] of written) reservation.reserve(from, to);
+      if (!file.reserve) checkRoomInHoles(file, written);
+      else for (const [from, to] of written) reservation.reserve(from, to);
     } else {
       checkRoomToWriteOver(file, sum(moves) + sum(plan.floats));
-      file.reserveRange(changed, plan.fileLength);
-      file.lengthen(plan.fileLength, true);
+      if (file.reserve) file.reserveRange(changed, plan.fileLength);
+      else checkRoomToGrow(file, plan.fileLength);
+      file.lengthen(plan.fileLength);
+      if (file.reserve) {
+        unshare(file, changed, Math.min(before, plan.fileLength));
+      }
     }
     const up = moves.filter(({ from, to }) => to > from);
     const down = moves.filter(({ from, to }) => to < from);

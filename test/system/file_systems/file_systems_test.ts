@@ -270,3 +270,25 @@ test("in-place asks for room before it writes over what is there (btrfs)", {
   );
   assert.equal(child.status, 0, child.stderr);
 });
+
+for (const [name, how] of [["xfs", "exact"], ["btrfs", "careful"]] as const) {
+  test(
+    `blocks that another file has as well are not counted as the file's own (${name})`,
+    {
+      timeout: TIMEOUT,
+      skip: skipUnlessMounted(name, "shared blocks on a full disk"),
+    },
+    () => {
+      using folder = temporaryFolder();
+      const mounted = MOUNTS[name]!(folder.path);
+      assert.ok(mounted.skip === false);
+      const child = runChild(
+        new URL("./children/shared_blocks.ts", import.meta.url),
+        { args: [mounted.folder, how], under: mounted.under },
+      );
+      assert.equal(child.status, 0, child.stderr);
+      const { refused } = JSON.parse(child.stdout);
+      proof(`${refused} writes over shared blocks on a full ${name} refused`);
+    },
+  );
+}
