@@ -304,8 +304,9 @@ export class Memmap extends MappedBytes implements Disposable {
    *   new. Appends, and cuts at the end, are made in place (`"extend"`), everything
    *   else by `"replace"`. An append is first written to a journal beside the file. If
    *   the flush was killed, the next `open` that writes finishes it, and the other
-   *   modes see the old content. Where the folder may not be written there is no
-   *   journal, and a crash can leave a part of the append.
+   *   modes see the old content. Where the folder may not be written, or somebody
+   *   else's file has the journal's name, there is no journal, and a crash can leave a
+   *   part of the append: {@linkcode FlushResult.atomic} is `false` then.
    * - `"replace"` writes a new file beside the old one and renames it. It keeps the
    *   permissions, and the owner and the extended attributes where permitted. A
    *   symbolic link stays one.

@@ -192,6 +192,7 @@ test("nothing pending is strategy none", () => {
   assert.deepEqual(map.flush(), {
     strategy: "none",
     bytesWritten: 0,
+    atomic: true,
     stale: "no",
   });
 });
@@ -270,8 +271,9 @@ test("stale, and a flush with nothing pending, tell what others did to the file"
     change();
     assert.equal(map.stale, stale);
     for (const durable of [true, false]) {
-      const result = { strategy: "none", bytesWritten: 0, stale };
-      assert.deepEqual(map.flush({ durable }), result);
+      const { atomic, ...result } = map.flush({ durable });
+      assert.ok(atomic);
+      assert.deepEqual(result, { strategy: "none", bytesWritten: 0, stale });
     }
   }
   // A map that does not write can ask as well.
@@ -300,8 +302,9 @@ test("an append, a cut at the end and a resize that came back only extend", () =
   const { bytes } = first;
   const { ino } = fs.statSync(path);
   const flush = () => {
-    const { stale, ...result } = map.flush();
+    const { stale, atomic, ...result } = map.flush();
     assert.equal(stale, "no");
+    assert.ok(atomic);
     return result;
   };
 
@@ -337,6 +340,7 @@ test("an append of any size writes only the new bytes", () => {
   assert.deepEqual(map.flush(), {
     strategy: "extend",
     bytesWritten: added.length,
+    atomic: true,
     stale: "no",
   });
   assert.ok(fs.readFileSync(path).equals(Buffer.concat([before, added])));

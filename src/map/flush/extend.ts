@@ -78,7 +78,12 @@ function* append(
   if (journal !== undefined) {
     yield* settleFolder(map, journal.folder, isDurable);
   }
-  return { strategy: "extend", bytesWritten: added, stale: "no" };
+  return {
+    strategy: "extend",
+    bytesWritten: added,
+    atomic: journal !== undefined,
+    stale: "no",
+  };
 }
 
 function* cutEnd(
@@ -92,7 +97,7 @@ function* cutEnd(
   file.checkUnchanged(); // comparing what stays took its time
   if (plan.fileLength < before) cut(map, plan.fileLength);
   yield* commit(map, plan, isDurable);
-  return { strategy: "extend", bytesWritten: 0, stale: "no" };
+  return { strategy: "extend", bytesWritten: 0, atomic: true, stale: "no" };
 }
 
 /** Notes what is to be appended; `undefined` where no journal can be made. */

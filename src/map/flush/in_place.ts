@@ -118,6 +118,7 @@ function* move(
   return {
     strategy: "in-place",
     bytesWritten: sum(moves) + sum(plan.floats),
+    atomic: false,
     stale: "no",
   };
 }

@@ -37,7 +37,8 @@ export function flush(map: OpenMap, request: FlushRequest): FlushResult {
     map.checkWritable("flush");
     if (!map.isDirty) {
       if (request.isDurable) map.sync(0, map.mappedLength);
-      return { strategy: "none", bytesWritten: 0, stale: map.file.stale };
+      const { stale } = map.file;
+      return { strategy: "none", bytesWritten: 0, atomic: true, stale };
     }
   }
   checkDeepestStack(); // nothing may fail for want of it once the file has changed

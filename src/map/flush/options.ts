@@ -36,6 +36,14 @@ export interface FlushResult {
   /** Bytes written to the file. Those copied from the old file count, holes too. */
   bytesWritten: number;
   /**
+   * Had the process been killed in the midst of it, would the file have its old content
+   * or the new? `false` after `"in-place"`, and after an append without a journal:
+   * memmap may not make files in the folder, or somebody else's file has the journal's
+   * name there, or the file system has no locks or cannot sync a folder. Strategy
+   * `"replace"` needs none.
+   */
+  atomic: boolean;
+  /**
    * What others did to the file that is mapped. Anything but `"no"` comes with
    * strategy `"none"` alone, since a flush that writes is a {@linkcode ConflictError}
    * then. After `"replaced"` and `"unlinked"`, what was written through views is in a

@@ -132,6 +132,7 @@ function* fillAndRename(
   return {
     strategy: "replace",
     bytesWritten: plan.fileLength,
+    atomic: true,
     stale: "no",
   };
 }

@@ -6,7 +6,7 @@ import { basename, join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { libc } from "../../../ffi/libc.ts";
-import { open } from "../../../mod.ts";
+import { open, type Strategy } from "../../../mod.ts";
 import { MappedFile } from "../../../src/storage/mapped_file.ts";
 import {
   journalPath,
@@ -183,9 +183,9 @@ test("where there are no locks, nothing is left beside the file", () => {
   }, () => {
     using map = open(path);
     map.insert(0, new Uint8Array([65]));
-    map.flush({ strategy: "replace" });
+    assert.ok(map.flush({ strategy: "replace" }).atomic);
     map.insert(map.length, new Uint8Array([66]));
-    map.flush();
+    assert.ok(!map.flush().atomic);
     assert.deepEqual(beside(), []);
   });
   assert.equal(content(), `A${OLD}B`);
@@ -514,7 +514,7 @@ test(
   },
 );
 
-test("nobody waits for what has a journal's name and is not ours", () => {
+test("nobody waits for what has a journal's name and is not ours, and a flush says so", () => {
   const isRoot = process.geteuid?.() === 0;
   const kinds: Record<string, (place: string) => void> = {
     link: (place) => fs.symlinkSync("nowhere", place),
@@ -542,15 +542,21 @@ test("nobody waits for what has a journal's name and is not ours", () => {
     }) as typeof wait;
     try {
       using map = open(path);
-      map.insert(map.mappedLength, Buffer.from("new"));
-      assert.equal(map.flush().strategy, "extend", kind);
-      map.insert(0, Buffer.from("new"));
-      assert.equal(map.flush().strategy, "replace", kind);
+      const flush = (at: number, strategy: Strategy = "auto") => {
+        map.insert(at, Buffer.from("new"));
+        const result = map.flush({ strategy });
+        return [result.strategy, result.atomic];
+      };
+      assert.deepEqual(flush(map.mappedLength), ["extend", false], kind);
+      assert.deepEqual(flush(0), ["replace", true], kind);
+      const end = map.mappedLength;
+      assert.deepEqual(flush(end, "replace"), ["replace", true], kind);
+      assert.deepEqual(flush(0, "in-place"), ["in-place", false], kind);
     } finally {
       Atomics.wait = wait;
     }
     assert.equal(waits, 0, kind);
-    assert.equal(content(), `new${OLD}new`);
+    assert.equal(content(), `newnew${OLD}newnew`);
     assert.ok(fs.lstatSync(journalPath(path)));
   }
 });
