@@ -303,8 +303,8 @@ export class Memmap extends MappedBytes implements Disposable {
    * - `"auto"` survives a crash at any instant: the file holds the old content or the
    *   new. Appends, and cuts at the end, are made in place (`"extend"`), everything
    *   else by `"replace"`. An append is first written to a journal beside the file. If
-   *   the flush was killed, the next `open` that writes finishes it, and the other
-   *   modes see the old content. Where the folder may not be written, or somebody
+   *   the flush was killed, the next `open` by the same name that writes finishes it, and
+   *   the other modes see the old content. Where the folder may not be written, or somebody
    *   else's file has the journal's name, there is no journal, and a crash can leave a
    *   part of the append: {@linkcode FlushResult.atomic} is `false` then.
    * - `"replace"` writes a new file beside the old one and renames it. It keeps the

@@ -652,6 +652,42 @@ test(
   },
 );
 
+test("a killed append is known by the name it was flushed by alone", () => {
+  const part = ADDED.slice(0, 7);
+  for (const isFinished of [true, false]) {
+    using folder = temporaryFolder();
+    const { path, content, append, beside } = fileIn(folder.path);
+    const other = join(folder.path, "other name");
+    fs.linkSync(path, other);
+    const place = killWithinAppend(path);
+    append(part);
+    const lengthOf = (path: string, mode: "r" | "c" | "r+") => {
+      using map = open(path, mode);
+      return map.length;
+    };
+    // As documented: by its other name, the file has a part of the append.
+    for (const mode of ["r", "c", "r+"] as const) {
+      assert.equal(lengthOf(other, mode), OLD.length + part.length, mode);
+    }
+    assert.equal(lengthOf(path, "r"), OLD.length);
+    assert.ok(fs.existsSync(place));
+    if (isFinished) {
+      assert.equal(lengthOf(path, "r+"), OLD.length + ADDED.length);
+      assert.equal(content(), OLD + ADDED);
+    } else {
+      // What is flushed by the other name meanwhile stays, and so does the part.
+      {
+        using map = open(other);
+        map.insert(map.mappedLength, new TextEncoder().encode("new"));
+      }
+      const length = OLD.length + part.length + 3;
+      assert.equal(lengthOf(path, "r+"), length);
+      assert.equal(content(), `${OLD}${part}new`);
+    }
+    assert.deepEqual(beside(), ["other name"]);
+  }
+});
+
 test("bytes that another program appends while a killed append is finished stay", () => {
   using folder = temporaryFolder();
   const { path, content, beside, append } = fileIn(folder.path);
