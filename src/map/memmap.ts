@@ -99,9 +99,15 @@ export function open(
   return new Memmap(path, mode, options);
 }
 
-/** Closes a map; the same as {@linkcode Memmap.close}. */
+/**
+ * Closes a map; the same as {@linkcode Memmap.close}. It can be a callback:
+ * `maps.forEach(close)`.
+ */
 export function close(map: Memmap): void {
-  checkCount(arguments.length, 1, "close(map); map.close() takes options");
+  // A callback is given an index or a key as well, and mostly a collection.
+  if (arguments.length === 2 && typeof arguments[1] === "object") {
+    checkCount(2, 1, "close(map); map.close() takes options");
+  }
   if (typeof map !== "object" || openIfMap(map) === undefined) {
     throw new TypeError(`close() takes a Memmap, not ${shown(map)}.`);
   }

@@ -5,7 +5,13 @@ import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { close, type Memmap, type MemmapSlice, open } from "../../mod.ts";
+import {
+  close,
+  isMemmapError,
+  type Memmap,
+  type MemmapSlice,
+  open,
+} from "../../mod.ts";
 import { temporaryFolder } from "../support/support.ts";
 
 /** Runs `use` with a file of 100 bytes that count up from 0. */
@@ -59,6 +65,42 @@ test("an argument too many is a TypeError, and nothing happens", () => {
     assert.equal(map.dirty, false);
     assert.throws(() => slice.delete(1, 2), { message: /splice\(/ });
   });
+});
+
+test("close and isMemmapError can be callbacks of any collection", () => {
+  using folder = temporaryFolder();
+  const maps = () =>
+    ["a", "b"].map((name) =>
+      open(join(folder.path, name), "w+", { length: 1 })
+    );
+  const ways: ((maps: Memmap[]) => unknown)[] = [
+    (maps) => maps.forEach(close),
+    (maps) => maps.map(close),
+    (maps) => Array.from(maps, close),
+    (maps) => new Set(maps).forEach(close),
+    (maps) => new Map(maps.map((map) => [map.path, map])).forEach(close),
+    (maps) => maps.values().forEach(close),
+    (maps) => {
+      using stack = new DisposableStack();
+      for (const map of maps) stack.adopt(map, close);
+    },
+  ];
+  for (const way of ways) {
+    const opened = maps();
+    way(opened);
+    assert.ok(opened.every((map) => map.closed), String(way));
+  }
+  const errors: unknown[] = [new Error("of somebody else")];
+  for (const use of [() => maps()[0]!.slice(2), () => open(folder.path)]) {
+    try {
+      use();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  const ours = errors.filter(isMemmapError);
+  assert.deepEqual(ours.map(({ code }) => code), ["EISDIR"]);
+  assert.equal(errors.findIndex(isMemmapError), 2);
 });
 
 test("options in the wrong place, or with an unknown name, are told so", () => {
