@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { runInNewContext } from "node:vm";
 import { isMemmapError, open } from "../../../mod.ts";
 import {
   commandOf,
+  isDeno,
   proof,
   runChild,
   temporaryFolder,
@@ -16,13 +18,23 @@ const TIMEOUT = 300_000;
 const RECORD = 5000;
 
 /** A child that runs beside this process. */
-function start(
-  name: string,
-  args: readonly string[],
-): { isRunning(): boolean; ended: Promise<string> } {
+interface Running {
+  isRunning(): boolean;
+  readonly ended: Promise<string>;
+}
+
+/** Starts a script of `children/`. */
+function start(name: string, args: readonly string[]): Running {
   const script = new URL(`./children/${name}.ts`, import.meta.url);
-  const [command, ...rest] = commandOf(script, args);
-  const child = spawn(command!, rest);
+  return startCommand(name, commandOf(script, args));
+}
+
+function startCommand(
+  name: string,
+  [command, ...rest]: readonly string[],
+  cwd?: string,
+): Running {
+  const child = spawn(command!, rest, { cwd });
   let stdout = "";
   let stderr = "";
   let isRunning = true;
@@ -73,6 +85,88 @@ test(
     proof(
       `${found.opened} opens of a file that another process appends to: ` +
         `whole appends only; ${found.busy} for writing were EBUSY`,
+    );
+  },
+);
+
+/** The other runtime's command, if it is there. */
+function otherRuntime(): string | undefined {
+  const name = isDeno ? "bun" : "deno";
+  const installed = new URL(
+    `../../../node_modules/.bin/${name}`,
+    import.meta.url,
+  );
+  return [fileURLToPath(installed), name].find((command) =>
+    spawnSync(command, ["--version"]).status === 0
+  );
+}
+
+/** The program on the first page that shows how two processes append to one log. */
+function recipe(): string {
+  const page = new URL("../../../README.md", import.meta.url);
+  const text = fs.readFileSync(page, "utf8");
+  const programs = [...text.matchAll(/^```ts\n(.*?)^```$/gms)]
+    .map(([, program]) => program!)
+    .filter((program) => program.includes("function append(path"));
+  assert.equal(programs.length, 1);
+  const module = new URL("../../../mod.ts", import.meta.url).href;
+  const [before, after, ...more] = programs[0]!.split('"@memmap/memmap"');
+  assert.equal(more.length, 0);
+  return `${before}${JSON.stringify(module)}${after}`;
+}
+
+test(
+  "two processes that append to a log by the README's recipe lose no record, and tear none",
+  {
+    timeout: TIMEOUT,
+  },
+  async () => {
+    using folder = temporaryFolder();
+    const script = join(folder.path, "recipe.ts");
+    fs.writeFileSync(
+      script,
+      `${recipe()}
+    const [, , name, count] = process.argv;
+    for (let i = 0; i < Number(count); i++) {
+      const record = name + " " + i + " " + "x".repeat(i * 997 % 20_000) + "\\n";
+      append("log.dat", new TextEncoder().encode(record));
+    }`,
+    );
+    const other = otherRuntime();
+    const count = 150;
+    const running = ["A", "B"].map((name, i) => {
+      const [command, ...args] = commandOf(pathToFileURL(script), [
+        name,
+        `${count}`,
+      ]);
+      if (i === 0 || other === undefined) {
+        return startCommand(name, [command!, ...args], folder.path);
+      }
+      const run = isDeno ? [] : ["run", "--quiet", "--allow-all"];
+      return startCommand(
+        name,
+        [other, ...run, script, name, `${count}`],
+        folder.path,
+      );
+    });
+    for (const { ended } of running) await ended;
+    const lines = fs.readFileSync(join(folder.path, "log.dat"), "latin1")
+      .split("\n").map((line) => line.replace(/x+$/, (x) => `${x.length}`));
+    for (const name of ["A", "B"]) {
+      const expected = Array.from(
+        { length: count },
+        (_, i) => `${name} ${i} ${i * 997 % 20_000 || ""}`,
+      );
+      assert.deepEqual(
+        lines.filter((line) => line.startsWith(`${name} `)),
+        expected,
+      );
+    }
+    assert.equal(lines.filter((line) => line === "one line").length, 2);
+    assert.equal(lines.length, 2 * count + 2 + 1);
+    proof(
+      `two processes appended ${2 * count} records by the README's recipe` +
+        (other === undefined ? "" : ", one in Deno and one in Bun"),
     );
   },
 );
