@@ -147,6 +147,11 @@ const O_CLOEXEC = 0o2000000;
  * unlocks `fd` in the end. Nobody ever reads it. It is kept for as long as the thread
  * lives, and its descriptor with it, so that no other file can have that number when
  * it is freed: `dup3` has the descriptor stand for one file after another.
+ *
+ * Nobody promises any of this; Bun 1.4.5 does it. Should another version free no
+ * buffers when a thread is stopped, or take no such address, the lock of a worker that
+ * was stopped in the midst of a flush stays until the process ends, and every other
+ * flush of that file is EBUSY. `test/system/sharing/` stops workers so, and fails then.
  */
 function unlockerOf(
   ffi: BunFFI,
@@ -167,7 +172,11 @@ function unlockerOf(
     if (key === undefined) {
       key = eventfd(0, O_CLOEXEC);
       if (key === -1) return () => {}; // no room: the lock ends with the process
-      buffers.push(ffi.toArrayBuffer(key, 0, 1, constants.LOCK_UN, flock));
+      try {
+        buffers.push(ffi.toArrayBuffer(key, 0, 1, constants.LOCK_UN, flock));
+      } catch {
+        // No such address in this version: the lock ends with the process.
+      }
     }
     const used = key;
     // Sound: `key` and `idle` are ours alone, and no memory is involved.
