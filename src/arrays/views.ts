@@ -12,6 +12,7 @@ import {
   checkOffset,
   checkSpan,
   clampRange,
+  counted,
   lengthOfTyped,
   shown,
 } from "../base/mod.ts";
@@ -179,7 +180,9 @@ export function resizeSlice(
 export function refuseIndex(shape: Axes, index: readonly unknown[]): never {
   throw new RangeError(
     `An array of shape ${printed(shape)} has no element at index ` +
-      `[${index.map(shown).join(", ")}]: it takes ${shape.length} numbers.`,
+      `[${index.map(shown).join(", ")}]: it takes ${
+        counted(shape.length, "number")
+      }.`,
   );
 }
 

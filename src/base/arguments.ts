@@ -16,13 +16,16 @@ import {
   lengthOfTyped,
 } from "./intrinsics.ts";
 import { checkLength } from "./offsets.ts";
-import { shown } from "./shown.ts";
+import { counted, shown } from "./shown.ts";
 
 /** Throws a `TypeError` if more arguments were given than the method takes. */
 export function checkCount(given: number, most: number, usage: string): void {
   if (given <= most) return;
   throw new TypeError(
-    `${given} arguments were given where ${most} would do: ${usage}.`,
+    `${counted(given, "argument")} ${
+      given === 1 ? "was" : "were"
+    } given where ` +
+      `${most} would do: ${usage}.`,
   );
 }
 

@@ -59,4 +59,4 @@ export {
   clampRange,
 } from "./offsets.ts";
 export { type CheckedPath, checkPath } from "./paths.ts";
-export { shown } from "./shown.ts";
+export { counted, shown } from "./shown.ts";

@@ -9,6 +9,11 @@
 /** Elements of an array that a message shows. */
 const MOST = 8;
 
+/** A number of things, in words: "1 byte", "2 bytes". */
+export function counted(count: number | bigint, what: string): string {
+  return `${count} ${what}${Number(count) === 1 ? "" : "s"}`;
+}
+
 /**
  * An argument as source text, so that `3n` and `"3"` do not read as the number 3. An
  * object's own idea of how it looks is not asked for, and its code does not run. Only

@@ -13,14 +13,22 @@ import { libc } from "../../ffi/mod.ts";
 import {
   checkLength,
   checkPath,
+  counted,
   isWritable,
   type Mode,
   readOptions,
   type ShortMode,
   shortMode,
+  SystemError,
 } from "../base/mod.ts";
 import { checkDeepestStack } from "../geometry/mod.ts";
-import { ensureRoom, type Lock, MappedFile, recover } from "../storage/mod.ts";
+import {
+  ensureRoom,
+  type Lock,
+  MappedFile,
+  type Opened,
+  recover,
+} from "../storage/mod.ts";
 import { mapFile } from "./books.ts";
 import { OpenMap } from "./open_map.ts";
 
@@ -82,12 +90,7 @@ function mapAt(
   // What is changed and then fails has to be undone. A descriptor and a mapping need
   // no room for that: they go with the garbage.
   if (mode === "w+" || length !== undefined) checkDeepestStack();
-  const { file, created, isQuiet } = MappedFile.open(
-    path,
-    label,
-    mode,
-    reserve,
-  );
+  const { file, created, isQuiet } = openFile(path, label, mode, reserve);
   let lock: Lock | undefined;
   try {
     if (!isQuiet) recover(file, isWritable(mode));
@@ -98,7 +101,9 @@ function mapAt(
     const mappedLength = length ?? file.size;
     if (!isWritable(mode) && mappedLength > file.size) {
       throw new RangeError(
-        `'${path}' has ${file.size} bytes, fewer than the length ${mappedLength} ` +
+        `'${path}' has ${
+          counted(file.size, "byte")
+        }, fewer than the length ${mappedLength} ` +
           `to map; only modes 'r+' and 'w+' extend a file.`,
       );
     }
@@ -117,6 +122,29 @@ function mapAt(
     throw error;
   } finally {
     lock?.release();
+  }
+}
+
+/** The file may be there to be read: not ours to write, read-only, or running. */
+const REFUSALS: readonly string[] = ["EACCES", "EPERM", "EROFS", "ETXTBSY"];
+
+/** Opens the file. Where it may not be written, the error names the mode that reads. */
+function openFile(
+  path: string,
+  label: string,
+  mode: ShortMode,
+  reserve: boolean,
+): Opened {
+  try {
+    return MappedFile.open(path, label, mode, reserve);
+  } catch (cause) {
+    if (mode !== "r+" || !(cause instanceof SystemError)) throw cause;
+    const { code, errno, syscall } = cause;
+    if (!REFUSALS.includes(code)) throw cause;
+    const reason =
+      "mode 'r+', the default, reads and writes the file, and one of " +
+      "the two is not permitted; mode 'r' only reads it";
+    throw new SystemError(code, errno, syscall, path, reason, { cause });
   }
 }
 

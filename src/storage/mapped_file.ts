@@ -9,9 +9,11 @@
  */
 
 import * as fs from "node:fs";
+import { dirname, isAbsolute, join } from "node:path";
 import { libc } from "../../ffi/mod.ts";
 import {
   ConflictError,
+  counted,
   isWritable,
   type ShortMode,
   type SystemError,
@@ -25,6 +27,7 @@ import { hasJournal } from "./journal/beside.ts";
 import {
   checkNamesFile,
   checkPlaceOf,
+  MAX_LINKS,
   mayUse,
   placeOf,
   placeOfNew,
@@ -33,6 +36,8 @@ import {
 import {
   checkRegular,
   type Identity,
+  isLink,
+  lstatIfThere,
   statIfThere,
   type Status,
   statusOf,
@@ -256,7 +261,7 @@ export class MappedFile extends OpenFile {
       : !this.is(now)
       ? "was replaced by another file"
       : now.size !== this.size
-      ? `has ${now.size} bytes where it had ${this.size}`
+      ? `has ${counted(now.size, "byte")} where it had ${this.size}`
       : undefined;
     if (problem === undefined) return;
     if (hasWritten) throw this.#conflictWhileWriting(problem);
@@ -283,7 +288,9 @@ export class MappedFile extends OpenFile {
 
   protected override failShort(size: number): never {
     throw new ConflictError(
-      `'${this.path}' has ${size} bytes where it had ${this.size}: it was ` +
+      `'${this.path}' has ${
+        counted(size, "byte")
+      } where it had ${this.size}: it was ` +
         "truncated behind the map's back, and the bytes cut off are lost. All " +
         "edits are still pending: floating slices can still be read, and " +
         "close({ discard: true }) drops them.",
@@ -346,7 +353,7 @@ export class MappedFile extends OpenFile {
     const { size } = this.stat();
     if (size === this.size) return;
     throw this.#conflictWhileWriting(
-      `has ${size} bytes where it had ${this.size}`,
+      `has ${counted(size, "byte")} where it had ${this.size}`,
     );
   }
 
@@ -465,6 +472,25 @@ function notThere(path: string, label: string): SystemError {
   const hint = label.startsWith("file:")
     ? "this is a URL given as a string; pass new URL(…)"
     : "mode 'w+' with { length } creates it";
-  const reason = `no such file or directory (${hint})`;
-  return systemError("ENOENT", "open", path, reason);
+  const end = endOfLinks(path);
+  const problem = end === path
+    ? "no such file or directory"
+    : `this is a link that leads to '${end}', where there is nothing`;
+  return systemError("ENOENT", "open", path, `${problem} (${hint})`);
+}
+
+/** Where the links from `path` on lead, as far as anybody may look. */
+function endOfLinks(path: string): string {
+  let at = path;
+  try {
+    for (let count = 0; count < MAX_LINKS; count++) {
+      const there = mayUse(at, false) ? lstatIfThere(at) : undefined;
+      if (there === undefined || !isLink(there)) break;
+      const target = fs.readlinkSync(at);
+      at = isAbsolute(target) ? target : join(dirname(at), target);
+    }
+  } catch {
+    // The failure that led here says enough.
+  }
+  return at;
 }

@@ -20,7 +20,12 @@ export { Copier } from "./copying.ts";
 export { syncFolder } from "./entries.ts";
 export { Journal } from "./journal/journal.ts";
 export { clearJournal, recover } from "./journal/recovery.ts";
-export { type Lock, MappedFile, type Stale } from "./mapped_file.ts";
+export {
+  type Lock,
+  MappedFile,
+  type Opened,
+  type Stale,
+} from "./mapped_file.ts";
 export {
   checkReplaceable,
   type Destination,

@@ -24,7 +24,7 @@ import {
 } from "./status.ts";
 
 /** As many symbolic links as Linux follows. */
-const MAX_LINKS = 40;
+export const MAX_LINKS = 40;
 
 /**
  * Would the runtime let us read, or read and write, what is at `path`, without

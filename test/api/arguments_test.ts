@@ -133,6 +133,44 @@ test("options in the wrong place, or with an unknown name, are told so", () => {
   });
 });
 
+test("numbers in messages have a singular", () => {
+  withFile((map: Any, slice: Any) => {
+    const array = slice.array("int8");
+    const calls: [() => unknown, RegExp][] = [
+      [() => array.get(1, 2), /takes 1 number\.$/],
+      [() => array.reshape(5, 2).get(1), /takes 2 numbers\.$/],
+      [() => map.layout(1), /^1 argument was given where 0 would do/],
+      [() => array.fill(1, 2), /^2 arguments were given where 1 would do/],
+    ];
+    for (const [call, message] of calls) assert.throws(call, { message });
+    fs.truncateSync(map.path, 1);
+    assert.throws(() => open(map.path, "r", { length: 2 }), {
+      message: /has 1 byte, fewer than the length 2/,
+    });
+  });
+});
+
+test("a link to nothing is called one, and where it leads is said", () => {
+  using folder = temporaryFolder();
+  const link = join(folder.path, "link");
+  const other = join(folder.path, "other link");
+  const target = join(folder.path, "not", "there");
+  fs.symlinkSync("not/there", link);
+  fs.symlinkSync(link, other);
+  for (const path of [link, other]) {
+    for (const mode of ["r", "c", "r+"] as const) {
+      assert.throws(() => open(path, mode), (error: Any) => {
+        assert.equal(error.code, "ENOENT");
+        assert.equal(error.path, path);
+        assert.match(error.message, /this is a link that leads to /);
+        assert.ok(error.message.includes(`'${target}'`), error.message);
+        return true;
+      });
+    }
+  }
+  assert.throws(() => open(target), { message: /^ENOENT: no such file/ });
+});
+
 test("a range that is a length too long is refused with the numbers that were given", () => {
   withFile((map, slice) => {
     assert.throws(() => slice.splice(7, 5), {
