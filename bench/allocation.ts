@@ -104,7 +104,7 @@ function allocated(path: string, quick: boolean): Map<string, number> {
     requested += Number(REQUEST.exec(line)?.[1] ?? 0);
     const mark = MARK.exec(line);
     if (mark === null) continue;
-    const [, which, what, total] = mark;
+    const [, which, what = "", total] = mark;
     const bytes = isDeno ? Number(total) : requested;
     if (which === "begin") begin = bytes;
     else found.set(what, (bytes - begin) / COUNT / calls);
@@ -151,6 +151,6 @@ export const question: Question = {
 
 if (import.meta.main) {
   const [flag, path, calls] = process.argv.slice(2);
-  if (flag === "--loops") runLoops(path, Number(calls));
+  if (flag === "--loops") runLoops(path!, Number(calls));
   else await ask(question);
 }

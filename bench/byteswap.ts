@@ -260,7 +260,7 @@ function bulkWays(
   );
   const byShifts = loop<{ source: Uint32Array; target: Uint32Array }>(
     ["source", "target"],
-    SHIFTS[width],
+    SHIFTS[width]!,
   );
   const ways: Record<string, (target: Target) => ArrayBufferView | void> = {
     "MemmapArray.copyTo"({ values }) {
@@ -290,7 +290,7 @@ function bulkWays(
     Object.entries(ways).map(([way, convert]): [string, Way] => {
       let runs = 0;
       const run = () => {
-        const target = targets[runs % targets.length];
+        const target = targets[runs % targets.length]!;
         const result = convert(target) ?? target.values;
         if (runs++ > 0) return result.byteLength;
         const digest = digestOf(result);
@@ -307,7 +307,7 @@ function digestOf({ buffer, byteOffset, byteLength }: ArrayBufferView): number {
   const words = new Uint32Array(buffer, byteOffset, byteLength / 4);
   let digest = 0;
   for (let i = 0; i < words.length; i++) {
-    digest = (Math.imul(digest, 31) + words[i]) | 0;
+    digest = (Math.imul(digest, 31) + words[i]!) | 0;
   }
   return digest;
 }

@@ -99,16 +99,16 @@ function touch(way: string, folder: string): Footprint {
     const page = new Uint8Array(PAGE);
     for (const at of offsets) {
       fs.readSync(fd, page, 0, PAGE, at);
-      check += page[0];
+      check += page[0]!;
     }
   } else {
     const map = open(path, "r");
     map.advise("random");
     if (way === "one view") {
       const { bytes } = map.slice();
-      for (const at of offsets) check += bytes[at];
+      for (const at of offsets) check += bytes[at]!;
     } else {
-      for (const at of offsets) check += map.slice(at, at + PAGE).bytes[0];
+      for (const at of offsets) check += map.slice(at, at + PAGE).bytes[0]!;
     }
   }
   const nanoseconds = (performance.now() - start) * 1e6;
@@ -177,6 +177,6 @@ export const question: Question = {
 
 if (import.meta.main) {
   const [flag, way, folder] = process.argv.slice(2);
-  if (flag === "--touch") console.log(JSON.stringify(touch(way, folder)));
+  if (flag === "--touch") console.log(JSON.stringify(touch(way!, folder!)));
   else await ask(question);
 }

@@ -34,7 +34,11 @@ const UNGUARDED = "guard: false";
 /** `MemmapArray.get` as it would be if nobody looked for faults. */
 const UNASKED = "without looking for faults";
 
-function panelOf(title: string, per: string, ways: string[]): Panel {
+function panelOf(
+  title: string,
+  per: string,
+  ways: [guarded: string, base: string, ...others: string[]],
+): Panel {
   return {
     title,
     group: "With the fault guard and without it",

@@ -105,31 +105,31 @@ function ways(path: string, size: number): Record<string, Way> {
     if (mode === "c" && size > MiB) continue;
     each[way] = () => {
       using map = open(path, mode, options);
-      return new Float64Array(map.slice(at, at + 8).buffer)[0];
+      return new Float64Array(map.slice(at, at + 8).buffer)[0]!;
     };
   }
   each["fs.openSync, readSync"] = () => {
     const fd = fs.openSync(path, "r");
     fs.readSync(fd, bytes, 0, 8, at);
     fs.closeSync(fd);
-    return value[0];
+    return value[0]!;
   };
   if (bun === undefined) {
     each["Deno.openSync, readSync"] = () => {
       using file = Deno.openSync(path);
       file.seekSync(at, Deno.SeekMode.Start);
       file.readSync(bytes);
-      return value[0];
+      return value[0]!;
     };
   } else {
     const { file, mmap } = bun;
     each["Bun.file().slice()"] = async () =>
       new Float64Array(
         await file(path).slice(at, at + 8).arrayBuffer(),
-      )[0];
+      )[0]!;
     if (size === MiB) {
       // Nothing closes it but the garbage collector: only a half of the work.
-      each["Bun.mmap"] = () => new Float64Array(mmap(path).buffer, at, 1)[0];
+      each["Bun.mmap"] = () => new Float64Array(mmap(path).buffer, at, 1)[0]!;
     }
   }
   if (size === MiB) {

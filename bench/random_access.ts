@@ -261,7 +261,7 @@ class RandomAccess implements Disposable {
     const ways: Record<string, Way> = {
       "slice view": this.#fast(values, undefined, FIRST),
       "MemmapArray.get": this.#fast(array, get, FIRST),
-      "fs.readSync": readSync,
+      "fs.readSync": readSync!,
     };
     // The pages go from this process, and stay in the page cache.
     const before = () => this.#map.advise("dontneed");
@@ -326,7 +326,7 @@ class RandomAccess implements Disposable {
         async (from, to) => {
           let sum = 0;
           for (let i = from; i < to; i++) {
-            const begin = this.#at[i] * record;
+            const begin = this.#at[i]! * record;
             const values = this.#typed(
               await file.slice(begin, begin + record).arrayBuffer(),
             );
@@ -390,7 +390,7 @@ async function measure(bench: Bench): Promise<void> {
 async function measureCold(bench: Bench, size: number): Promise<void> {
   // Of a file that is full of data: a hole is not read from the disk.
   const [smallest] = sizes(bench.quick);
-  const whyNot = await askWhyNotCold(fileOf(bench.folder, smallest));
+  const whyNot = await askWhyNotCold(fileOf(bench.folder, smallest!));
   for (const record of RECORDS) {
     const about = panel(size, record, true);
     if (whyNot !== undefined) {

@@ -75,7 +75,7 @@ class SortedOffsets {
     let [low, high] = [0, this.#begins.length];
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.#begins[middle] < begin) low = middle + 1;
+      if (this.#begins[middle]! < begin) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -102,7 +102,7 @@ function timesOfSlices(map: Memmap, order: Uint32Array): Times {
   });
   assert.throws(() => map.slice(SIZE / 2, SIZE + 1), { name: "OverlapError" });
   const replacing = samplesOf(order, (i) => {
-    slices[i].delete();
+    slices[i]!.delete();
     register(i);
   });
   assert.equal(map.slices.length, order.length);
@@ -140,7 +140,7 @@ function samplesOf(
   for (let sample = 0; sample < 8; sample++) {
     samples.push(timed(count, () => {
       for (let k = 0; k < count; k++) {
-        replace(order[(sample * count + k) % order.length]);
+        replace(order[(sample * count + k) % order.length]!);
       }
     }));
   }

@@ -161,7 +161,7 @@ function settle(path: string): void {
 interface Cost {
   nanoseconds: number;
   /** The most bytes of memory at a time, over what there was; of Linux only. */
-  peak?: number;
+  peak: number | undefined;
 }
 
 /** Makes an edit, and compares the file with what it should be afterwards. */

@@ -39,7 +39,7 @@ const { values: options, positionals } = parseArgs({
 /** What a shell reports of a program that a signal ended. */
 const STATUS_AT = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 
-const runtimes: Record<"Deno" | "Bun", string[]> = {
+const runtimes: Record<"Deno" | "Bun", [program: string, ...string[]]> = {
   Deno: [process.execPath, "run", "--allow-all", "--v8-flags=--expose-gc"],
   Bun: [options.bun ?? "bun", "--no-install"],
 };
@@ -170,7 +170,7 @@ async function runRivals(
       program,
       ...args,
     ]);
-    const { samples, check } = JSON.parse(lines[0]) as {
+    const { samples, check } = JSON.parse(lines[0]!) as {
       samples: number[];
       check: number | null;
     };
@@ -189,7 +189,7 @@ async function runRivals(
 /** The lines that a command writes; an error that holds what it complained of if it fails. */
 function outputOf(
   what: string,
-  [command, ...args]: string[],
+  [command, ...args]: [program: string, ...string[]],
 ): Promise<string[]> {
   return new Promise((resolve, reject) => {
     const running = spawn(command, args, {
@@ -197,7 +197,8 @@ function outputOf(
       env: { ...process.env, TMPDIR: folder, NO_COLOR: "1" },
     });
     child = running;
-    const [output, errors]: string[][] = [[], []];
+    const output: string[] = [];
+    const errors: string[] = [];
     running.stdout.setEncoding("utf8").on("data", (text) => output.push(text));
     running.stderr.setEncoding("utf8").on("data", (text) => errors.push(text));
     running.on("error", reject);
@@ -214,7 +215,7 @@ function outputOf(
 }
 
 function versions(): Record<"Deno" | "Bun", string> {
-  const { deno } = process.versions as Record<string, string>;
+  const { deno = "" } = process.versions as Record<string, string>;
   const { stdout } = spawnSync(runtimes.Bun[0], ["--version"], {
     encoding: "utf8",
   });

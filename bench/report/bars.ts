@@ -136,7 +136,7 @@ export function sharedAxes(answers: Answers): Map<Panel, Axis> {
 }
 
 function axisOf(answers: Answers, panels: Panel[]): Axis {
-  const [{ scale, unit }] = panels;
+  const { scale, unit } = panels[0]!;
   const all = panels.flatMap((panel) => {
     const { bars, limits } = layOut(answers, panel);
     return [

@@ -33,7 +33,7 @@ function inSuitable(
   const prefixes = PREFIXES[unit];
   const size = Math.abs(value);
   const [factor, name] = prefixes.find(([factor]) => size >= factor) ??
-    prefixes[prefixes.length - 1];
+    prefixes.at(-1)!;
   return `${shown(value / factor)} ${name}`.trim();
 }
 

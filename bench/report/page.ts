@@ -22,8 +22,8 @@ import { lossesIn, verdictOn } from "./words.ts";
 /** The pictures of a page, as SVG. */
 export interface Pictures {
   /** The one of the whole, and the same for narrow windows. */
-  summary?: string;
-  narrow?: string;
+  summary: string | undefined;
+  narrow: string | undefined;
   panels: Map<Panel, string>;
 }
 
@@ -200,7 +200,7 @@ function notes(
   { figures, absences }: Answers,
   panels: Panel[],
 ): string {
-  const [{ better, x }] = panels;
+  const { better, x } = panels[0]!;
   const measures = panels.map(({ unit, per }) =>
     per === "" ? MEASURES[unit] : `${MEASURES[unit]} for ${per}`
   );
@@ -265,7 +265,7 @@ function rowsOf(answers: Answers, panel: Panel, way: string): string[] {
   const here = answers.figures.filter((figure) =>
     figure.panel === title && figure.way === way
   );
-  const keys = new Map<string, { worker: Worker; x?: number }>();
+  const keys = new Map<string, { worker: Worker; x: number | undefined }>();
   for (const { worker, x } of here) keys.set(`${worker} ${x}`, { worker, x });
   const rows = [...keys.values()].map(({ worker, x }) => {
     const [low, mid, high] = spreadOf(answers, title, way, worker, x)!;

@@ -76,8 +76,9 @@ function lossIn(
   if (panel.x !== undefined) return undefined;
   const mapped = ranked(answers, panel, runtime, "mapped");
   const plain = ranked(answers, panel, runtime, "plain")[0];
-  if (mapped.length === 0 || !(plain?.mid > 0)) return undefined;
   const [best] = mapped;
+  if (best === undefined || plain === undefined) return undefined;
+  if (!(plain.mid > 0)) return undefined;
   const names = Object.keys(panel.ways);
   const first = names.map((name) => mapped.find(({ way }) => way === name))
     .find((found) => found !== undefined) ?? best;

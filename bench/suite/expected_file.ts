@@ -79,7 +79,8 @@ export class ExpectedFile {
 
   /** The pieces before an offset, and those behind it. */
   #cut(at: number): [before: Piece[], after: Piece[]] {
-    const [before, after]: Piece[][] = [[], []];
+    const before: Piece[] = [];
+    const after: Piece[] = [];
     let begin = 0;
     for (const piece of this.#pieces) {
       const cut = Math.min(Math.max(0, at - begin), piece.length);

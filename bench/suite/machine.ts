@@ -18,9 +18,9 @@ export function describeMachine(
   { python, c }: Workshop,
 ): Machine {
   const versions: Record<string, string> = { ...runtimes };
-  if (python !== undefined) versions.Python = python.version;
-  if (python?.numpy !== undefined) versions.numpy = python.numpy;
-  if (c !== undefined) versions.cc = c.version;
+  if (python !== undefined) versions["Python"] = python.version;
+  if (python?.numpy !== undefined) versions["numpy"] = python.numpy;
+  if (c !== undefined) versions["cc"] = c.version;
   return {
     processor: os.cpus()[0]?.model.trim() || "unknown processor",
     cores: os.availableParallelism(),
@@ -55,7 +55,7 @@ function fileSystemOf(folder: string): string {
       .split("\n").map((line) => line.split(" "));
     // The longest mount point that the path is below; of equals the last one.
     let [point, type] = ["", "unknown file system"];
-    for (const [, where, kind] of mounts) {
+    for (const [, where = "", kind = ""] of mounts) {
       const isAbove = path === where ||
         path.startsWith(where.endsWith("/") ? where : `${where}/`);
       if (isAbove && where.length >= point.length) {

@@ -43,7 +43,7 @@ export async function ask(question: Question): Promise<void> {
   const given = process.argv.indexOf("--folder");
   const folder = given === -1
     ? fs.mkdtempSync(join(tmpdir(), "memmap-bench-"))
-    : process.argv[given + 1];
+    : process.argv[given + 1]!;
   try {
     if (given === -1) question.prepare(folder, quick);
     await question.measure(benchIn(folder, quick));

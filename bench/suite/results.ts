@@ -39,7 +39,7 @@ export interface Results {
   quick: boolean;
   rounds: number;
   /** Of the sources, if it is known. */
-  commit?: string;
+  commit?: string | undefined;
   machine: Machine;
   questions: Answers[];
 }

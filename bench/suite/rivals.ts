@@ -19,7 +19,7 @@ const C = fileURLToPath(new URL("../rivals/rivals.c", import.meta.url));
 /** What is there to run rivals with, and what it calls itself. */
 export interface Workshop {
   /** The command of Python, and its version. */
-  python?: { command: string; version: string; numpy?: string };
+  python?: { command: string; version: string; numpy: string | undefined };
   /** The compiled program, and the version of its compiler. */
   c?: { command: string; version: string };
   /** Why what is not there is not there. */
@@ -36,7 +36,7 @@ export function setUpWorkshop(folder: string): Workshop {
     },
   };
   // Several may be on PATH, and numpy belongs to one of them, or to none.
-  const candidates = [process.env.PYTHON, "python3", "/usr/bin/python3"];
+  const candidates = [process.env["PYTHON"], "python3", "/usr/bin/python3"];
   for (const command of candidates) {
     if (command === undefined) continue;
     const version = answer(command, ["--version"]);

@@ -134,7 +134,8 @@ export function quartiles(
   const at = (part: number) => {
     const place = part * (sorted.length - 1);
     const [below, above] = [Math.floor(place), Math.ceil(place)];
-    return sorted[below] + (sorted[above] - sorted[below]) * (place - below);
+    const low = sorted[below]!;
+    return low + (sorted[above]! - low) * (place - below);
   };
   return [at(0.25), at(0.5), at(0.75)];
 }
