@@ -255,7 +255,7 @@ function look(path: string): void {
 
   const byteAt = (offset: number) => {
     using slice = map.slice(offset, offset + 1);
-    return slice.bytes[0];
+    return slice.bytes[0]!;
   };
   const [first, firstTime] = timed(() => byteAt(0));
   const [last, lastTime] = timed(() => byteAt(length - 1));
@@ -299,14 +299,16 @@ function edit(path: string, folder: string): void {
 
   const part = Math.min(Math.floor(length / 8), LARGEST);
   const eighth = (n: number) => Math.floor(length / 8 * n);
-  const ranges = [0, eighth(3), eighth(6)].map((at) => [at, at + part]);
+  const range = (begin: number) => ({ begin, end: begin + part });
+  const ranges = [range(0), range(eighth(3)), range(eighth(6))] as const;
   const growth = Math.max(part >> 1, 16);
-  const place = Math.floor((ranges[1][1] + ranges[2][0]) / 2);
+  const place = Math.floor((ranges[1].end + ranges[2].begin) / 2);
   const content = Buffer.alloc(growth, "memmap ");
 
   let start = performance.now();
   using map = open(mapped);
-  const [a, b, c] = ranges.map(([begin, end]) => map.slice(begin, end));
+  const cut = (i: 0 | 1 | 2) => map.slice(ranges[i].begin, ranges[i].end);
+  const [a, b, c] = [cut(0), cut(1), cut(2)];
   b.resize(part + growth);
   const n = map.insert(place, content);
   const layout = map.layout();
@@ -325,14 +327,14 @@ function edit(path: string, folder: string): void {
   start = performance.now();
   const { strategy } = flushShowingProgress();
   mappedTime += performance.now() - start;
-  const [after] = draw(map.layout(), names, scale);
-  say("flush", `${after}  ${size(map.length)}`);
+  const [flushed] = draw(map.layout(), names, scale);
+  say("flush", `${flushed}  ${size(map.length)}`);
 
   const [, plainTime] = timed(() =>
     assemble("plain file I/O", plain, plain, [
-      { begin: 0, end: ranges[1][1] },
+      { begin: 0, end: ranges[1].end },
       new Uint8Array(growth),
-      { begin: ranges[1][1], end: place },
+      { begin: ranges[1].end, end: place },
       content,
       { begin: place, end: length },
     ])
@@ -353,7 +355,12 @@ function edit(path: string, folder: string): void {
   }
 }
 
-const [path, folder, europe] = process.argv.slice(2);
+// scripts/demo gives all three.
+const [path, folder, europe] = process.argv.slice(2) as [
+  path: string,
+  folder: string,
+  europe: string,
+];
 const { deno, bun } = process.versions as Record<string, string | undefined>;
 console.log(deno === undefined ? `Bun ${bun}` : `Deno ${deno}`);
 try {

@@ -100,8 +100,8 @@ function show(path: string, zone: string, origin: string): boolean {
   // Before the first transition the first type holds.
   const transitions = Array.from(times, (time, i): Transition => ({
     time: Number(time),
-    before: offsets[i === 0 ? 0 : types.get(i - 1)],
-    after: offsets[types.get(i)],
+    before: offsets[i === 0 ? 0 : types.get(i - 1)]!,
+    after: offsets[types.get(i)]!,
   }));
   check(path, zone, transitions.filter(isSettled));
   return true;
@@ -126,11 +126,15 @@ function countsAt(file: MemmapSlice, header: number) {
 }
 
 function readCounts(file: MemmapSlice, header: number): Counts {
-  const [isutcnt, isstdcnt, leapcnt, timecnt, typecnt, charcnt] = countsAt(
-    file,
-    header,
-  );
-  return { isutcnt, isstdcnt, leapcnt, timecnt, typecnt, charcnt };
+  const counts = countsAt(file, header);
+  return {
+    isutcnt: counts.get(0),
+    isstdcnt: counts.get(1),
+    leapcnt: counts.get(2),
+    timecnt: counts.get(3),
+    typecnt: counts.get(4),
+    charcnt: counts.get(5),
+  };
 }
 
 // The check.

@@ -13,8 +13,13 @@ import { watch } from "../test/fuzz/watch.ts";
 /** Milliseconds after which a new process goes on: some memory is kept for good. */
 const SHIFT = 30_000;
 
-const [folder, ...numbers] = process.argv.slice(2);
-const [seconds, firstSeed] = numbers.map(Number);
+// scripts/fuzz gives all three.
+const [folder, ...numbers] = process.argv.slice(2) as [
+  folder: string,
+  seconds: string,
+  seed: string,
+];
+const [seconds, firstSeed] = [Number(numbers[0]), Number(numbers[1])];
 const { deno, bun } = process.versions as Record<string, string | undefined>;
 const runtime = deno === undefined ? `Bun ${bun}` : `Deno ${deno}`;
 
