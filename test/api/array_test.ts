@@ -403,7 +403,7 @@ for (const type of ["float16", "float32", "float64"] as const) {
     // Twelve elements, so that there are rows and columns.
     const patterns = Array.from(
       { length: 12 },
-      (_, i) => NANS[type][i % NANS[type].length],
+      (_, i) => NANS[type][i % NANS[type].length]!,
     );
     const bitsType = { 2: "uint16", 4: "uint32", 8: "uint64" }[size] as DType;
     const asValue = (bits: bigint) => size === 8 ? bits : Number(bits);
@@ -769,7 +769,7 @@ test("transpose() puts the axes in another order, and copies nothing", () => {
       assert.deepEqual(b.shape, axes.map((axis) => shape[axis]));
       assert.deepEqual(b.strides, axes.map((axis) => a.strides[axis]));
       const expected = indicesOf(b.shape).map((index) =>
-        a.get(...shape.map((_, axis) => index[axes.indexOf(axis)]))
+        a.get(...shape.map((_, axis) => index[axes.indexOf(axis)]!))
       );
       assert.deepEqual(valuesOf(b), expected);
     }
@@ -860,7 +860,10 @@ test("a column is an array of one axis whose elements lie apart", () => {
             const part = column.subarray(2, 4);
             assert.deepEqual(valuesOf(part), [values[10 + j], values[15 + j]]);
             part.copyFrom(part.toTypedArray().toReversed() as never);
-            [values[10 + j], values[15 + j]] = [values[15 + j], values[10 + j]];
+            [values[10 + j], values[15 + j]] = [
+              values[15 + j]!,
+              values[10 + j]!,
+            ];
             assert.deepEqual(elementsOf(table), values);
             assert.deepEqual(column.reshape(2, 3).strides, [15, 5]);
             assert.equal(column.subarray(1, 2).resize(1).size, 1);
@@ -906,8 +909,8 @@ test("writes through data are seen by the array, and the other way round", () =>
     assert.equal(a.get(1, 2), -0.25);
     const part = a.transpose().subarray(1, 4); // strided
     assert.equal(part.data!.length, 3 * 5 + 3);
-    for (const [i, j] of indicesOf(part.shape)) {
-      const at = i * part.strides[0] + j * part.strides[1];
+    for (const [i, j] of indicesOf(part.shape) as [number, number][]) {
+      const at = i * part.strides[0]! + j * part.strides[1]!;
       part.set(i, j, 10 * i + j);
       assert.equal(part.data![at], 10 * i + j);
       assert.equal(data[part.byteOffset / 4 - 1 + at], 10 * i + j);
@@ -960,7 +963,10 @@ test("resize() keeps the flat order, repeats what is there, and moves what is be
           assert.deepEqual(a.shape, list);
           assert.equal(a.ndim, list.length);
           const old = model.length > 0 ? model : [0];
-          model = Array.from({ length: a.size }, (_, i) => old[i % old.length]);
+          model = Array.from(
+            { length: a.size },
+            (_, i) => old[i % old.length]!,
+          );
           assert.deepEqual(valuesOf(a), model);
           if (a.size !== size) assert.equal(slice.state, "floating");
           // 20 bytes of the slice were the array's, 30 were not.
@@ -1113,15 +1119,15 @@ const MOVES: Record<string, (slice: MemmapSlice, map: Memmap) => void> = {
     map.flush({ durable: false });
   },
   "flush() by replace, moved by another": (_, map) => {
-    map.slices[0].resize(777);
+    map.slices[0]!.resize(777);
     map.flush({ strategy: "replace", durable: false });
   },
   "flush() in place, moved by another": (_, map) => {
-    map.slices[0].resize(map.slices[0].length + 13);
+    map.slices[0]!.resize(map.slices[0]!.length + 13);
     map.flush({ strategy: "in-place", durable: false });
   },
   "flush() in place, moved back by another": (_, map) => {
-    map.slices[0].resize(0);
+    map.slices[0]!.resize(0);
     map.flush({ strategy: "in-place", durable: false });
   },
   "flush() to another file": (slice, map) => {
@@ -1193,14 +1199,14 @@ test("an array follows its slice wherever its bytes go", () => {
 });
 
 test("what is written to an array after a move gets into the file", () => {
-  for (const name of Object.keys(MOVES)) {
+  for (const [name, move] of Object.entries(MOVES)) {
     using folder = temporaryFolder();
     const map = zeros(folder.path, 300);
     map.slice(0, 100);
     const slice = map.slice(100, 200);
     const a = slice.array(">i4");
     a.fill(1);
-    MOVES[name](slice, map);
+    move(slice, map);
     a.set(3, 0x01020304);
     const data = slice.array("int32").data!;
     data[5] = 0x05060708;
@@ -1302,8 +1308,12 @@ function assertAllThrow(
   }
 }
 
+type Int32s = MemmapArray<"int32">;
+
 /** Arrays of four elements: of one axis, of two, and of two transposed. */
-function someArrays(slice: MemmapSlice): MemmapArray<"int32">[] {
+function someArrays(
+  slice: MemmapSlice,
+): [line: Int32s, table: Int32s, turned: Int32s] {
   const line = slice.array("int32", { shape: 4 });
   return [line, line.reshape(2, 2), slice.array(">i4", { shape: [2, 2] })];
 }
@@ -1411,7 +1421,7 @@ test("in mode r every write throws ReadonlyError, and nothing is written", () =>
     assert.ok([...a].every((x) => x === 0x07070707));
   }
   assert.throws(() => arrays[0].set(0, 1n as never), READONLY);
-  assert.ok(map.slices[0].bytes.every((byte) => byte === 7));
+  assert.ok(map.slices[0]!.bytes.every((byte) => byte === 7));
   assert.ok(fs.readFileSync(path).every((byte) => byte === 7));
 });
 
@@ -1657,7 +1667,7 @@ test("copyTo() and toTypedArray() copy a range, by the rules of typed arrays", (
               target,
               Int32Array.from(
                 { length },
-                (_, i) => i < count ? expected[i] : -1,
+                (_, i) => i < count ? expected[i]! : -1,
               ),
             );
           }
@@ -1784,7 +1794,7 @@ test("copyFrom() converts between types as typed arrays do", () => {
             byteOffset: 401,
           });
           const samples = SAMPLES[from];
-          source.apply((_, i) => samples[i % samples.length]);
+          source.apply((_, i) => samples[i % samples.length]!);
           const target: MemmapArray = slice.array(to, options);
           const values = [...source];
           const isSame = numbered(to, 0) === numbered(from, 0);
@@ -2332,7 +2342,7 @@ test(
     using map = open(path, "w+", { length: 1 + 8 * count });
     const view = new DataView(map.slice().buffer, 1);
     for (let i = 0; i < count; i++) view.setFloat64(8 * i, i / 3);
-    const array = map.slices[0].array(">f8", { byteOffset: 1 });
+    const array = map.slices[0]!.array(">f8", { byteOffset: 1 });
     const copy = array.toTypedArray();
     assert.ok(copy.every((value, i) => value === i / 3));
     const address = runtime().addressOf(new Uint8Array(copy.buffer));
@@ -2346,7 +2356,9 @@ test(
 function flagsAt(address: number): string {
   const smaps = fs.readFileSync("/proc/self/smaps", "latin1");
   for (const mapping of smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)) {
-    const [, begin, end] = /^([0-9a-f]+)-([0-9a-f]+) /.exec(mapping)!;
+    const [, begin = "", end = ""] = /^([0-9a-f]+)-([0-9a-f]+) /.exec(
+      mapping,
+    )!;
     if (parseInt(begin, 16) <= address && address < parseInt(end, 16)) {
       return /^VmFlags:.*$/m.exec(mapping)?.[0] ?? "";
     }

@@ -40,8 +40,9 @@ function editAtRandom(
   );
   cuts.sort((a, b) => a - b);
   for (let i = 0; i + 1 < cuts.length; i += 1 + random(2)) {
-    if (map.slices.every(({ end }) => end <= cuts[i])) {
-      map.slice(cuts[i], cuts[i + 1]);
+    const begin = cuts[i]!;
+    if (map.slices.every(({ end }) => end <= begin)) {
+      map.slice(begin, cuts[i + 1]);
     }
   }
   for (let i = random(6); i > 0; i--) {
@@ -248,7 +249,7 @@ test("what is written is in the file at once and survives discard; edits do neit
   }
   // Bytes that are changed as an edit are committed at once.
   using map = open(path);
-  edits.splice!(map);
+  edits["splice"]!(map);
   assert.equal(map.flush().strategy, "replace");
   assert.deepEqual([...fs.readFileSync(path).subarray(0, 4)], [0, 0, 0, 0]);
 });
@@ -313,9 +314,9 @@ test("an append, a cut at the end and a resize that came back only extend", () =
   last.resize(1001);
   last.resize(1000);
   assert.deepEqual(flush(), { strategy: "extend", bytesWritten: 0 });
-  map.slices[2].resize(10);
+  map.slices[2]!.resize(10);
   assert.deepEqual(flush(), { strategy: "extend", bytesWritten: 0 });
-  map.slices[2].resize(30);
+  map.slices[2]!.resize(30);
   assert.deepEqual(flush(), { strategy: "extend", bytesWritten: 20 });
   assert.equal(fs.statSync(path).size, 10_030);
   assert.equal(fs.statSync(path).ino, ino);
@@ -323,7 +324,7 @@ test("an append, a cut at the end and a resize that came back only extend", () =
 
   last.resize(1001);
   last.resize(1000);
-  last.bytes[0]++;
+  last.bytes[0]!++;
   assert.equal(flush().strategy, "replace", "bytes of the file changed");
   assert.notEqual(fs.statSync(path).ino, ino);
   assert.equal(bytes.length, 0);
@@ -361,7 +362,7 @@ test("in-place keeps the inode, its links, and the views of slices that do not m
   fs.linkSync(path, join(folder.path, "second name"));
   using map = open(path);
   const [a, b, c] = [map.slice(0, 10), map.slice(10, 20), map.slice(20, 30)];
-  const views = [a.bytes, c.bytes];
+  const views = [a.bytes, c.bytes] as const;
   b.resize(5000);
   assert.throws(() => map.flush(), {
     name: "SystemError",
@@ -695,7 +696,7 @@ test("onProgress counts up to the total, and what it throws leaves the old conte
     const result = map.flush({ ...options, onProgress });
     assert.equal(result.strategy, strategy);
     assert.deepEqual(calls.at(-1), [result.bytesWritten, result.bytesWritten]);
-    assert.ok(calls.every(([done], i) => i === 0 || done > calls[i - 1][0]));
+    assert.ok(calls.every(([done], i) => i === 0 || done > calls[i - 1]![0]));
   }
   map.flush({ path: join(folder.path, "other") });
   fs.writeFileSync(path, content);

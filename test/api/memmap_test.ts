@@ -256,7 +256,7 @@ test("what is given in place of options is a TypeError, and no file is written",
   assert.throws(() => map.flush(wrong(other)), expected);
   assert.throws(() => map.close(wrong(true)), expected);
   assert.throws(() => open(path, "r", wrong(8)), expected);
-  assert.throws(() => map.slices[0].array("int8", wrong([2, 2])), expected);
+  assert.throws(() => map.slices[0]!.array("int8", wrong([2, 2])), expected);
   assert.deepEqual(fs.readdirSync(folder.path), ["counting.dat"]);
   assert.deepEqual(fs.readFileSync(path), before);
   assert.throws(() => inserted.set(wrong("abc") as never), {
@@ -288,14 +288,14 @@ test("errors say what to do instead", () => {
   const missing = join(folder.path, "missing.dat");
   says(/ENOENT.*mode 'w\+'.*creates it/, () => open(missing));
   says(/ENOENT.*new URL/, () => open("file:///missing.dat", "r"));
-  const array = map.slices[0].array("uint8", { shape: [2, 5] });
+  const array = map.slices[0]!.array("uint8", { shape: [2, 5] });
   says(/Index 5 .* whose length is 5/, () => array.get(0, 5));
   says(/index \[\[0,1\]\]: it takes 2/, () => array.get(any([0, 1])));
   says(/reshape\(2, 3\)/, () => array.reshape(any([5, 2])));
   const resize = array.resize as (...lengths: number[]) => unknown;
   says(/one shape/, () => resize.call(array, 5, 3));
   assert.deepEqual(array.shape, [2, 5]);
-  says(/resize\(\) it/, () => map.slices[0].array("float64", { shape: 2 }));
+  says(/resize\(\) it/, () => map.slices[0]!.array("float64", { shape: 2 }));
   map.close({ discard: true });
 });
 
@@ -487,11 +487,12 @@ test("move() is memmove, within the map", () => {
   map.sync();
   assert.deepEqual([...fs.readFileSync(path)], [2, 3, 0, 1, 2, 3, 4, 5, 6, 7]);
   for (
-    const [target, source, count] of [[5, 0, 6], [0, 5, 6], [0, 0, -1], [
-      0,
-      11,
-      0,
-    ]]
+    const [target, source, count] of [
+      [5, 0, 6],
+      [0, 5, 6],
+      [0, 0, -1],
+      [0, 11, 0],
+    ] as const
   ) {
     assert.throws(() => map.move(target, source, count), {
       name: "RangeError",

@@ -24,7 +24,7 @@ function randomBytes(random: Random, length: number, letters: number): Buffer {
     const count = Math.min(1 + below(random, 400), length - at);
     const from = below(random, at);
     for (let i = 0; i < count; i++) {
-      bytes[at + i] = copied ? bytes[from + i] : below(random, letters);
+      bytes[at + i] = copied ? bytes[from + i]! : below(random, letters);
     }
     at += count;
   }
@@ -78,6 +78,9 @@ function assertFound(
   }
 }
 
+/** What {@linkcode placesOf} cuts a map into. */
+type TwoSlices = readonly [floating: MemmapSlice, mapped: MemmapSlice];
+
 interface Places extends Disposable {
   map: Memmap;
   /** The map, a mapped slice and a floating one, each with exactly `bytes`. */
@@ -121,7 +124,7 @@ test("random patterns of 0 to 300 bytes are found where Buffer finds them", () =
       const pattern = Buffer.from(bytes.subarray(at, at + length));
       assertFound(places, bytes, pattern, 0, bytes.length, letters);
       if (length === 0) continue;
-      pattern[below(random, length)] ^= 1; // there rarely, if it is long
+      pattern[below(random, length)]! ^= 1; // there rarely, if it is long
       assertFound(places, bytes, pattern, 0, bytes.length, letters);
     }
   }
@@ -406,7 +409,7 @@ test("a pattern may be any part of a larger buffer, or a view of the map itself"
     assert.equal(searched.rfind(Buffer.from("the")), 31);
   });
   using places = placesOf(bytes);
-  const [floating, mapped] = places.map.slices;
+  const [floating, mapped] = places.map.slices as TwoSlices;
   for (const { bytes } of [floating, mapped]) {
     for (const searched of Object.values(places.all)) {
       assert.equal(searched.find(bytes), 0);
@@ -489,8 +492,8 @@ test("an offset out of range is a RangeError and never clamped", () => {
 
 test("searching does not change the map or what was handed out", () => {
   using places = placesOf(Buffer.from("abcabc"));
-  const [floating, mapped] = places.map.slices;
-  const views = [floating.bytes, mapped.bytes];
+  const [floating, mapped] = places.map.slices as TwoSlices;
+  const views = [floating.bytes, mapped.bytes] as const;
   for (const searched of Object.values(places.all)) {
     searched.find("bc");
     searched.rfind("bc");
@@ -516,7 +519,7 @@ test("a search works in every mode", () => {
 test("a search of a closed map or a deleted slice throws", () => {
   using places = placesOf(Buffer.from("abc"));
   const { map } = places;
-  const [floating, mapped] = map.slices;
+  const [floating, mapped] = map.slices as TwoSlices;
   floating.delete();
   for (const method of ["find", "rfind"] as const) {
     assert.throws(() => floating[method]("a"), { name: "DeletedSliceError" });

@@ -120,7 +120,13 @@ test("splice() refuses ranges outside the slice, and does nothing for nothing", 
   using map = countingMap(folder.path);
   const slice = map.slice(0, 10);
   for (
-    const [offset, count] of [[11, 0], [5, 6], [-11, 1], [0, -1], [0, 0.5]]
+    const [offset, count] of [
+      [11, 0],
+      [5, 6],
+      [-11, 1],
+      [0, -1],
+      [0, 0.5],
+    ] as const
   ) {
     assert.throws(() => slice.splice(offset, count, 1), { name: "RangeError" });
   }

@@ -162,7 +162,7 @@ export class ModelArray {
   ): number[] {
     let offsets = this.size === 0 ? [] : [this.byteOffset];
     shape.forEach((length, axis) => {
-      const step = strides[axis] * this.itemSize;
+      const step = strides[axis]! * this.itemSize;
       offsets = offsets.flatMap((at) =>
         Array.from({ length }, (_, i) => at + i * step)
       );
@@ -174,7 +174,7 @@ export class ModelArray {
   #look(): void {
     this.slice.use();
     const last = this.shape.reduce(
-      (at, n, axis) => at + (n - 1) * this.strides[axis],
+      (at, n, axis) => at + (n - 1) * this.strides[axis]!,
       0,
     );
     const end = this.byteOffset + (last + 1) * this.itemSize;
@@ -239,16 +239,16 @@ export class ModelArray {
   #locate(index: readonly number[]): number {
     if (index.length !== this.shape.length) throw rangeError();
     return index.reduce((at, i, axis) => {
-      if (!Number.isInteger(i) || i < 0 || i >= this.shape[axis]) {
+      if (!Number.isInteger(i) || i < 0 || i >= this.shape[axis]!) {
         throw rangeError();
       }
-      return at + i * this.strides[axis] * this.itemSize;
+      return at + i * this.strides[axis]! * this.itemSize;
     }, this.byteOffset);
   }
 
   get(...index: number[]): Value {
     const at = this.#locate(index);
-    return this.#decode(this.bits([at])[0]);
+    return this.#decode(this.bits([at])[0]!);
   }
 
   set(...indexThenValue: unknown[]): void {
@@ -279,7 +279,7 @@ export class ModelArray {
     const values = this.#peek(offsets).map((bits) => this.#decode(bits));
     offsets.forEach((at, i) => {
       this.#meet([at]);
-      this.#poke(at, this.#encode(f(values[i], i)));
+      this.#poke(at, this.#encode(f(values[i]!, i)));
     });
   }
 
@@ -298,13 +298,13 @@ export class ModelArray {
       ? source.bits()
       : (isArray ? source.values() : source).map((v) => this.#encode(v));
     const offsets = this.offsets().slice(offset, offset + count);
-    bits.forEach((one, i) => this.#poke(offsets[i], one));
+    bits.forEach((one, i) => this.#poke(offsets[i]!, one));
     this.#meet(offsets);
   }
 
   subarray(begin?: number, end?: number): ModelArray {
-    if (this.shape.length === 0) throw rangeError();
     const [length, ...others] = this.shape;
+    if (length === undefined) throw rangeError();
     const rows = Array.from({ length }, (_, i) => i).slice(begin, end);
     // An empty part begins where it would if it were not empty.
     const whole = Math.trunc(begin ?? 0);
@@ -314,7 +314,7 @@ export class ModelArray {
     return this.#as(
       [rows.length, ...others],
       this.strides,
-      this.byteOffset + first * this.strides[0] * this.itemSize,
+      this.byteOffset + first * this.strides[0]! * this.itemSize,
     );
   }
 
@@ -323,8 +323,8 @@ export class ModelArray {
     const order = axes.length === 0 ? all.toReversed() : axes;
     if (`${order.toSorted((a, b) => a - b)}` !== `${all}`) throw rangeError();
     return this.#as(
-      order.map((axis) => this.shape[axis]),
-      order.map((axis) => this.strides[axis]),
+      order.map((axis) => this.shape[axis]!),
+      order.map((axis) => this.strides[axis]!),
     );
   }
 
@@ -336,7 +336,7 @@ export class ModelArray {
     const strides = target.map((length, axis) => {
       const next = product(target.slice(axis + 1));
       return length > 1 && this.size > 0
-        ? (offsets[next] - offsets[0]) / this.itemSize
+        ? (offsets[next]! - offsets[0]!) / this.itemSize
         : 1;
     });
     if (`${this.offsets(target, strides)}` !== `${offsets}`) throw rangeError();
@@ -361,7 +361,7 @@ export class ModelArray {
     // New elements repeat the old ones.
     if (old.length > 0) {
       const added = new Uint8Array(after - before);
-      for (let i = 0; i < added.length; i++) added[i] = old[i % before];
+      for (let i = 0; i < added.length; i++) added[i] = old[i % before]!;
       slice.set(added, byteOffset + before);
     }
     this.shape = target;

@@ -24,7 +24,7 @@ import { Buffer } from "node:buffer";
 /** How an error shows itself: the class's name, and the code of those that have one. */
 export interface Failure {
   readonly name: string;
-  readonly code?: string;
+  readonly code: string | undefined;
 }
 
 /** What the model throws where the library must throw. */
@@ -235,8 +235,8 @@ export interface ModelFlush {
 
 /** What a flush is asked for; as the public `FlushOptions`. */
 export interface ModelFlushOptions {
-  readonly path?: string;
-  readonly strategy?: string;
+  readonly path?: string | undefined;
+  readonly strategy?: string | undefined;
   readonly onProgress?: unknown;
 }
 
@@ -477,7 +477,7 @@ export class ModelMap {
     // Behind all that begin before it, and the empty ones that begin with it.
     let at = 0;
     while (at < this.slices.length) {
-      const other = this.slices[at];
+      const other = this.slices[at]!;
       if (other.begin > begin) break;
       if (other.begin === begin && other.end > begin) break;
       at++;

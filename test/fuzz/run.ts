@@ -127,7 +127,7 @@ function resolve(
     return amount.fromEnd ? at - length : at;
   }
   if ("edge" in amount) {
-    return edges[amount.edge % edges.length] + amount.plus;
+    return edges[amount.edge % edges.length]! + amount.plus;
   }
   const odd: unknown = {
     NaN: NaN,
@@ -277,8 +277,8 @@ class World {
       : `${label}.${method}(${args.map(shown).join(", ")})`;
     return this.#compare(
       step,
-      () => (model as Methods)[method](...modelArgs),
-      () => (real as Methods)[method](...args),
+      () => (model as Methods)[method]!(...modelArgs),
+      () => (real as Methods)[method]!(...args),
     );
   }
 
@@ -411,7 +411,7 @@ class World {
     const [model, real] = made as readonly [ModelArray, MemmapArray];
     // Of an axis of one element any stride is right, and so of no elements.
     real.strides.forEach((stride, axis) => {
-      if (model.size > 0 && model.shape[axis] > 1) {
+      if (model.size > 0 && model.shape[axis]! > 1) {
         same(stride, model.strides[axis], `stride ${axis}`);
       }
     });
@@ -425,7 +425,7 @@ class World {
   // Files, as another process would change them.
 
   #doOnFile(command: Extract<Command, { file: number }>): boolean {
-    const name = NAMES[command.file];
+    const name = NAMES[command.file]!;
     const path = join(this.#path, name);
     const { files } = this.#folder;
     const file = files.get(name);
@@ -439,7 +439,7 @@ class World {
         return true;
       }
       case "link file": {
-        const to = NAMES[command.to];
+        const to = NAMES[command.to]!;
         if (file === undefined || files.has(to)) return false;
         this.#note(`file ${name} is linked to ${to}`);
         fs.linkSync(path, join(this.#path, to));
@@ -498,7 +498,7 @@ class World {
     if (this.#maps.length >= MOST_MAPS) {
       const closed = this.#maps.findIndex(({ model }) => model.isClosed);
       if (closed === -1) return false;
-      const [{ model }] = this.#maps.splice(closed, 1);
+      const { model } = this.#maps.splice(closed, 1)[0]!;
       this.#slices = this.#slices.filter((slice) => slice.model.map !== model);
     }
     const file = this.#folder.files.get(name);
@@ -717,7 +717,7 @@ class World {
       case "counts":
         return (done: number, total: number) => calls.push([done, total]);
       case "uses the map": {
-        const slice = this.#pairs.get(model.slices[0])?.real;
+        const slice = this.#pairs.get(model.slices[0]!)?.real;
         return (done: number, total: number) => {
           calls.push([done, total]);
           if (calls.length > 1) return;
@@ -1115,7 +1115,7 @@ class World {
     const layout = real.layout();
     same(layout.length, pieces.length, `the length of ${label}.layout()`);
     layout.forEach((entry, i) => {
-      const { slice, state, begin, end, offset, length } = pieces[i];
+      const { slice, state, begin, end, offset, length } = pieces[i]!;
       sameList(
         [
           entry.slice,
@@ -1193,9 +1193,8 @@ class World {
   /** Nobody can make a plain view throw: where pages are lost, it reads zeros. */
   #checkLost(bytes: Uint8Array, { model }: SlicePair, what: string): void {
     const { map, begin, length } = model;
-    const [kept, lost] = [map.keptLength, map.pagesEnd].map((at) =>
-      Math.min(Math.max(at - begin, 0), length)
-    );
+    const inSlice = (at: number) => Math.min(Math.max(at - begin, 0), length);
+    const [kept, lost] = [inSlice(map.keptLength), inSlice(map.pagesEnd)];
     sameBytes(bytes.subarray(0, kept), model.peek(0, kept), what);
     touch(bytes.buffer as ArrayBuffer);
     if (map.isStrayed) return;
@@ -1266,8 +1265,8 @@ function bytesUnder({ buffer, byteOffset, byteLength }: ArrayBufferView) {
 function touch(buffer: ArrayBuffer): void {
   const bytes = new Uint8Array(buffer);
   let sum = 0;
-  for (let at = 0; at < bytes.length; at += 4096) sum += bytes[at];
-  if (bytes.length > 0) sum += bytes[bytes.length - 1];
+  for (let at = 0; at < bytes.length; at += 4096) sum += bytes[at]!;
+  if (bytes.length > 0) sum += bytes.at(-1)!;
   same(Number.isNaN(sum), false, "the sum of stolen bytes");
 }
 
@@ -1288,7 +1287,7 @@ export function runSequence(
   let done = 0;
   try {
     sequence.files.forEach((bytes, i) => {
-      world.makeFile(NAMES[i], bytesOf(bytes));
+      world.makeFile(NAMES[i]!, bytesOf(bytes));
     });
     for (const command of sequence.commands) if (world.run(command)) done++;
     world.end();

@@ -111,7 +111,7 @@ function explain(folder: string, seed: number, message: string): {
     // 1 is an ordinary error, which is something else.
     return status !== 0 && status !== 1;
   };
-  const about = [`Seed ${seed}:`, message.split("\n")[0]];
+  const about = [`Seed ${seed}:`, message.split("\n")[0]!];
   if (!dies(sequence)) {
     about.push("Not every time: it depends on what ran before.");
     return { message, program: asTest(sequence, about, []) };

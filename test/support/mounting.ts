@@ -8,13 +8,10 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { temporaryFolder } from "./support.ts";
-
-/** A command, and an argument to follow it, in whose children things are mounted. */
-type Under = readonly string[];
+import { type Command, temporaryFolder } from "./support.ts";
 
 /** In mount namespaces of their own, which end with the process that made them. */
-const NAMESPACES: readonly Under[] = [
+const NAMESPACES: readonly Command[] = [
   ["unshare", "--mount"],
   ["unshare", "--mount", "--user", "--map-root-user"],
 ];
@@ -31,11 +28,11 @@ export function mounting(
   mount: string,
   folder: string,
   hasProcesses = false,
-): { under: Under; skip: false } | { skip: string } {
+): { under: Command; skip: false } | { skip: string } {
   let reason = "";
   for (const namespace of NAMESPACES) {
     const processes = hasProcesses ? WITH_PROCESSES : [];
-    const under = [
+    const under: Command = [
       ...namespace,
       ...processes,
       "sh",
@@ -43,8 +40,8 @@ export function mounting(
       `${mount} && exec "$@"`,
       folder,
     ];
-    const [command, ...rest] = under;
-    const { status, stderr, error } = spawnSync(command, [...rest, "true"], {
+    const [command, ...args] = under;
+    const { status, stderr, error } = spawnSync(command, [...args, "true"], {
       encoding: "utf8",
     });
     if (status === 0) return { under, skip: false };

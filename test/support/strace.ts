@@ -153,7 +153,7 @@ const SCRIPT = `
 /** Options of {@linkcode runTraced}. */
 export interface TraceOptions {
   /** The value of strace's `-e inject=`. */
-  inject?: string;
+  inject?: string | undefined;
   /** Called while the child is ready and waits for the go-ahead. */
   prepare?: () => void;
   /** Called with the child's process id and the trace's path when the child goes on. */
@@ -184,7 +184,7 @@ export async function runTraced(
   let stdout = "";
   let stderr = "";
   let watching: Promise<void> | undefined;
-  const pid = () => JSON.parse(stdout.split("\n")[0]).pid as number;
+  const pid = () => JSON.parse(stdout.split("\n")[0]!).pid as number;
   child.stdout.setEncoding("utf8").on("data", (text) => stdout += text);
   child.stderr.setEncoding("utf8").on("data", (text) => {
     stderr += text;

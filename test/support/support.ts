@@ -37,10 +37,10 @@ export const skipWithoutProc: string | false = existsSync("/proc/self/maps")
   : "this system has no /proc to look at descriptors and mappings";
 
 /** Whether to try every case instead of a sample. */
-export const isThorough: boolean = Boolean(process.env.MEMMAP_THOROUGH);
+export const isThorough: boolean = Boolean(process.env["MEMMAP_THOROUGH"]);
 
 /** The seed of random tests; `MEMMAP_FUZZ_SEED` overrides it. */
-export const SEED: number = Number(process.env.MEMMAP_FUZZ_SEED ?? 1);
+export const SEED: number = Number(process.env["MEMMAP_FUZZ_SEED"] ?? 1);
 
 /** Reports what was proved; scripts/test prints the line. */
 export function proof(text: string): void {
@@ -82,12 +82,15 @@ export function fastFolder(): string {
   return tmpdir();
 }
 
+/** A program and its arguments. */
+export type Command = [program: string, ...args: string[]];
+
 /** The command that runs a script in the runtime that runs the test. */
 export function commandOf(
   script: URL,
   args: readonly string[],
   denoPermissions: readonly string[] = ["-A"],
-): string[] {
+): Command {
   const flags = isDeno
     ? [
       "run",
@@ -100,6 +103,16 @@ export function commandOf(
     ]
     : [];
   return [process.execPath, ...flags, fileURLToPath(script), ...args];
+}
+
+/** The arguments that a child was given: one for each name, or an error. */
+export function givenArguments<const Names extends readonly string[]>(
+  ...names: Names
+): { [I in keyof Names]: string } {
+  const given = process.argv.slice(2);
+  const missing = names.slice(given.length);
+  if (missing.length > 0) throw new Error(`missing: ${missing.join(", ")}.`);
+  return given as { [I in keyof Names]: string };
 }
 
 /** How a child process ended and what it wrote. */
@@ -149,7 +162,7 @@ export function runChild(
   const [command, ...rest] = [
     ...under,
     ...commandOf(pathToFileURL(script), args, denoPermissions),
-  ];
+  ] as Command;
   const { status, signal, stdout, stderr, error } = spawnSync(command, rest, {
     encoding: "utf8",
     env: { ...process.env, NO_COLOR: "1", ...env },
@@ -256,7 +269,7 @@ export async function forEach<T>(
   let next = 0;
   const worker = async () => {
     try {
-      while (next < items.length) await work(items[next++]);
+      while (next < items.length) await work(items[next++]!);
     } catch (error) {
       next = items.length;
       throw error;

@@ -15,6 +15,7 @@ import process from "node:process";
 import fc from "fast-check";
 import { asTest, type Sequence, sequences } from "../commands.ts";
 import { runSequence } from "../run.ts";
+import { givenArguments } from "../../support/support.ts";
 
 const BATCH = 40;
 const MOST_OPERATIONS = 80;
@@ -113,10 +114,16 @@ function say(line: unknown): void {
   fs.writeSync(1, JSON.stringify(line) + "\n");
 }
 
-const [task, folder, ...numbers] = process.argv.slice(2);
+const [task, folder] = givenArguments("task", "folder");
 if (task === "run") {
-  const [seed, most, milliseconds] = numbers.map(Number);
-  run(folder, seed, most, milliseconds);
+  const [, , seed, most, milliseconds] = givenArguments(
+    "task",
+    "folder",
+    "seed",
+    "most",
+    "milliseconds",
+  );
+  run(folder, Number(seed), Number(most), Number(milliseconds));
 } else {
   const running = fs.readFileSync(join(folder, "running.json"), "utf8");
   runSequence(JSON.parse(running), undefined, folder);

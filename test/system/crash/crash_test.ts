@@ -60,7 +60,7 @@ interface Step {
 
 function describe({ action, scenario, calls, index }: Step): string {
   return `${action} of "${scenario.name}", call ${index + 1} of ` +
-    `${calls.length}, ${calls[index].text}`;
+    `${calls.length}, ${calls[index]!.text}`;
 }
 
 /** Runs the child in `folder`. */
@@ -76,7 +76,7 @@ function run(
 
 /** The child's report; `undefined` if it died first. */
 function reportIn({ lines }: Trace): Report | undefined {
-  return lines.length === 1 ? JSON.parse(lines[0]) : undefined;
+  return lines.length === 1 ? JSON.parse(lines[0]!) : undefined;
 }
 
 /**
@@ -129,16 +129,17 @@ async function strike(
   const { action, scenario, calls, index } = step;
   const namesOf = (calls: readonly Call[]) => calls.map(({ name }) => name);
   const expected = namesOf(calls.slice(0, index + 1));
-  const isAlike = ({ name }: Call) => name === calls[index].name;
+  const target = calls[index]!;
+  const isAlike = ({ name }: Call) => name === target.name;
   const alikeBefore = calls.slice(0, index).filter(isAlike).length;
-  let { count } = calls[index];
+  let { count } = target;
   for (let tries = 1;; tries++) {
     using folder = temporaryFolder();
     const trace = await run(
       folder.path,
       action,
       scenario,
-      `${calls[index].name}:${inject}:when=${count}`,
+      `${target.name}:${inject}:when=${count}`,
     );
     // In a killed process the last call was hit; otherwise the one that strace marks.
     const length = inject.startsWith("signal")
@@ -215,7 +216,7 @@ test("a flush killed at any moment leaves the old content or the new", {
   const random = randomFrom(4);
   await forEach(Array.from({ length: kills }, (_, i) => i), async (i) => {
     using folder = temporaryFolder();
-    const scenario = large[i % large.length];
+    const scenario = large[i % large.length]!;
     const microseconds = below(random, 20_000);
     await killAfter(folder.path, scenario, microseconds);
     const where = `"${scenario.name}", killed after ${microseconds} µs`;
@@ -317,7 +318,7 @@ function faultsIn(steps: readonly Step[]): Fault[] {
   return steps.flatMap((step) => {
     const { scenario, calls, index } = step;
     if (index === calls.length - 1) return []; // the mark
-    const { name } = calls[index];
+    const { name } = calls[index]!;
     // Deno treats an unreadable folder as empty, and panics if it cannot be closed.
     const isDenos = isDeno &&
       (name === "getdents64" || calls[index - 1]?.name === "getdents64");
@@ -370,7 +371,7 @@ test(
   async () => {
     const faults = faultsIn(await stepsOf(scenarios, "flush"));
     const counts = await failEach(faults, ({ step }, report) => {
-      const { name } = step.calls[step.index];
+      const { name } = step.calls[step.index]!;
       const { error, isCommitted, strays } = report;
       const wrong = [];
       if (error !== undefined && isCommitted && !WAITS.includes(name)) {

@@ -84,8 +84,8 @@ async function runAndCut(script: URL, args: readonly string[]): Promise<End> {
 }
 
 test("nothing that meets lost pages ends the process", guarded, async () => {
-  const names = Object.keys(USES)
-    .filter((name) => isDeno || !USES[name].isDenos);
+  const names = Object.entries(USES)
+    .filter(([, { isDenos }]) => isDeno || !isDenos).map(([name]) => name);
   await forEach(names, async (name) => {
     using folder = temporaryFolder();
     const args = [folder.path, name, "guarded"];
@@ -137,7 +137,7 @@ test(
     };
     assert.throws(() => use(edit), { name: "SuppressedError" });
     assert.equal(left!.closed, false);
-    assert.deepEqual([...left!.slices[0].bytes], [1, 2]);
+    assert.deepEqual([...left!.slices[0]!.bytes], [1, 2]);
     left!.close({ discard: true });
     // An error that was not reported yet is thrown by dispose.
     writeFileSync(path, new Uint8Array(100_000));
@@ -222,7 +222,7 @@ test("reading many lost pages makes few mappings", guarded, () => {
   // No two of these pages are neighbours; Linux has room for 65,530 mappings.
   let sum = 0;
   for (let i = 0; i < 200_000; i++) {
-    sum += bytes[((i * 40_503) % 2 ** 19) * 8192];
+    sum += bytes[((i * 40_503) % 2 ** 19) * 8192]!;
   }
   assert.equal(sum, 0);
   assert.ok(map.faults < 200, `${map.faults} faults`);
@@ -476,7 +476,7 @@ test(
       },
     }, handler);
     assert.notEqual(guard!.watch(4096, 1), null);
-    const data = runtime().arrayBuffer(mapped[0] + CODE_SIZE, 8);
+    const data = runtime().arrayBuffer(mapped[0]! + CODE_SIZE, 8);
     assert.equal(new BigUint64Array(data)[0], 13n);
   },
 );
@@ -503,11 +503,10 @@ for (const [i, { arch, prefixes, code }] of ASSEMBLERS.entries()) {
       new URL("../../../ffi/guard/code.ts", import.meta.url),
       "utf8",
     );
-    const source = [...text.matchAll(/^\/\*\n([^]*?)^\*\/$/gm)][i][1];
+    const source = [...text.matchAll(/^\/\*\n([^]*?)^\*\/$/gm)][i]![1];
     using folder = temporaryFolder();
-    const [object, binary] = ["o", "bin"].map((name) =>
-      join(folder.path, name)
-    );
+    const object = join(folder.path, "o");
+    const binary = join(folder.path, "bin");
     const assembled = spawnSync(`${prefix}as`, ["-o", object, "-"], {
       input: source,
       encoding: "utf8",

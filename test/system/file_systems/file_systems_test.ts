@@ -233,7 +233,7 @@ test("in-place asks for room before it writes over what is there (btrfs)", {
   skip: skipUnlessMounted("btrfs", "in-place on a full disk"),
 }, () => {
   using folder = temporaryFolder();
-  const mounted = MOUNTS.btrfs!(folder.path);
+  const mounted = MOUNTS["btrfs"]!(folder.path);
   assert.ok(mounted.skip === false);
   const child = runChild(
     `

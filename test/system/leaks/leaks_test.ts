@@ -452,7 +452,7 @@ test(
       ? "ignored"
       : DEFAULT_SIGNAL.length > 0
       ? "default"
-      : outcome[0].split(" ")[2];
+      : outcome[0]!.split(" ")[2];
     assert.deepEqual(outcome, [
       `at first ${atFirst}`,
       `after reading ${atFirst}`,

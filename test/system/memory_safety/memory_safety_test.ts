@@ -521,7 +521,8 @@ for (const [name, { edit, options, fail }] of Object.entries(FAILURES)) {
     assert.equal(new TextDecoder().decode(middle.bytes), "01234abc56789");
     if (bytes.length > 0) assert.equal(bytes[9], 57); // where the mapping could stay
 
-    map.flush({ ...options, path: undefined });
+    const { path: _, ...ownFile } = options ?? {};
+    map.flush(ownFile);
     assert.equal(map.dirty, false);
     const after = fs.readFileSync(path, "utf8");
     assert.equal(
@@ -579,9 +580,8 @@ test(
   { skip: process.platform === "linux" ? false : "of Linux" },
   () => {
     using folder = temporaryFolder();
-    const [large, odd] = ["large", "odd"].map((name) =>
-      join(folder.path, name)
-    );
+    const large = join(folder.path, "large");
+    const odd = join(folder.path, "odd");
     fs.writeFileSync(large, new Uint8Array(2 ** 21 + 1));
     fs.writeFileSync(odd, new Uint8Array(5000));
     let aligned = 0;

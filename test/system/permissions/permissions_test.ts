@@ -263,9 +263,9 @@ test(
     `,
       file.path,
     );
-    assert.match(lines[0], /^NotCapable/);
+    assert.match(lines[0]!, /^NotCapable/);
     assert.equal(lines[1], "true,11,65,floating");
-    assert.match(lines[2], /^NotCapable/);
+    assert.match(lines[2]!, /^NotCapable/);
     assert.deepEqual(lines.slice(3), ["false", "done"]);
     file.assertUnchanged();
   },
@@ -308,7 +308,7 @@ test(
       `,
         file.path,
       );
-      assert.match(lines[0], /^NotCapable/, permissions.join(" "));
+      assert.match(lines[0]!, /^NotCapable/, permissions.join(" "));
       assert.deepEqual(lines.slice(1), ["true,11,true,65", CONTENT, "replace"]);
       assert.equal(fs.readFileSync(file.path, "utf8"), "01234A56789");
       assert.deepEqual(fs.readdirSync(there), []);
@@ -659,7 +659,7 @@ test(
         `,
         link,
       );
-      assert.match(lines[0], /^NotCapable/, link);
+      assert.match(lines[0]!, /^NotCapable/, link);
       assert.deepEqual(lines.slice(1), ["true,11,65"]);
       folders.assertUntouched();
     }
@@ -693,7 +693,7 @@ test(
           `,
           inside("link"),
         );
-        assert.match(lines[0], /^ConflictError/);
+        assert.match(lines[0]!, /^ConflictError/);
         assert.ok(lines.some((line) => line.startsWith("NotCapable")));
         assert.equal(lines.at(-1), "11");
         folders.assertUntouched();
@@ -831,7 +831,7 @@ test(
       inside("absolute"),
     );
     assert.equal(lines[0], "extend");
-    assert.match(lines[1], /^NotCapable/);
+    assert.match(lines[1]!, /^NotCapable/);
     assert.equal(lines[2], "in-place");
     assert.equal(
       fs.readFileSync(outside("secret.dat"), "utf8"),

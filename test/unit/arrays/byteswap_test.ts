@@ -34,7 +34,7 @@ const WAYS: readonly [
 
 /** The definition: element by element, byte by byte. */
 function swapped(from: Uint8Array, width: number): Uint8Array {
-  return from.map((_, i) => from[i - i % width + width - 1 - i % width]);
+  return from.map((_, i) => from[i - i % width + width - 1 - i % width]!);
 }
 
 /** Bytes that differ from all their neighbours, near and far. */
@@ -113,7 +113,12 @@ for (const [name, swapInPlace] of WAYS) {
             const from = someBytes(pieces * PIECE + more * width);
             const expected = swapped(from, width);
             for (
-              const [sourceAt, targetAt] of [[0, 0], [1, 0], [0, 3], [8, 7]]
+              const [sourceAt, targetAt] of [
+                [0, 0],
+                [1, 0],
+                [0, 3],
+                [8, 7],
+              ] as const
             ) {
               checkCopy(from, expected, width, sourceAt, targetAt);
             }

@@ -23,7 +23,7 @@ function numbered(
     typeName,
     words: wordsOf(typeName),
     at: (index) =>
-      element(index.reduce((flat, i, axis) => flat * shape[axis] + i, 0)),
+      element(index.reduce((flat, i, axis) => flat * shape[axis]! + i, 0)),
   };
 }
 
@@ -47,7 +47,7 @@ function printed(
 ): string {
   const round = roundOf(typeName);
   return printArray(numbered(typeName, [elements.length], (i) => {
-    const element = elements[i];
+    const element = elements[i]!;
     return typeof element === "number" ? round(element) : element;
   }));
 }

@@ -48,7 +48,7 @@ test("platformOf() knows nothing else", () => {
     ["freebsd", "x64"],
     ["", ""],
     ["__proto__", ""],
-  ];
+  ] as const;
   for (const [os, arch] of others) {
     assert.equal(platformOf(os, arch), undefined);
   }
@@ -128,12 +128,12 @@ test("isAtLeast() compares releases by number", () => {
 });
 
 test("this runtime is new enough", () => {
-  const { deno, bun } = process.versions as Record<string, string>;
-  assert.ok(isAtLeast(deno ?? bun, isDeno ? OLDEST.deno : OLDEST.bun));
+  const { deno, bun } = process.versions as Record<string, string | undefined>;
+  assert.ok(isAtLeast((deno ?? bun)!, isDeno ? OLDEST.deno : OLDEST.bun));
 });
 
 /** Opens a file in a process that pretends to be elsewhere. Returns what that threw. */
-function openElsewhere(pretend: string): Record<string, string> {
+function openElsewhere(pretend: string): { message: string } {
   using folder = temporaryFolder();
   const path = join(folder.path, "new.dat");
   const child = runChild(

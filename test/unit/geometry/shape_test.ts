@@ -27,8 +27,8 @@ function positionsOf(shape: Axes, strides: Axes): number[] {
   let positions = [0];
   for (let axis = 0; axis < shape.length; axis++) {
     const along = Array.from(
-      { length: shape[axis] },
-      (_, i) => i * strides[axis],
+      { length: shape[axis]! },
+      (_, i) => i * strides[axis]!,
     );
     positions = positions.flatMap((at) => along.map((step) => at + step));
   }
@@ -45,7 +45,7 @@ function stridesOf(
 ): number[] | undefined {
   const strides = shape.map((length, axis) => {
     const next = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-    return length > 1 ? positions[next] - positions[0] : 1;
+    return length > 1 ? positions[next]! - positions[0]! : 1;
   });
   const same = positionsOf(shape, strides).join() === positions.join();
   return same ? strides : undefined;
@@ -82,13 +82,13 @@ const views: fc.Arbitrary<View> = lengths(5).chain((shape) =>
     isTransposed: fc.boolean(),
   }).map(({ gaps, isWhole, order, isTransposed }) => {
     const whole = shape.map((length, axis) =>
-      length + (isWhole ? 0 : gaps[axis])
+      length + (isWhole ? 0 : gaps[axis]!)
     );
     const strides = rowMajor(whole);
     const axes = isTransposed ? order : [...shape.keys()];
     return {
-      shape: axes.map((axis) => shape[axis]),
-      strides: axes.map((axis) => strides[axis]),
+      shape: axes.map((axis) => shape[axis]!),
+      strides: axes.map((axis) => strides[axis]!),
     };
   })
 );
@@ -100,7 +100,7 @@ function shapeOf(count: number, choices: readonly number[]): number[] {
   for (const choice of choices) {
     const divisors = Array.from({ length: left }, (_, i) => i + 1)
       .filter((divisor) => left % divisor === 0);
-    const divisor = divisors[choice % divisors.length];
+    const divisor = divisors[choice % divisors.length]!;
     shape.push(divisor);
     left /= divisor;
   }

@@ -160,8 +160,9 @@ test("copyAttributes() copies what Python set, and Python reads it", {
       : "there is no Python with os.setxattr"),
 }, () => {
   using folder = temporaryFolder(SMALL);
-  const paths = ["old", "new"].map((name) => join(folder.path, name));
-  const [from, to] = paths.map((path) => fs.openSync(path, "wx+"));
+  const old = join(folder.path, "old");
+  const copy = join(folder.path, "new");
+  const [from, to] = [fs.openSync(old, "wx+"), fs.openSync(copy, "wx+")];
   const python = (script: string, path: string) => {
     const { status, stdout, stderr } = spawnSync("python3", [
       "-c",
@@ -175,14 +176,14 @@ test("copyAttributes() copies what Python set, and Python reads it", {
     python(
       `os.setxattr(sys.argv[1], "user.python", bytes(range(255, -1, -1)))
 os.setxattr(sys.argv[1], b"user.\\xff", b"")`,
-      paths[0],
+      old,
     );
-    copyAttributes(from, to, paths[1]);
+    copyAttributes(from, to, copy);
     const list =
       "print([(n, os.getxattr(sys.argv[1], n)) for n in sorted(os.listxattr(sys.argv[1]))])";
-    const expected = python(list, paths[0]);
+    const expected = python(list, old);
     assert.match(expected, /user\.python/);
-    assert.equal(python(list, paths[1]), expected);
+    assert.equal(python(list, copy), expected);
   } finally {
     fs.closeSync(from);
     fs.closeSync(to);
@@ -399,7 +400,7 @@ test("copyAttributes() makes a call again that a signal interrupted", () => {
 });
 
 test("copyAttributes() keeps up with names and values that change in size", () => {
-  const sizes = [[2, 8], [8, 2], [5, 0], [1, 60]];
+  const sizes = [[2, 8], [8, 2], [5, 0], [1, 60]] as const;
   for (const [before, after] of sizes) {
     using pretended = new Pretended({ "user.a": "1" });
     const real = libc();
@@ -499,14 +500,15 @@ test(
   },
   () => {
     using folder = temporaryFolder(SMALL);
-    const [path, target] = ["file", "target"].map((name) => {
+    const fileCalled = (name: string) => {
       const path = join(folder.path, name);
       fs.writeFileSync(path, name);
       const fd = fs.openSync(path, "r+");
       assert.ok(setAttribute(fd, "user.name", bytesOf(name)));
       fs.closeSync(fd);
       return path;
-    });
+    };
+    const [path, target] = [fileCalled("file"), fileCalled("target")];
     const nameOf = (path: string) => {
       const fd = fs.openSync(path, "r");
       const value = attributeOf(fd, "user.name");

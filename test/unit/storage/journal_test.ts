@@ -53,9 +53,9 @@ function killWithinAppend(path: string, added = ADDED): string {
     };
   };
   assert.ok(run(journal.noteAppend(file, bytes.length, true, write)));
-  const [name] = fs.readdirSync(journal.folder)
-    .filter((name) => name.endsWith(".journal"));
-  const place = join(journal.folder, name);
+  const name = fs.readdirSync(journal.folder)
+    .find((name) => name.endsWith(".journal"));
+  const place = join(journal.folder, name!);
   journal.leave(); // a kill closes descriptors, and with them goes the lock
   file.close();
   return place;
@@ -118,7 +118,7 @@ test("a file that another process is appending to is not opened for writing", ()
   using folder = temporaryFolder();
   const { path, append } = fileIn(folder.path);
   const place = killWithinAppend(path);
-  append(ADDED[0]);
+  append(ADDED[0]!);
   const fd = fs.openSync(place, "r+");
   const c = libc();
   assert.equal(c.flock(fd, c.constants.LOCK_EX), 0);
@@ -317,7 +317,7 @@ test("what no flush can have noted is never done, and bars nobody from the file"
     { created: `${prefix}${"0".repeat(300)}` },
     { created: `${prefix}${random}\n` },
     { created: 1 },
-    { created: [basename(victims[1])] },
+    { created: [basename(victims[1]!)] },
     ...[-1, -(2 ** 52), 0, 1e300, null, "0", 2 ** 53]
       .flatMap((number) => [
         { ...identity, size: number, added: 8 },
@@ -362,7 +362,7 @@ test("what lies beside the file that a link leads to is finished", () => {
   const link = join(links.path, "link");
   fs.symlinkSync(path, link);
   killWithinAppend(link);
-  append(ADDED[0]);
+  append(ADDED[0]!);
   open(link).close();
   assert.equal(content(), OLD + ADDED);
   assert.deepEqual(beside(), []);
@@ -372,7 +372,7 @@ test("links and folders in a journal's place are neither followed nor removed", 
   using folder = temporaryFolder();
   const { path, content, append } = fileIn(folder.path);
   const place = killWithinAppend(path);
-  append(ADDED[0]);
+  append(ADDED[0]!);
   const elsewhere = join(folder.path, "elsewhere");
   fs.renameSync(place, elsewhere);
   for (
@@ -506,7 +506,7 @@ test(
     using folder = temporaryFolder();
     const { path, content, append } = fileIn(folder.path);
     const place = killWithinAppend(path);
-    append(ADDED[0]);
+    append(ADDED[0]!);
     fs.chownSync(place, 12345, 12345);
     open(path).close();
     assert.equal(content(), OLD + ADDED[0]);

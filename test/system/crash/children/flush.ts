@@ -25,11 +25,12 @@ import {
   targetBefore,
 } from "../flush_scenarios.ts";
 import { mark } from "../../../support/mark.ts";
+import { givenArguments } from "../../../support/support.ts";
 
 /** How a flush or an open went that was not killed. */
 export interface Report {
   /** What it threw, if anything. */
-  error?: { name: string; code?: string; message: string };
+  error?: { name: string; code?: string | undefined; message: string };
   /** The strategy of the first flush that succeeded. */
   strategy?: string;
   /** Whether the map says that the edits are in the file. */
@@ -42,7 +43,8 @@ export interface Report {
 
 function openScenario(scenario: Scenario, { path }: Place): Memmap {
   const { mode, length, reserve } = scenario;
-  const map = open(path, mode, { length, reserve });
+  const options = length === undefined ? { reserve } : { length, reserve };
+  const map = open(path, mode, options);
   scenario.edit(map);
   return map;
 }
@@ -147,7 +149,7 @@ function reopen(folder: string, scenario: Scenario): Report {
   return report;
 }
 
-function describe(error: unknown): Report["error"] {
+function describe(error: unknown): NonNullable<Report["error"]> {
   const { name, code, message } = error as Error & { code?: string };
   return { name, code, message };
 }
@@ -167,7 +169,8 @@ function say(what: unknown): void {
   fs.writeSync(1, JSON.stringify(what) + "\n");
 }
 
-const [, , action, name, folder, readyPipe] = process.argv;
+const [action, name, folder] = givenArguments("action", "scenario", "folder");
+const readyPipe = process.argv[5];
 const scenario = scenarioNamed(name);
 say({ pid: process.pid });
 switch (action) {

@@ -9,9 +9,9 @@
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { type FlushOptions, type Memmap, open } from "../../../../mod.ts";
 import { contentOf, noise, same } from "../flush_scenarios.ts";
+import { givenArguments } from "../../../support/support.ts";
 
 /** What came of it. */
 export interface FullDiskReport {
@@ -41,7 +41,7 @@ const MIDDLE = 700 * KIB + 3;
 const LARGE = noise(2048 * KIB, 2);
 const SMALL = noise(1000, 3);
 
-const root = process.argv[2];
+const [root] = givenArguments("folder");
 const path = join(root, "file");
 const saved = join(root, "saved");
 const filler = join(root, "filler");

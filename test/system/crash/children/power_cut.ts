@@ -28,7 +28,7 @@ import {
   SCENARIOS,
 } from "../flush_scenarios.ts";
 import { runTraced } from "../../../support/strace.ts";
-import { forEach } from "../../../support/support.ts";
+import { forEach, givenArguments } from "../../../support/support.ts";
 
 /** What came of it. */
 export interface PowerCutReport {
@@ -52,7 +52,7 @@ interface Cut {
   readonly data: "ordered" | "writeback";
 }
 
-const [, , root, extent] = process.argv;
+const [root, extent] = givenArguments("folder", "extent");
 const CHILD = new URL("./flush.ts", import.meta.url);
 const SIZE = 24 * 2 ** 20;
 
@@ -264,11 +264,12 @@ function cuts(): Cut[] {
   return all;
 }
 
+const buffer = () => new Uint8Array(SIZE);
+
 await forEach(cuts(), async (cut) => {
   // Mounted beside the first, the copy is on a device of another number, as a disk
   // can be after the next start.
-  const buffers = [1, 2, 3].map(() => new Uint8Array(SIZE));
-  const [now, last, scratch] = buffers;
+  const [now, last, scratch] = [buffer(), buffer(), buffer()];
   const folder = fs.mkdtempSync(join(root, "bench-"));
   await run(cut, { root: folder, now, last, scratch });
   fs.rmSync(folder, { recursive: true });

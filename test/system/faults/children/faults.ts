@@ -21,6 +21,7 @@ import {
   type Mode,
   open,
 } from "../../../../mod.ts";
+import { givenArguments } from "../../../support/support.ts";
 
 /** Bytes: many pages, and not a whole number of them. */
 export const LENGTH = 3_000_001;
@@ -267,7 +268,7 @@ function assertRefuses({ map, folder }: Scene, floating: MemmapSlice): void {
 }
 
 async function main(folder: string, name: string, guard: boolean) {
-  const use = USES[name];
+  const use = USES[name]!;
   fs.writeFileSync(join(folder, "zeros.dat"), new Uint8Array(LENGTH));
   for (const cut of CUTS) {
     const path = join(folder, `cut to ${cut}.dat`);
@@ -297,5 +298,6 @@ async function main(folder: string, name: string, guard: boolean) {
 }
 
 if (process.argv.length > 4) {
-  await main(process.argv[2], process.argv[3], process.argv[4] === "guarded");
+  const [folder, name, guard] = givenArguments("folder", "use", "guard");
+  await main(folder, name, guard === "guarded");
 }

@@ -10,9 +10,9 @@
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { libc } from "../../../../ffi/libc.ts";
 import { open } from "../../../../mod.ts";
+import { givenArguments } from "../../../support/support.ts";
 
 /** Maps that each thread opens. */
 const MAPS = 4;
@@ -63,4 +63,5 @@ async function main(folder: string, count: number): Promise<void> {
   );
 }
 
-await main(process.argv[2], Number(process.argv[3]));
+const [folder, threads] = givenArguments("folder", "threads");
+await main(folder, Number(threads));

@@ -10,8 +10,8 @@
 import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { type Memmap, open } from "../../../../mod.ts";
+import { givenArguments } from "../../../support/support.ts";
 
 /** What came of it. */
 export interface HolesReport {
@@ -29,7 +29,7 @@ const ADDED = 3 * MIB;
 /** Bytes more than those written that a file may take: rounding, and the tree. */
 const SLACK = 128 * 1024;
 
-const folder = process.argv[2];
+const [folder] = givenArguments("folder");
 const path = join(folder, "file");
 const saved = join(folder, "saved");
 const report: HolesReport = { flushes: 0, hasHoles: false, problems: [] };

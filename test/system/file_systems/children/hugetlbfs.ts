@@ -9,11 +9,14 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { open } from "../../../../mod.ts";
-import { descriptorsOf, mappingsOf } from "../../../support/support.ts";
+import {
+  descriptorsOf,
+  givenArguments,
+  mappingsOf,
+} from "../../../support/support.ts";
 
-const folder = process.argv[2];
+const [folder] = givenArguments("folder");
 const PAGE = fs.statfsSync(folder).bsize;
 const path = join(folder, "huge.dat");
 

@@ -12,7 +12,6 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import {
   close,
   Memmap,
@@ -20,8 +19,9 @@ import {
   MemmapSlice,
   open,
 } from "../../../../mod.ts";
+import { givenArguments } from "../../../support/support.ts";
 
-const folder = process.argv[2]!;
+const [folder] = givenArguments("folder");
 const path = join(folder, "hostile.dat");
 const PART = 4096;
 const [LEFT, RIGHT] = [0x11, 0x33];

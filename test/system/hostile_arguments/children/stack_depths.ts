@@ -9,10 +9,10 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { type Memmap, type MemmapSlice, open } from "../../../../mod.ts";
+import { givenArguments } from "../../../support/support.ts";
 
-const path = join(process.argv[2]!, "stack.dat");
+const path = join(givenArguments("folder")[0], "stack.dat");
 const SIZE = 64;
 /** Frames from the stack's end within which calls may fail. */
 const FRAMES = 3000;

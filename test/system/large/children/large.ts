@@ -12,9 +12,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { runtime } from "../../../../ffi/mod.ts";
 import { open } from "../../../../mod.ts";
-import { collectGarbage } from "../../../support/support.ts";
+import { collectGarbage, givenArguments } from "../../../support/support.ts";
 
-const [name, folder] = process.argv.slice(2);
+const [name, folder] = givenArguments("case", "folder");
 const path = join(folder, "large.dat");
 
 const MiB = 2 ** 20;
@@ -211,4 +211,4 @@ const CASES: Record<string, () => void> = {
   },
 };
 
-CASES[name]();
+CASES[name]!();

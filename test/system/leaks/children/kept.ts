@@ -14,9 +14,13 @@ import { join } from "node:path";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { open } from "../../../../mod.ts";
-import { collectGarbage, mappingsOf } from "../../../support/support.ts";
+import {
+  collectGarbage,
+  givenArguments,
+  mappingsOf,
+} from "../../../support/support.ts";
 
-const path = join(process.argv[2], "kept.dat");
+const path = join(givenArguments("folder")[0], "kept.dat");
 writeFileSync(path, new Uint8Array(20_000));
 
 const mappings = () => mappingsOf("")!.length;

@@ -10,15 +10,15 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { open } from "../../../../mod.ts";
 import {
   descriptorsOf,
+  givenArguments,
   mappingsOf,
   openDescriptors,
 } from "../../../support/support.ts";
 
-const folder = process.argv[2];
+const [folder] = givenArguments("folder");
 const path = join(folder, "rounds.dat");
 const LENGTH = 50_000;
 const STRATEGIES = ["auto", "replace", "in-place"] as const;
@@ -38,7 +38,7 @@ function round(i: number): void {
     map.slice(0, 100),
     map.slice(100, 20_000),
     map.slice(30_000, LENGTH),
-  ];
+  ] as const;
   const { buffer } = slices[0];
   assert.equal(slices[1].bytes.length, 19_900);
   if (mode !== "r") {
@@ -48,7 +48,7 @@ function round(i: number): void {
     map.insert(25_000, 1000).delete();
     map.insert(LENGTH, 1000).bytes.fill(1);
   }
-  const strategy = STRATEGIES[i % 3];
+  const strategy = STRATEGIES[i % 3]!;
   if (map.writable) map.flush({ strategy, durable: false });
   else if (mode === "c") {
     map.flush({ path: join(folder, "other.dat"), durable: false });

@@ -11,13 +11,13 @@ import assert from "node:assert/strict";
 import { createHash, pbkdf2, scrypt } from "node:crypto";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { deflate } from "node:zlib";
 import { libc } from "../../../../ffi/libc.ts";
 import { type Memmap, type MemmapSlice, open } from "../../../../mod.ts";
+import { givenArguments } from "../../../support/support.ts";
 
-const [, , folder, length] = process.argv;
+const [folder, length] = givenArguments("folder", "length");
 const LENGTH = Number(length);
 const target = join(folder, "target.dat");
 fs.writeFileSync(target, new Uint8Array(LENGTH).fill(9));

@@ -10,10 +10,10 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { type Memmap, type MemmapSlice, open } from "../../../../mod.ts";
+import { givenArguments } from "../../../support/support.ts";
 
-const folder = process.argv[2];
+const [folder] = givenArguments("folder");
 const LENGTH = 100_000;
 
 interface Views {

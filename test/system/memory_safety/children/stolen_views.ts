@@ -11,11 +11,11 @@
 import assert from "node:assert/strict";
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { MessageChannel, receiveMessageOnPort } from "node:worker_threads";
 import { type Memmap, type MemmapSlice, open } from "../../../../mod.ts";
+import { givenArguments } from "../../../support/support.ts";
 
-const folder = process.argv[2];
+const [folder] = givenArguments("folder");
 const LENGTH = 100_000;
 
 const THEFTS: Record<string, (buffer: ArrayBuffer) => ArrayBuffer> = {

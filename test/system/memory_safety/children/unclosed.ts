@@ -11,16 +11,16 @@
 import assert from "node:assert/strict";
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { type MemmapSlice, open } from "../../../../mod.ts";
 import {
   collectGarbage,
   descriptorsOf,
+  givenArguments,
   mappingsOf,
 } from "../../../support/support.ts";
 
-const folder = process.argv[2];
+const [folder] = givenArguments("folder");
 const LENGTH = 64 * 1024;
 const GENEROUS = 30_000;
 
@@ -142,19 +142,18 @@ CASES["a DataView"] = async () => {
 
 CASES["views of two slices, dropped one after the other"] = async () => {
   const path = newFile();
-  const boxes: Box<Uint8Array>[] = [{ content: undefined }, {
-    content: undefined,
-  }];
+  const one: Box<Uint8Array> = { content: undefined };
+  const two: Box<Uint8Array> = { content: undefined };
   (() => {
     const map = open(path);
-    boxes[0].content = map.slice(0, 100).bytes;
-    boxes[1].content = map.slice(100, 200).bytes;
+    one.content = map.slice(0, 100).bytes;
+    two.content = map.slice(100, 200).bytes;
   })();
   await assertKept(path);
-  boxes[0].content = undefined;
+  one.content = undefined;
   await assertKept(path);
-  assert.equal(boxes[1].content![99], 7);
-  boxes[1].content = undefined;
+  assert.equal(two.content![99], 7);
+  two.content = undefined;
   await assertLetGo(path);
 };
 

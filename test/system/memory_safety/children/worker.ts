@@ -15,7 +15,7 @@ scope.onmessage = ({ data }) => {
   scope.postMessage("started");
   const end = Date.now() + 500;
   while (Date.now() < end) {
-    for (let i = 0; i < bytes.length; i += 64) bytes[i] = bytes[i] + 1;
+    for (let i = 0; i < bytes.length; i += 64) bytes[i]!++;
   }
   scope.postMessage(`used ${bytes.length} bytes`);
 };

@@ -15,6 +15,7 @@ import { type Memmap, open } from "../../../../mod.ts";
 import {
   collectGarbage,
   descriptorsOf,
+  givenArguments,
   isDeno,
   mappingsOf,
 } from "../../../support/support.ts";
@@ -27,8 +28,8 @@ const TURN = 500;
 /** Rounds after which memory is stolen once. */
 const THEFT = 1000;
 
-const [folder, ...numbers] = process.argv.slice(2);
-const [rounds] = numbers.map(Number);
+const [folder, count] = givenArguments("folder", "rounds");
+const rounds = Number(count);
 const path = join(folder, "soak.dat");
 const other = join(folder, "other.dat");
 
@@ -100,9 +101,9 @@ function round(i: number): void {
   const map = open(path, mode, mode === "w+" ? { length: LENGTH } : {});
   edit(map, i);
   if (map.writable) {
-    const strategy = STRATEGIES[Math.floor(i / MODES.length) % 3];
+    const strategy = STRATEGIES[Math.floor(i / MODES.length) % 3]!;
     map.flush({ strategy, durable: false });
-    assert.equal(map.slices[0].bytes.length, 150);
+    assert.equal(map.slices[0]!.bytes.length, 150);
     // An append, and a cut: both by "extend".
     const end = map.insert(map.mappedLength, 100);
     assert.equal(map.flush({ durable: false }).strategy, "extend");
