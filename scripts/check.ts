@@ -1,5 +1,5 @@
 /**
- * Format, lint, types, layers, the public API: what `scripts/check` runs. The
+ * Format, lint, types, layers, the public API, docs, versions: what `scripts/check` runs. The
  * steps run side by side; each is right or wrong as a whole.
  *
  * @module
@@ -28,6 +28,7 @@ const STEPS: readonly (readonly [name: string, command: readonly string[]])[] =
     ["layers", script("scripts/layers.ts")],
     ["generated classes", script("scripts/elements.ts", "--check")],
     ["docs", script("scripts/docs.ts", "--check")],
+    ["versions", script("scripts/versions.ts")],
   ];
 
 /** Runs all steps; how many went wrong. */

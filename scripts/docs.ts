@@ -172,6 +172,23 @@ function readPage(path: string): Page {
   return { path, title, headings, html, links, claims };
 }
 
+/** Is this path of the repository in the package that `deno publish` makes? */
+function isPublished(path: string): boolean {
+  const { publish } = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8"));
+  const include: string[] = publish.include;
+  return include.some((own) => path === own || path.startsWith(`${own}/`));
+}
+
+/** Links of published pages that would be dead in the package, one line each. */
+function unpublishedLinks(pages: ReadonlyMap<string, Page>): string[] {
+  return [...pages.values()].filter(({ path }) => isPublished(path)).flatMap(
+    ({ path, links }) =>
+      links.filter(({ path: target }) => !isPublished(target)).map(({ href }) =>
+        `${path}: '${href}' is not published; see publish.include in deno.json`
+      ),
+  );
+}
+
 /** What is wrong with the links of all pages, one line each. */
 function brokenLinks(pages: ReadonlyMap<string, Page>): string[] {
   return [...pages.values()].flatMap(({ path, links }) =>
@@ -386,7 +403,11 @@ if (!writePicture(option === "--check")) {
 }
 if (option !== "--picture") {
   const pages = new Map(pagePaths().map((path) => [path, readPage(path)]));
-  const broken = [...brokenLinks(pages), ...brokenClaims(pages)];
+  const broken = [
+    ...brokenLinks(pages),
+    ...unpublishedLinks(pages),
+    ...brokenClaims(pages),
+  ];
   for (const line of broken) console.error(line);
   if (broken.length > 0) process.exitCode = 1;
   if (option !== "--check") writeSite(pages);
