@@ -1,6 +1,7 @@
 /**
- * Copies that reverse bytes, compared with a loop that takes them one by one. Both
- * ways are tested on both runtimes: the runtime's own `swapInPlace`, and words.
+ * Byte-reversing copies, compared with a loop over single bytes. Both
+ * implementations are tested on both runtimes: the runtime's own `swapInPlace`, and
+ * the one that works on words.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +16,7 @@ import { isDeno, isThorough, withLibc } from "../../support/support.ts";
 const WIDTHS = [2, 4, 8] as const;
 const PIECE = 2 ** 16;
 
-/** Stands in for the native way in Deno, which has none. */
+/** Stands in for `swapInPlace` in Deno, which has none of its own. */
 function swapByBuffer(bytes: Uint8Array, width: number): void {
   const { buffer, byteOffset, byteLength } = bytes;
   const same = Buffer.from(buffer, byteOffset, byteLength);
@@ -32,12 +33,12 @@ const WAYS: readonly [
   ["by words", () => null],
 ];
 
-/** The definition: element by element, byte by byte. */
+/** The specification: element by element, byte by byte. */
 function swapped(from: Uint8Array, width: number): Uint8Array {
   return from.map((_, i) => from[i - i % width + width - 1 - i % width]!);
 }
 
-/** Bytes that differ from all their neighbours, near and far. */
+/** Bytes that differ from all their neighbours, so that a misplaced one shows. */
 function someBytes(length: number): Uint8Array {
   return Uint8Array.from(
     { length },
@@ -48,7 +49,7 @@ function someBytes(length: number): Uint8Array {
 const PAD = 16;
 const CANARY = 0xa5;
 
-/** Copies between two misaligned places, and checks what lies around the target. */
+/** Copies between two offsets, and checks that nothing around the target changes. */
 function checkCopy(
   from: Uint8Array,
   expected: Uint8Array,
@@ -90,7 +91,7 @@ for (const [name, swapInPlace] of WAYS) {
         for (let count = 0; count <= 200; count++) {
           const from = someBytes(count * width);
           const expected = swapped(from, width);
-          // Every alignment of both, for lengths that are new to the unrolled loop.
+          // All alignments of both sides, for lengths where the unrolled loop differs.
           const every = isThorough || count <= 40 || count % 16 < 2;
           for (let sourceAt = 0; sourceAt <= 8; sourceAt++) {
             for (let targetAt = 0; targetAt <= 8; targetAt++) {
@@ -103,7 +104,7 @@ for (const [name, swapInPlace] of WAYS) {
     });
   });
 
-  test(`copySwapped() reverses what is larger than its piece: ${name}`, {
+  test(`copySwapped() reverses copies larger than one piece: ${name}`, {
     timeout: 60_000,
   }, () => {
     withLibc({ swapInPlace: swapInPlace() }, () => {
@@ -140,12 +141,12 @@ for (const [name, swapInPlace] of WAYS) {
       copySwapped(back, there, 8);
       assert.deepEqual(new BigUint64Array(back.buffer), bits);
       const view = new DataView(there.buffer);
-      assert.equal(view.getBigUint64(8), bits[1]); // big-endian, as DataView is
+      assert.equal(view.getBigUint64(8), bits[1]); // DataView reads big-endian by default
     });
   });
 }
 
-test("the words are what Deno uses, and Bun has its own", () => {
+test("Deno swaps by words, and Bun by its own swapInPlace", () => {
   const { swapInPlace } = runtime();
   assert.equal(swapInPlace === null, isDeno);
   if (swapInPlace === null) return;

@@ -1,6 +1,6 @@
 /**
- * The names of element types: what each stands for, which byte order it says, and
- * what TypeScript infers from it. Compiling this file checks the types.
+ * The names of element types: the type that each stands for, the byte order that it
+ * implies, and what TypeScript infers from it. Compiling this file checks the types.
  */
 
 import assert from "node:assert/strict";
@@ -43,7 +43,7 @@ function withSlice(use: (slice: MemmapSlice) => void): void {
   use(map.slice());
 }
 
-test("an array's dtype is the canonical name, by whatever name it was asked for", () => {
+test("an array's dtype is the canonical name, whichever name it was created with", () => {
   withSlice((slice) => {
     for (const [name, title, alias, size] of TYPES) {
       const signed = ["<", ">", "=", "|"].map((sign) => `${sign}${alias}`);
@@ -57,7 +57,7 @@ test("an array's dtype is the canonical name, by whatever name it was asked for"
   });
 });
 
-test("< and > say the byte order, = is the machine's, and no sign leaves it open", () => {
+test("< and > fix the byte order, = means the machine's, and no sign leaves it to byteOrder", () => {
   withSlice((slice) => {
     for (const [name, title, alias] of TYPES) {
       assert.equal(slice.array(`<${alias}`).byteOrder, "little");
@@ -95,7 +95,7 @@ test("a sign and the byteOrder option must agree", () => {
   });
 });
 
-test("a byteOrder that is none is a TypeError", () => {
+test("an unknown byteOrder is a TypeError", () => {
   withSlice((slice) => {
     for (const wrong of ["native", ">", "", "LITTLE", "Big", null, 1, true]) {
       const byteOrder = wrong as ByteOrder;
@@ -108,7 +108,7 @@ test("a byteOrder that is none is a TypeError", () => {
   });
 });
 
-test("an unknown name is a TypeError that lists what is known", () => {
+test("an unknown type name is a TypeError that lists the known ones", () => {
   const unknown: unknown[] = [
     ...["", " ", "<", "int", "float", "double", "complex64", "c8", "U1", "S1"],
     ...["i3", "f16", "i16", "b8", "<int32", ">Int32", "|float64", "=Bool"],
@@ -148,7 +148,7 @@ test("an unknown name is a TypeError that lists what is known", () => {
   });
 });
 
-/** Compiles if, and only if, the two types are the same. */
+/** Compiles only if the two types are the same. */
 function assertSame<A, B>(
   _same: (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2)
     ? true
@@ -192,7 +192,7 @@ test("TypeScript knows the elements of each type by each of its names", () => {
   assertSame<Element<"int64">, bigint>(true);
   assertSame<Element<"float16">, number>(true);
   assertSame<Element<DType>, boolean | number | bigint>(true);
-  // @ts-expect-error: the two differ; otherwise assertSame() would prove nothing
+  // @ts-expect-error: the two differ. Without this, assertSame() would prove nothing.
   assertSame<Element<"bool">, number>(true);
 });
 
@@ -220,7 +220,7 @@ test("TypeScript knows an array's type, and that of its data", () => {
     ];
     assertSame<typeof made, MemmapArray<"int8">[]>(true);
     assertSame<TypedArrayOf<"float16">, Float16Array<ArrayBuffer>>(true);
-    // A name that is known only when the program runs.
+    // A name that is known only at run time.
     const names: TypeName[] = [">i4", "float64"];
     for (const name of names) {
       const any = slice.array(name);
@@ -231,8 +231,8 @@ test("TypeScript knows an array's type, and that of its data", () => {
   });
 });
 
-test("TypeScript refuses what would throw", () => {
-  // Compiled only: some of these would succeed, and others change the slice.
+test("TypeScript rejects what would throw at run time", () => {
+  // Only compiled, never run: some of these would succeed, and some change the slice.
   const _refused = (slice: MemmapSlice) => {
     // @ts-expect-error: an element of int32 is a number
     const _bigint: bigint = slice.array("int32").get(0);
@@ -242,13 +242,13 @@ test("TypeScript refuses what would throw", () => {
     const _bit: number = slice.array("bool").get(0);
     // @ts-expect-error: data may be null
     const _data: Float64Array = slice.array("float64").data;
-    // @ts-expect-error: data is of the array's own type
+    // @ts-expect-error: data has the array's own element type
     const _floats: Float32Array | null = slice.array("float64").data;
     // @ts-expect-error: there is no such type
     slice.array("int");
-    // @ts-expect-error: a sign stands before numpy's letters only
+    // @ts-expect-error: signs go with numpy's letters only
     slice.array(">int32");
-    // @ts-expect-error: there is one sign
+    // @ts-expect-error: only one sign is allowed
     slice.array("<>i4");
     // @ts-expect-error: there is no such byte order
     slice.array("int32", { byteOrder: "native" });
@@ -264,11 +264,11 @@ test("TypeScript refuses what would throw", () => {
     slice.array("int32").apply((x) => String(x));
     // @ts-expect-error: bool takes booleans
     slice.array("bool").copyFrom([1, 0]);
-    // @ts-expect-error: the target is of the array's own type
+    // @ts-expect-error: the target must have the array's element type
     slice.array("float32").copyTo(new Float64Array(1));
-    // @ts-expect-error: shape cannot be assigned
+    // @ts-expect-error: shape is read-only
     slice.array("float32").shape = [1];
-    // @ts-expect-error: nor can one of its lengths
+    // @ts-expect-error: so are its lengths
     slice.array("float32").shape[0] = 1;
   };
   assert.equal(typeof _refused, "function");

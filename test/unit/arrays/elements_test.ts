@@ -1,6 +1,6 @@
 /**
- * The classes that scripts/elements.ts writes: they are up to date, and nothing that
- * they hide can be reached.
+ * The classes that scripts/elements.ts writes are up to date, and their private state
+ * cannot be reached from outside.
  */
 
 import assert from "node:assert/strict";
@@ -22,7 +22,7 @@ const DTYPES: readonly DType[] = [
   ...["int64", "uint64", "float16", "float32", "float64"] as const,
 ];
 
-test("the generated file is what the script gives", () => {
+test("the generated file is what the script writes", () => {
   const isDeno = "deno" in process.versions;
   const args = isDeno ? ["run", "-A", "--no-check"] : [];
   const run = spawnSync(process.execPath, [...args, SCRIPT, "--check"], {
@@ -31,7 +31,7 @@ test("the generated file is what the script gives", () => {
   assert.equal(run.status, 0, run.stderr);
 });
 
-/** An array of 8 elements of each type, with everything that its prototypes hold. */
+/** For each type, an array of 8 elements and everything on its prototype chain. */
 function eachType(use: (array: MemmapArray, held: object[]) => void): void {
   using folder = temporaryFolder();
   using map = open(join(folder.path, "a.dat"), "w+", { length: 64 });
@@ -48,7 +48,7 @@ function eachType(use: (array: MemmapArray, held: object[]) => void): void {
   }
 }
 
-test("each type has a class of its own, named after it", () => {
+test("each element type has its own class, named after it", () => {
   const classes = new Set<unknown>();
   eachType((array) => {
     assert.equal(array.constructor.name, array.dtype);
@@ -57,7 +57,7 @@ test("each type has a class of its own, named after it", () => {
   assert.equal(classes.size, DTYPES.length);
 });
 
-test("an array and its classes have no property that leads to the hidden views", () => {
+test("no property of an array or of its classes leads to the hidden views", () => {
   eachType((array, held) => {
     assert.deepEqual(Reflect.ownKeys(array), []);
     for (const prototype of held.slice(1)) {
@@ -77,11 +77,11 @@ test("an array and its classes have no property that leads to the hidden views",
   });
 });
 
-test("classes made over another base cannot look into an array", () => {
+test("generated classes on another base class cannot look into an array", () => {
   eachType((array) => {
     const { classes, point } = elementClasses(
       class {} as new () => MemmapArray,
-      ({ dtype }: MemmapArray) => /int64/.test(dtype) ? 7n : 7, // the slow way
+      ({ dtype }: MemmapArray) => /int64/.test(dtype) ? 7n : 7, // the unoptimized path
       () => {},
     );
     const stranger = classes[array.dtype].prototype as MemmapArray;

@@ -1,6 +1,7 @@
 /**
- * The text of arrays. numpy 2.4 printed the expected texts, with
- * `set_printoptions(legacy="2.1")`. `dtype=`, infinities and NaN are respelled.
+ * How arrays print. numpy 2.4 printed the expected texts, with
+ * `set_printoptions(legacy="2.1")`. Only `dtype=`, infinities and NaN are spelled
+ * differently here.
  */
 
 import assert from "node:assert/strict";
@@ -40,7 +41,7 @@ function roundOf(typeName: string): (value: number) => number {
   return (value) => value;
 }
 
-/** The text of a 1-d array of these elements, each rounded to the type. */
+/** How a 1-d array of these elements prints, each rounded to the type. */
 function printed(
   typeName: string,
   ...elements: (number | bigint | boolean)[]
@@ -52,12 +53,12 @@ function printed(
   }));
 }
 
-/** The text of an array that counts from 0 in row-major order, times `step`. */
+/** How an array of 0, `step`, 2 × `step` … in row-major order prints. */
 function counted(typeName: string, shape: readonly number[], step = 1): string {
   return printArray(numbered(typeName, shape, (i) => i * step));
 }
 
-/** Lines without the indentation of this file. */
+/** The lines without this file's indentation. */
 function lines(...text: string[]): string {
   return text.join("\n");
 }
@@ -73,14 +74,14 @@ test("integers are right-aligned to one width", () => {
   );
 });
 
-test("bigints are printed without n", () => {
+test("bigints print without the n", () => {
   assert.equal(
     printed("Int64", 2n ** 63n - 1n, -(2n ** 63n)),
     "array([ 9223372036854775807, -9223372036854775808], type=Int64)",
   );
 });
 
-test("booleans are as wide as false, even where all are true", () => {
+test("booleans are padded to the width of false, even if all are true", () => {
   assert.equal(
     printed("Bool", true, false),
     "array([ true, false], type=Bool)",
@@ -115,7 +116,7 @@ test("an empty array names its shape unless that is (0,)", () => {
   );
 });
 
-test("rows line up under the first, tables stand a blank line apart", () => {
+test("rows line up under the first, and a blank line separates tables", () => {
   assert.equal(
     counted("Int32", [2, 3, 4]),
     lines(
@@ -141,7 +142,7 @@ test("rows line up under the first, tables stand a blank line apart", () => {
   );
 });
 
-test("long rows go on under their first element", () => {
+test("long rows continue under their first element", () => {
   assert.equal(
     counted("UInt16", [30], 2000),
     lines(
@@ -162,7 +163,7 @@ test("long rows go on under their first element", () => {
   );
 });
 
-test("the type goes on a line of its own where the last one is full", () => {
+test("the type goes on its own line if the last line is full", () => {
   assert.equal(
     counted("Int32", [15]),
     lines(
@@ -172,7 +173,7 @@ test("the type goes on a line of its own where the last one is full", () => {
   );
 });
 
-test("floats have the shortest digits of their own type", () => {
+test("floats print with the fewest digits that identify them in their type", () => {
   assert.equal(
     printed("Float64", 0.1, 1 / 3),
     "array([0.1       , 0.33333333], type=Float64)",
@@ -195,21 +196,21 @@ test("the decimal points of floats line up, and -0. keeps its sign", () => {
   assert.equal(printed("Float64", 1, 2), "array([1., 2.], type=Float64)");
 });
 
-test("digits before the decimal point are true ones, not zeros", () => {
+test("all digits before the decimal point are exact, not padded with zeros", () => {
   assert.equal(
     printed("Float32", 16777216),
     "array([16777216.], type=Float32)",
   );
 });
 
-test("a float half-way between two decimals gets the even one", () => {
+test("a float half-way between two decimals rounds to the even one", () => {
   assert.equal(
     printed("Float64", 1 / 512, 3 / 512),
     "array([0.00195312, 0.00585938], type=Float64)",
   );
 });
 
-test("at a power of two the decimal above may be the one that reads back", () => {
+test("at a power of two, the shortest decimal that reads back may be the larger one", () => {
   assert.equal(printed("Float16", 2 ** -6), "array([0.01563], type=Float16)");
 });
 
@@ -232,7 +233,7 @@ test("floats of 1e8 and more have exponents", () => {
   assert.equal(printed("Float64", 1e8), "array([1.e+08], type=Float64)");
 });
 
-test("floats less than 0.0001 have exponents", () => {
+test("floats below 0.0001 have exponents", () => {
   assert.equal(
     printed("Float64", 0.0001, 0.05),
     "array([0.0001, 0.05  ], type=Float64)",
@@ -241,11 +242,11 @@ test("floats less than 0.0001 have exponents", () => {
     printed("Float64", 0.00009, 0.05),
     "array([9.e-05, 5.e-02], type=Float64)",
   );
-  // The float32 is less than the float64.
+  // Rounded to float32, it is less than the float64.
   assert.equal(printed("Float32", 0.0001), "array([0.0001], type=Float32)");
 });
 
-test("floats more than a factor of 1000 apart have exponents", () => {
+test("floats that differ by more than a factor of 1000 have exponents", () => {
   assert.equal(
     printed("Float64", 1, 1000),
     "array([   1., 1000.], type=Float64)",
@@ -256,7 +257,7 @@ test("floats more than a factor of 1000 apart have exponents", () => {
   );
 });
 
-test("with exponents all floats get the digits and the width of the longest", () => {
+test("with exponents, all floats get as many digits as the longest", () => {
   assert.equal(
     printed("Float64", 1e-300, -1e10, 0),
     "array([ 1.e-300, -1.e+010,  0.e+000], type=Float64)",
@@ -267,7 +268,7 @@ test("with exponents all floats get the digits and the width of the longest", ()
   );
 });
 
-test("what is not finite is spelled as in JavaScript and right-aligned", () => {
+test("infinities and NaN are spelled as in JavaScript, and right-aligned", () => {
   assert.equal(printed("Float64", NaN, 1.5), "array([NaN, 1.5], type=Float64)");
   assert.equal(printed("Float64", NaN, NaN), "array([NaN, NaN], type=Float64)");
   assert.equal(
@@ -284,7 +285,7 @@ test("what is not finite is spelled as in JavaScript and right-aligned", () => {
   );
 });
 
-test("of more than 1000 elements the middle of long axes is left out", () => {
+test("beyond 1000 elements, the middle of long axes is left out", () => {
   assert.ok(!counted("Int32", [1000]).includes("..."));
   assert.equal(
     counted("Int32", [1001]),
@@ -333,7 +334,7 @@ test("a short axis is shown in full beside a long one", () => {
   );
 });
 
-test("where tables are left out, a blank line stands on either side", () => {
+test("a blank line stands on either side of tables that are left out", () => {
   assert.equal(
     counted("Int16", [7, 2, 80]),
     lines(
@@ -360,7 +361,7 @@ test("where tables are left out, a blank line stands on either side", () => {
   );
 });
 
-test("only the elements that are shown are read, each once and in order", () => {
+test("only the elements shown are read, each once and in order", () => {
   const read: number[] = [];
   const text = printArray(numbered("Int32", [1e9], (i) => {
     read.push(i);
@@ -370,7 +371,7 @@ test("only the elements that are shown are read, each once and in order", () => 
   assert.deepEqual(read, [0, 1, 2, 999999997, 999999998, 999999999]);
 });
 
-test("an element that is not shown does not widen those that are", () => {
+test("an element that is not shown does not widen the columns", () => {
   const text = printArray(
     numbered("Float64", [2000], (i) => i === 1000 ? -Infinity : 0.5),
   );

@@ -1,6 +1,6 @@
 /**
- * Callers' typed arrays are told by what they are, not by what they say, and read
- * through nothing that a subclass can change.
+ * Typed arrays from callers are recognized by what they are, not by what they claim.
+ * They are read without anything that a subclass can override.
  */
 
 import assert from "node:assert/strict";
@@ -21,7 +21,7 @@ const TYPES = [
   ...[BigInt64Array, BigUint64Array, Float16Array, Float32Array, Float64Array],
 ] as unknown as ValuesConstructor[];
 
-test("isValuesOf() knows each type from all others", () => {
+test("isValuesOf() tells each type from all others", () => {
   for (const type of TYPES) {
     for (const other of TYPES) {
       assert.equal(isValuesOf(new type(2), other), type === other);
@@ -32,14 +32,14 @@ test("isValuesOf() knows each type from all others", () => {
   }
 });
 
-test("a subclass and another realm's array are of the built-in type", () => {
+test("a subclass, and an array of another realm, count as the built-in type", () => {
   const foreign = runInNewContext("new Float64Array([1, 2])");
   assert.ok(isValuesOf(foreign, Float64Array as unknown as ValuesConstructor));
   assert.deepEqual([...plainView(foreign)!], [1, 2]);
   assert.equal(plainView(Buffer.from("ab"))!.constructor, Uint8Array);
 });
 
-test("a tag that lies changes nothing", () => {
+test("a false Symbol.toStringTag changes nothing", () => {
   const liar = new Uint8Array(8);
   Object.defineProperty(liar, Symbol.toStringTag, { value: "Float64Array" });
   assert.equal(
@@ -49,7 +49,7 @@ test("a tag that lies changes nothing", () => {
   assert.equal(plainView(liar)!.constructor, Uint8Array);
 });
 
-test("plainView() is over the same memory, and asks the view for nothing", () => {
+test("plainView() covers the same memory, and reads no property of the view", () => {
   const seen: string[] = [];
   class Hostile extends Int16Array<ArrayBuffer> {
     override get byteLength(): number {
@@ -70,7 +70,7 @@ test("plainView() is over the same memory, and asks the view for nothing", () =>
   assert.equal(Object.getPrototypeOf(view), Int16Array.prototype);
 });
 
-test("plainView() is undefined for what is no typed array", () => {
+test("plainView() is undefined for anything but a typed array", () => {
   for (const other of [[1], "ab", new DataView(new ArrayBuffer(2)), {}, 5]) {
     assert.equal(plainView(other), undefined);
   }

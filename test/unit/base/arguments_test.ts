@@ -1,4 +1,4 @@
-/** What counts as options and as a source of bytes, and the plain values they become. */
+/** What is accepted as options and as bytes, and the plain values they become. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -10,7 +10,7 @@ import {
   readOptions,
 } from "../../../src/base/arguments.ts";
 
-/** A view whose memory is gone. */
+/** A view whose buffer is detached. */
 function staleView(): Uint8Array {
   const view = new Uint8Array(8);
   view.buffer.transfer();
@@ -22,7 +22,7 @@ const STALE = { name: "TypeError", message: /^The source is a stale view: / };
 const KNOWN = ["length", "reserve"] as const;
 type Known = { length?: number; reserve?: boolean };
 
-test("options are any object but an array, or left out", () => {
+test("options are any object but an array, or are left out", () => {
   const read = (value: unknown) =>
     readOptions(value as Known, KNOWN, "{ length: 4096 }");
   assert.deepEqual({ ...read(undefined) }, {});
@@ -59,7 +59,7 @@ test("each option is read once", () => {
   assert.equal(looks, 1);
 });
 
-test("an argument too many is a TypeError that says how the method is used", () => {
+test("too many arguments are a TypeError that shows the signature", () => {
   checkCount(2, 2, "slice(begin, end)");
   assert.throws(() => checkCount(3, 2, "slice(begin, end)"), {
     name: "TypeError",
@@ -67,7 +67,7 @@ test("an argument too many is a TypeError that says how the method is used", () 
   });
 });
 
-test("bytesIn covers exactly a view's bytes, and copies nothing", () => {
+test("bytesIn covers exactly the view's bytes, and copies nothing", () => {
   const { buffer } = new Uint8Array([0, 1, 2, 3, 4, 5, 6, 7]);
   const views: [ArrayBufferView, number[]][] = [
     [new Uint8Array(buffer, 2, 3), [2, 3, 4]],
@@ -84,13 +84,13 @@ test("bytesIn covers exactly a view's bytes, and copies nothing", () => {
   assert.equal(bytesIn(buffer)!.buffer, buffer);
 });
 
-test("bytesIn takes shared buffers, and buffers of another realm", () => {
+test("bytesIn accepts shared buffers, and buffers of another realm", () => {
   assert.equal(bytesIn(new SharedArrayBuffer(5))!.length, 5);
   const foreign = runInNewContext("new Uint8Array([7, 8, 9]).buffer");
   assert.deepEqual([...bytesIn(foreign)!], [7, 8, 9]);
 });
 
-test("bytesIn is a plain view, whatever a subclass says of itself", () => {
+test("bytesIn returns a plain view, whatever a subclass claims", () => {
   class Liar extends Uint8Array {
     override get length(): number {
       return 1e9;
@@ -101,14 +101,14 @@ test("bytesIn is a plain view, whatever a subclass says of itself", () => {
   assert.equal(bytes.length, 4);
 });
 
-test("bytesIn of anything else is undefined, and of a stale view an error", () => {
+test("bytesIn returns undefined for anything else, and throws for a stale view", () => {
   for (const value of ["abc", 3, null, undefined, [1, 2], { length: 2 }]) {
     assert.equal(bytesIn(value), undefined);
   }
   assert.throws(() => bytesIn(staleView()), STALE);
 });
 
-test("bytesIn does not ask a view about itself, nor follow a buffer that grows", () => {
+test("bytesIn reads no property of the view, and does not track a growing buffer", () => {
   const view = new Uint8Array([1, 2, 3]);
   for (const key of ["buffer", "byteOffset", "byteLength", "length"]) {
     Object.defineProperty(view, key, {
@@ -126,14 +126,14 @@ test("bytesIn does not ask a view about itself, nor follow a buffer that grows",
   assert.deepEqual([whole.length, part.length], [4, 4]);
 });
 
-test("a view that its resizable buffer has left is stale", () => {
+test("a view is stale once its resizable buffer has become too short for it", () => {
   const buffer = new ArrayBuffer(16, { maxByteLength: 16 });
   const views = [new Uint8Array(buffer, 8, 8), new DataView(buffer, 8, 8)];
   buffer.resize(4);
   for (const view of views) assert.throws(() => bytesIn(view), STALE);
 });
 
-test("typed arrays are sources of numbers as they are, others as their bytes", () => {
+test("typed arrays give their numbers, and other sources give their bytes", () => {
   const typed = new Float32Array(3);
   assert.equal(numbersIn(typed, 0), typed);
   const { buffer } = new Uint8Array([1, 2, 3]);
@@ -142,7 +142,7 @@ test("typed arrays are sources of numbers as they are, others as their bytes", (
   assert.deepEqual([...numbersIn(view, 0) as Uint8Array], [2, 3]);
 });
 
-test("of an array, each number is read once, modulo 256", () => {
+test("each number of an array is read once, and taken modulo 256", () => {
   const looks: string[] = [];
   const source = new Proxy([1, 2, 259], {
     get(target, key) {
@@ -158,7 +158,7 @@ test("of an array, each number is read once, modulo 256", () => {
   });
 });
 
-test("text, and what an array holds beside numbers are no sources", () => {
+test("text is not accepted, nor is an array that holds anything but numbers", () => {
   for (const value of ["abc", 3, null, undefined, {}, () => {}]) {
     assert.throws(() => numbersIn(value, 9), {
       name: "TypeError",

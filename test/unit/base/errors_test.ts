@@ -1,3 +1,9 @@
+/**
+ * The error classes: how they are recognized, and what system errors carry.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import { constants } from "node:os";
 import { test } from "node:test";
@@ -6,7 +12,7 @@ import { system, systemError } from "../../../src/base/errors.ts";
 
 const { isMemmapError, SystemError } = memmap;
 
-test("isMemmapError knows every class of error that the module exports", () => {
+test("isMemmapError recognizes every error class that the module exports", () => {
   const classes = Object.entries(memmap).filter(([name]) =>
     name.endsWith("Error") && name !== "isMemmapError"
   );
@@ -20,7 +26,7 @@ test("isMemmapError knows every class of error that the module exports", () => {
   }
 });
 
-test("isMemmapError knows nothing else", () => {
+test("isMemmapError rejects everything else", () => {
   const others = [
     new Error("an error"),
     new TypeError("wrong"),
@@ -35,7 +41,7 @@ test("isMemmapError knows nothing else", () => {
   for (const other of others) assert.equal(isMemmapError(other), false);
 });
 
-test("a system error that is made here has the number that this system gives it", () => {
+test("a system error that the library creates has this system's errno number", () => {
   for (const code of ["ELOOP", "EILSEQ", "EMLINK", "EBUSY"] as const) {
     const error = systemError(code, "open", "/a/path", "that is so");
     assert.ok(error instanceof SystemError);
@@ -45,7 +51,7 @@ test("a system error that is made here has the number that this system gives it"
   }
 });
 
-test("a call that a signal interrupts is made again", () => {
+test("a call that a signal interrupts is repeated", () => {
   let calls = 0;
   const interrupted = Object.assign(new Error("EINTR: interrupted"), {
     code: "EINTR",
@@ -58,7 +64,7 @@ test("a call that a signal interrupts is made again", () => {
   assert.deepEqual([result, calls], ["read", 3]);
 });
 
-test("what is no system error passes as it is", () => {
+test("an error that is not a system error passes unchanged", () => {
   for (const error of [new TypeError("wrong"), "a string", undefined]) {
     try {
       system("read", "/a/path", () => {

@@ -1,4 +1,4 @@
-/** What the REPLs print of an object that prints itself by its toString(). */
+/** How objects that print themselves with toString() look in a REPL. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -22,7 +22,7 @@ class Thing {
   }
 }
 
-/** What console.log makes of a value in this runtime. */
+/** What console.log prints for a value in this runtime. */
 function printed(value: unknown): string {
   if (!isDeno) return inspect(value);
   const { Deno } = globalThis as unknown as {
@@ -31,18 +31,18 @@ function printed(value: unknown): string {
   return Deno.inspect(value);
 }
 
-test("an instance prints as its toString(), in an array too", () => {
+test("an instance prints as its toString(), also inside an array", () => {
   assert.equal(printed(new Thing("a")), "<Thing a>");
   assert.equal(inspect(new Thing("a")), "<Thing a>");
   assert.match(printed([new Thing("a")]), /<Thing a>/);
 });
 
-test("what inherits from the prototype without being an instance prints as the class's name", () => {
+test("an object that inherits from the prototype but is no instance prints as the class's name", () => {
   const derived = Object.create(Thing.prototype);
   assert.throws(() => String(derived), TypeError);
   assert.equal(printed(derived), "Thing");
   assert.equal(inspect(derived), "Thing");
-  // Bun prints a prototype in a way of its own.
+  // Bun prints prototypes in its own way.
   assert.doesNotThrow(() => printed(Thing.prototype));
 });
 

@@ -9,7 +9,7 @@ import {
   shortMode,
 } from "../../../src/base/mode.ts";
 
-test("every mode has a short name, and a short name is its own", () => {
+test("every mode has a short name, and short names stand for themselves", () => {
   const short: Record<Mode, string> = {
     r: "r",
     c: "c",
@@ -35,7 +35,7 @@ test("an unknown mode is an error that lists the modes", () => {
   }
 });
 
-test("a mode that is no string is a TypeError, and no code of its own runs", () => {
+test("a mode that is not a string is a TypeError, and none of its code runs", () => {
   const runs = { toString: () => assert.fail("it was converted") };
   for (
     const mode of [undefined, null, 1, Symbol("r"), Object.create(null), runs]
@@ -44,7 +44,7 @@ test("a mode that is no string is a TypeError, and no code of its own runs", () 
   }
 });
 
-test("options in the mode's place are told where they belong", () => {
+test("options in place of the mode are an error that says where they belong", () => {
   assert.throws(() => shortMode({ length: 5 } as unknown as string), {
     name: "TypeError",
     message: "The mode must be a string, not an object. Options come third: " +
@@ -52,7 +52,7 @@ test("options in the mode's place are told where they belong", () => {
   });
 });
 
-test("all modes but r are editable, and the two with a plus write the file", () => {
+test("all modes but r are editable, and the two with a plus write to the file", () => {
   assert.deepEqual((["r", "c", "r+", "w+"] as const).map(isEditable), [
     false,
     true,

@@ -1,4 +1,4 @@
-/** What offsets, ranges and lengths are accepted, and what the errors say. */
+/** Which offsets, ranges and lengths are accepted, and what the errors say. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -9,7 +9,7 @@ import {
   clampRange,
 } from "../../../src/base/offsets.ts";
 
-/** Values that count as numbers where JavaScript converts them, and are none. */
+/** Values that JavaScript would convert to numbers, but that are not numbers. */
 const NOT_NUMBERS: readonly unknown[] = [
   "3",
   3n,
@@ -21,7 +21,7 @@ const NOT_NUMBERS: readonly unknown[] = [
   { valueOf: () => 3 },
 ];
 
-test("a length is a safe integer from 0 on", () => {
+test("a length is a safe integer, 0 or more", () => {
   for (const length of [0, 1, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
     assert.equal(checkLength(length, "memmap length"), length);
   }
@@ -35,7 +35,7 @@ test("a length is a safe integer from 0 on", () => {
   }
 });
 
-test("what only converts to a number is no length and no offset", () => {
+test("a value that merely converts to a number is neither a length nor an offset", () => {
   for (const value of NOT_NUMBERS) {
     const label = String(value);
     assert.throws(() => checkLength(value as number, "count"), {
@@ -49,7 +49,7 @@ test("what only converts to a number is no length and no offset", () => {
   }
 });
 
-test("errors print a bigint and a string as source text, which tells them from numbers", () => {
+test("errors print bigints and strings as source text, to tell them from numbers", () => {
   const says = (value: unknown, message: RegExp) => {
     assert.throws(() => checkLength(value as number, "count"), { message });
     assert.throws(() => checkOffset(value as number, 1, "slice"), { message });
@@ -60,7 +60,7 @@ test("errors print a bigint and a string as source text, which tells them from n
   says(undefined, /: undefined\. /);
 });
 
-test("an offset is checked without running the caller's valueOf()", () => {
+test("checking an offset does not run the caller's valueOf()", () => {
   let runs = 0;
   const offset = {
     valueOf() {
@@ -75,7 +75,7 @@ test("an offset is checked without running the caller's valueOf()", () => {
   assert.equal(runs, 0);
 });
 
-test("offsets from 0 to the length are themselves, negative ones count from the end", () => {
+test("offsets from 0 to the length stand for themselves, and negative ones count from the end", () => {
   for (let offset = 0; offset <= 10; offset++) {
     assert.equal(checkOffset(offset, 10, "memmap"), offset);
   }
@@ -90,7 +90,7 @@ test("an offset of -0 is 0", () => {
   assert.ok(Object.is(checkOffset(-0, 0, "memmap"), 0));
 });
 
-test("an offset outside the map is an error that says what would be inside", () => {
+test("an offset outside the map is an error that gives the valid range", () => {
   for (const offset of [11, -11, 0.5, NaN, Infinity, -Infinity]) {
     assert.throws(() => checkOffset(offset, 10, "memmap"), {
       name: "RangeError",
@@ -107,7 +107,7 @@ test("an offset outside the map is an error that says what would be inside", () 
   });
 });
 
-test("both ends of a range are checked, and it may be empty", () => {
+test("both ends of a range are checked, and a range may be empty", () => {
   assert.deepEqual(checkRange(2, 5, 10, "memmap"), [2, 5]);
   assert.deepEqual(checkRange(-3, -1, 10, "memmap"), [7, 9]);
   assert.deepEqual(checkRange(0, 10, 10, "memmap"), [0, 10]);

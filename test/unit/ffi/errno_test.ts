@@ -1,5 +1,6 @@
 /**
- * Errno: what it says of a failure, whatever the runtime does on the thread since; its names.
+ * errno: the value belongs to the call that failed, whatever the runtime has done on
+ * the thread since. Also the names and numbers of errors.
  *
  * @module
  */
@@ -18,7 +19,7 @@ const platform = platformOf(process.platform, process.arch)!;
 const load = () => (isDeno ? loadDeno : loadBun)(platform).libc;
 
 test("errno() is that of the call that failed, whatever the thread has done since", () => {
-  // One thread has one errno in C. Each library keeps what it saw itself.
+  // In C, a thread has one errno. Each Libc keeps the value that it saw itself.
   const [ours, other] = [load(), load()];
   const { constants, pageSize } = ours;
   const nameOf = () => ours.errnoName(ours.errno());
@@ -28,7 +29,7 @@ test("errno() is that of the call that failed, whatever the thread has done sinc
   assert.equal(nameOf(), "EINVAL");
 });
 
-test("errno() is of failures alone, and of the last one", () => {
+test("errno() is set by failures only, and holds the last one", () => {
   const { constants, pageSize, ...c } = load();
   const nameOf = () => c.errnoName(c.errno());
   assert.equal(c.lseek(-1, 0, constants.SEEK_DATA), -1);
@@ -50,7 +51,7 @@ test("errno() is of failures alone, and of the last one", () => {
   assert.equal(nameOf(), "EBADF");
 });
 
-test("the numbers of errors are the runtime's own", () => {
+test("error numbers match the runtime's own", () => {
   const { names, numbers } = errnosOf(platform.system);
   let compared = 0;
   for (const [name, number] of Object.entries(os.constants.errno)) {
@@ -58,12 +59,12 @@ test("the numbers of errors are the runtime's own", () => {
     assert.equal(numbers.get(name), number, name);
     compared++;
   }
-  // A runtime may not have those that only some file systems use.
+  // A runtime may lack errors that only some file systems use.
   assert.ok(compared >= 60, String(compared));
   for (const [number, name] of names) assert.equal(numbers.get(name), number);
 });
 
-test("a number has one name, and a name that another system has no number", () => {
+test("a number has one name, and a name of another system has no number", () => {
   const [linux, darwin] = [errnosOf("linux"), errnosOf("darwin")];
   assert.equal(linux.names.get(11), "EAGAIN");
   assert.equal(linux.numbers.get("EWOULDBLOCK"), 11);

@@ -1,3 +1,10 @@
+/**
+ * Which systems and runtimes are supported, and what happens on others: importing
+ * works, and opening throws UnsupportedError.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
@@ -29,7 +36,7 @@ test("platformOf() knows Linux and macOS on x64 and arm64", () => {
   }
 });
 
-test("platformOf() lists absolute paths of libc, for --allow-ffi, and of its own architecture", () => {
+test("platformOf() lists absolute libc paths, for --allow-ffi, of its own architecture only", () => {
   for (const [os, arch] of SYSTEMS) {
     const { libraries } = platformOf(os, arch)!;
     assert.ok(libraries.slice(0, -1).every(isAbsolute));
@@ -39,7 +46,7 @@ test("platformOf() lists absolute paths of libc, for --allow-ffi, and of its own
   }
 });
 
-test("platformOf() knows nothing else", () => {
+test("platformOf() is undefined for any other system", () => {
   const others = [
     ["win32", "x64"],
     ["win32", "arm64"],
@@ -56,14 +63,14 @@ test("platformOf() knows nothing else", () => {
 
 test("this system's libc is at one of its absolute paths", () => {
   const { libraries } = platformOf(process.platform, process.arch)!;
-  // On macOS no file is there: the loader keeps the libraries in a cache of its own.
+  // macOS has no file there: its loader keeps system libraries in a cache.
   assert.ok(
     process.platform === "darwin" ||
       libraries.filter(isAbsolute).some(fs.existsSync),
   );
 });
 
-test("the constants are those of this system's headers", {
+test("the constants match this system's headers", {
   skip: spawnSync("cc", ["--version"]).status === 0
     ? false
     : "there is no C compiler",
@@ -103,7 +110,7 @@ test("the constants are those of this system's headers", {
   }
 });
 
-test("isAtLeast() compares releases by number", () => {
+test("isAtLeast() compares versions number by number", () => {
   for (
     const [version, oldest, expected] of [
       ["2.9.0", "2.9.0", true],
@@ -132,7 +139,7 @@ test("this runtime is new enough", () => {
   assert.ok(isAtLeast((deno ?? bun)!, isDeno ? OLDEST.deno : OLDEST.bun));
 });
 
-/** Opens a file in a process that pretends to be elsewhere. Returns what that threw. */
+/** Opens a file in a process that pretends to run elsewhere; returns the error. */
 function openElsewhere(pretend: string): { message: string } {
   using folder = temporaryFolder();
   const path = join(folder.path, "new.dat");

@@ -1,5 +1,5 @@
 /**
- * The prototypes are those of the system's headers.
+ * The prototypes in ffi/signatures.ts match the system's headers.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import {
   type System,
 } from "../../../ffi/signatures.ts";
 
-/** A prototype as its comments give it, and as the table does. */
+/** A prototype, as its comments have it and as the table has it. */
 interface Written {
   readonly name: string;
   readonly parameters: readonly { readonly type: string; readonly c: string }[];
@@ -25,7 +25,7 @@ interface Written {
   readonly cResult: string;
 }
 
-/** What C calls a result that has no comment. */
+/** The C type of a result that has no comment. */
 const C_RESULTS: Readonly<Record<string, string>> = {
   int: "int",
   offset: "off_t",
@@ -53,7 +53,7 @@ function written(): Written[] {
   );
 }
 
-/** Those of a system: where one differs, Linux's is written first. */
+/** The prototypes of one system. Where systems differ, Linux's is written first. */
 function writtenOn(system: System): Written[] {
   const { ...prototypes }: Prototypes = {
     ...requiredOn(system),
@@ -85,11 +85,11 @@ const C_TYPES: Readonly<Record<string, RegExp>> = {
   void: /^void \*$/,
 };
 
-test("each type is what a backend must take for the C type in its comment", () => {
+test("each type is the right one for the C type in its comment", () => {
   for (const system of ["linux", "darwin"] as const) {
     for (const { name, parameters, result, cResult } of writtenOn(system)) {
       for (const { type, c } of parameters) {
-        const cType = c.replace(/ ?\w+$/, ""); // without the parameter's name
+        const cType = c.replace(/ ?\w+$/, ""); // drops the parameter's name
         assert.match(cType, C_TYPES[type]!, `${name}: ${c}`);
       }
       assert.match(cResult, C_TYPES[result]!, name);
@@ -97,7 +97,7 @@ test("each type is what a backend must take for the C type in its comment", () =
   }
 });
 
-test("the errno of a thread is found by a function without parameters", () => {
+test("the function that returns errno's address has no parameters", () => {
   assert.equal(errnoLocationOn("linux"), "__errno_location");
   assert.equal(errnoLocationOn("darwin"), "__error");
   for (const system of ["linux", "darwin"] as const) {
@@ -106,7 +106,7 @@ test("the errno of a thread is found by a function without parameters", () => {
   }
 });
 
-test("the prototypes are those of this system's headers", {
+test("the prototypes match this system's headers", {
   skip: spawnSync("cc", ["--version"]).status === 0
     ? false
     : "there is no C compiler",
@@ -139,7 +139,7 @@ test("the prototypes are those of this system's headers", {
       encoding: "utf8",
     });
   };
-  // The second declaration of a function must agree with that of the headers.
+  // A second declaration of a function must agree with the one in the headers.
   const prototypes = writtenOn(process.platform as System);
   const { status, stderr } = compile(prototypes);
   assert.equal(status, 0, stderr);

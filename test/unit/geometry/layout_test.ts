@@ -1,4 +1,4 @@
-/** The layout of a flush, computed from plain objects: no file, no memory. */
+/** The layout of a flush, computed from plain objects, without files or memory. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -12,17 +12,17 @@ import {
 } from "../../../src/geometry/layout.ts";
 import { below, type Random, randomFrom } from "../../support/support.ts";
 
-/** A slice in place. */
+/** A slice whose bytes are in the file. */
 function mapped(begin: number, end: number): Sized {
   return { begin, end, order: 0, length: end - begin, isFloating: false };
 }
 
-/** A slice of `length` bytes in memory that replaces bytes `begin` to `end` of the file. */
+/** A slice of `length` bytes in memory; it replaces bytes `begin` to `end` of the file. */
 function floating(begin: number, end: number, length: number): Sized {
   return { begin, end, order: 0, length, isFloating: true };
 }
 
-/** One line a segment: `state begin-end -> offset+length`. */
+/** One line for each segment: `state begin-end -> offset+length`. */
 function drawn(segments: readonly Segment<Sized>[]): string[] {
   return segments.map(({ state, begin, end, offset, length }) =>
     `${state} ${begin}-${end} -> ${offset}+${length}`
@@ -42,7 +42,7 @@ test("a map without slices is one gap, which stays where it is", () => {
   assert.deepEqual(runsOf(segments), [{ from: 0, to: 0, length: 48 }]);
 });
 
-test("gaps lie before, between and behind slices", () => {
+test("gaps lie before, between and after slices", () => {
   const slices = [mapped(8, 16), mapped(24, 32)];
   const segments = layoutOf(slices, 48);
   assert.deepEqual(drawn(segments), [
@@ -62,7 +62,7 @@ test("gaps lie before, between and behind slices", () => {
   assert.deepEqual(runsOf(segments), [{ from: 0, to: 0, length: 48 }]);
 });
 
-test("touching slices have no gap between them and are one run", () => {
+test("adjacent slices have no gap between them, and form one run", () => {
   const segments = layoutOf([mapped(0, 16), mapped(16, 48)], 48);
   assert.deepEqual(drawn(segments), [
     "mapped 0-16 -> 0+16",
@@ -71,13 +71,13 @@ test("touching slices have no gap between them and are one run", () => {
   assert.deepEqual(runsOf(segments), [{ from: 0, to: 0, length: 48 }]);
 });
 
-test("an insert into an empty map is all there is", () => {
+test("an insert into an empty map is the only segment", () => {
   const segments = layoutOf([floating(0, 0, 5)], 0);
   assert.deepEqual(drawn(segments), ["floating 0-0 -> 0+5"]);
   assert.deepEqual(runsOf(segments), []);
 });
 
-test("inserts at one offset follow one another, before the slice there", () => {
+test("inserts at one offset keep their order, and precede the slice there", () => {
   const slices = [
     mapped(0, 10),
     floating(10, 10, 3),
@@ -100,7 +100,7 @@ test("inserts at one offset follow one another, before the slice there", () => {
   ]);
 });
 
-test("an insert in a gap cuts the gap in two", () => {
+test("an insert into a gap splits the gap in two", () => {
   const segments = layoutOf([floating(12, 12, 7)], 20);
   assert.deepEqual(drawn(segments), [
     "gap 0-12 -> 0+12",
@@ -127,7 +127,7 @@ test("a slice resized to 0 leaves nothing, and what follows moves up", () => {
   ]);
 });
 
-test("a slice that floats at its old size comes from memory, its neighbours stay", () => {
+test("a floating slice of unchanged size comes from memory, and its neighbours stay", () => {
   const segments = layoutOf([floating(4, 10, 6)], 20);
   assert.deepEqual(runsOf(segments), [
     { from: 0, to: 0, length: 4 },
@@ -135,7 +135,7 @@ test("a slice that floats at its old size comes from memory, its neighbours stay
   ]);
 });
 
-test("an empty insert does not cut a run in two", () => {
+test("an empty insert does not split a run", () => {
   const segments = layoutOf([floating(10, 10, 0)], 20);
   assert.deepEqual(drawn(segments), [
     "gap 0-10 -> 0+10",
@@ -145,7 +145,7 @@ test("an empty insert does not cut a run in two", () => {
   assert.deepEqual(runsOf(segments), [{ from: 0, to: 0, length: 20 }]);
 });
 
-test("an empty slice in place is a segment and no run", () => {
+test("an empty slice in place is a segment, but not a run", () => {
   const segments = layoutOf([mapped(0, 0), mapped(20, 20)], 20);
   assert.deepEqual(drawn(segments), [
     "mapped 0-0 -> 0+0",
@@ -155,15 +155,15 @@ test("an empty slice in place is a segment and no run", () => {
   assert.deepEqual(runsOf(segments), [{ from: 0, to: 0, length: 20 }]);
 });
 
-test("appendRun joins only runs that are contiguous in both files", () => {
+test("appendRun joins runs only if they are contiguous in both files", () => {
   const runs: Run[] = [];
   appendRun(runs, 5, 5, 0);
   assert.deepEqual(runs, []);
   appendRun(runs, 0, 0, 10);
   appendRun(runs, 10, 10, 5);
   assert.deepEqual(runs, [{ from: 0, to: 0, length: 15 }]);
-  appendRun(runs, 15, 16, 4); // a byte further on in the new file
-  appendRun(runs, 20, 20, 4); // a byte left out of the old one
+  appendRun(runs, 15, 16, 4); // one byte is skipped in the new file
+  appendRun(runs, 20, 20, 4); // one byte is skipped in the old file
   assert.deepEqual(runs, [
     { from: 0, to: 0, length: 15 },
     { from: 15, to: 16, length: 4 },
@@ -171,7 +171,7 @@ test("appendRun joins only runs that are contiguous in both files", () => {
   ]);
 });
 
-test("offsets beyond 32 bits are added without loss", () => {
+test("offsets beyond 32 bits are added without loss of precision", () => {
   const tera = 2 ** 40;
   const segments = layoutOf([floating(tera, tera + 3, 2 ** 33 + 1)], 2 * tera);
   assert.deepEqual(drawn(segments), [
@@ -239,7 +239,7 @@ test("segments of random slices are contiguous in the old file and in the new", 
   }
 });
 
-test("runs of random slices are exactly the bytes in place, in as few runs as possible", () => {
+test("the runs of random slices cover exactly the bytes in place, in as few runs as possible", () => {
   for (let seed = 1; seed <= 3000; seed++) {
     const random = randomFrom(seed);
     const mappedLength = below(random, 200);
@@ -268,7 +268,7 @@ test("runs of random slices are exactly the bytes in place, in as few runs as po
       assert.ok(last.to + last.length <= to, label);
       assert.ok(
         last.from + last.length < from || last.to + last.length < to,
-        `${label}: runs ${i - 1} and ${i} could be one`,
+        `${label}: runs ${i - 1} and ${i} could be joined`,
       );
     });
     assert.equal(count, wanted.size, label);

@@ -1,6 +1,6 @@
 /**
- * The registry: random operations against a sorted array, and the number of
- * comparisons that its operations take. No files, no memory, no timing.
+ * The registry: random operations are compared with a sorted array, and comparisons
+ * are counted. No files, no memory, no timing.
  */
 
 import assert from "node:assert/strict";
@@ -20,7 +20,7 @@ function extentOf(begin: number, end: number): Extent {
   return { begin, end, order: 0 };
 }
 
-/** The definition of an overlap, applied to two extents. */
+/** The specification: do two extents overlap? */
 function overlaps(a: Extent, b: Extent): boolean {
   if (a.begin === a.end && b.begin === b.end) return false;
   if (a.begin === a.end) return b.begin < a.begin && a.begin < b.end;
@@ -28,13 +28,13 @@ function overlaps(a: Extent, b: Extent): boolean {
   return a.begin < b.end && b.begin < a.end;
 }
 
-/** Does `a`, which was added before, come in front of `b`, which is added now? */
+/** Does `a`, which was added first, come before `b`, which is added now? */
 function precedes(a: Extent, b: Extent): boolean {
   if (a.begin !== b.begin) return a.begin < b.begin;
   return a.begin === a.end || b.begin !== b.end;
 }
 
-/** What the registry promises, done by looking at every extent each time. */
+/** What the registry promises, implemented by looking at every extent each time. */
 class NaiveRegistry {
   all: Extent[] = [];
 
@@ -54,7 +54,7 @@ class NaiveRegistry {
   }
 }
 
-/** Compares by identity. A failure does not print a hundred thousand extents. */
+/** Compares by identity, and never prints a hundred thousand extents. */
 function assertSame(
   actual: Iterable<Extent>,
   expected: readonly Extent[],
@@ -64,22 +64,22 @@ function assertSame(
   assert.equal(all.length, expected.length, message);
   for (let i = 0; i < all.length; i++) {
     if (all[i] !== expected[i]) {
-      assert.fail(`${message}: another extent at index ${i}`);
+      assert.fail(`${message}: the wrong extent is at index ${i}`);
     }
   }
 }
 
 interface Habits {
-  /** Offsets go from 0 to this. */
+  /** The largest offset. */
   span: number;
-  /** The longest range; 0 makes all of them empty. */
+  /** The length of the longest range; 0 makes all ranges empty. */
   longest: number;
   operations: number;
-  /** The probability of an add while filling, and of a removal while emptying. */
+  /** The probability that an operation adds while filling, or removes while emptying. */
   push: number;
 }
 
-/** Random operations on both, which fill and empty them in turn. */
+/** Random operations on both, which alternately fill and empty them. */
 function runAgainstModel(seed: number, habits: Habits): void {
   const random = randomFrom(seed);
   const registry = new Registry<Extent>();
@@ -145,7 +145,7 @@ test("a new registry is empty", () => {
   assert.equal(registry.find(0, 0), undefined);
 });
 
-test("touching ranges do not overlap, sharing one byte does", () => {
+test("adjacent ranges do not overlap, and ranges that share a byte do", () => {
   const registry = new Registry<Extent>();
   const middle = extentOf(10, 20);
   assert.equal(registry.add(middle), undefined);
@@ -180,7 +180,7 @@ test("an overlap changes nothing", () => {
   assertSame(registry, extents, "after the overlap");
 });
 
-test("an empty extent overlaps only where it lies strictly inside", () => {
+test("an empty extent overlaps a range only if it lies strictly inside", () => {
   const registry = new Registry<Extent>();
   const wide = extentOf(10, 20);
   registry.add(wide);
@@ -195,7 +195,7 @@ test("an empty extent overlaps only where it lies strictly inside", () => {
   assert.equal(registry.add(extentOf(35, 40)), undefined);
 });
 
-test("a wide range finds an empty extent inside it behind others at its begin", () => {
+test("a wide range finds an empty extent inside it, behind others at its begin offset", () => {
   const registry = new Registry<Extent>();
   for (let i = 0; i < 500; i++) registry.add(extentOf(10, 10));
   const inside = extentOf(11, 11);
@@ -206,7 +206,7 @@ test("a wide range finds an empty extent inside it behind others at its begin", 
   assert.equal(registry.add(extentOf(10, 12)), undefined);
 });
 
-test("empty extents at one offset keep the order in which they were added, before the one with bytes", () => {
+test("empty extents at one offset keep their order of addition, before the one with bytes", () => {
   const registry = new Registry<Extent>();
   const bytes = extentOf(5, 8);
   const before = extentOf(2, 5);
@@ -233,7 +233,7 @@ test("find returns the first of equal ranges, and the next one after its removal
   assert.equal(registry.size, 0);
 });
 
-/** A tree of three levels, which has every kind of edge between two nodes. */
+/** A tree of three levels. It has every kind of boundary between two nodes. */
 function threeLevels(): { registry: Registry<Extent>; all: Extent[] } {
   const registry = new Registry<Extent>();
   const all = Array.from(
@@ -244,7 +244,7 @@ function threeLevels(): { registry: Registry<Extent>; all: Extent[] } {
   return { registry, all };
 }
 
-test("an overlap with the next extent is seen across the edges of all nodes", () => {
+test("an overlap with the next extent is found across every node boundary", () => {
   const { registry, all } = threeLevels();
   for (let k = 1; k < all.length; k++) {
     const over = extentOf(k * 10 - 4, k * 10 + 1);
@@ -252,13 +252,13 @@ test("an overlap with the next extent is seen across the edges of all nodes", ()
   }
 });
 
-test("an overlap with the previous extent is seen across the edges of all nodes", () => {
+test("an overlap with the previous extent is found across every node boundary", () => {
   const { registry, all } = threeLevels();
   for (let k = 1; k < all.length; k++) {
     if (registry.add(extentOf(k * 10 - 6, k * 10 - 3)) !== all[k - 1]) {
       assert.fail(`behind extent ${k - 1}`);
     }
-    // Reaches over the begin of a removed extent, which may still be a separator.
+    // Covers the begin of a removed extent, which may still be a separator key.
     registry.remove(all[k]!);
     const reaching = extentOf(k * 10 - 3, k * 10 + 3);
     assert.equal(registry.add(reaching), undefined);
@@ -272,7 +272,7 @@ test("an overlap with the previous extent is seen across the edges of all nodes"
   assertSame(registry, all, "in order again");
 });
 
-test("removing what is not registered throws and changes nothing", () => {
+test("removing an extent that is not registered throws, and changes nothing", () => {
   const registry = new Registry<Extent>();
   assert.throws(() => registry.remove(extentOf(0, 1)), Error);
   const extent = extentOf(0, 1);
@@ -306,7 +306,7 @@ test("random operations with many empty extents at few offsets match a sorted ar
   }
 });
 
-test("random operations with empty extents only match a sorted array", () => {
+test("random operations with only empty extents match a sorted array", () => {
   for (let seed = 21; seed <= 24; seed++) {
     runAgainstModel(seed, {
       span: 60,
@@ -345,7 +345,7 @@ test("random operations at offsets beyond 32 bits match a sorted array", () => {
   assertSame(registry, model.all, "seed 41");
 });
 
-test("100,000 extents are emptied and refilled, in every order", () => {
+test("100,000 extents are removed and added again, in every order", () => {
   const count = 100_000;
   const random = randomFrom(51);
   const registry = new Registry<Extent>();
@@ -404,10 +404,10 @@ test("100,000 empty extents at one offset keep their order through random remova
   assert.equal(registry.find(9, 9), [...left][0]);
 });
 
-test("a rebuild keeps the order it is given, and later adds respect it", () => {
+test("a rebuild keeps the given order, and later additions respect it", () => {
   for (const count of [0, 1, 2, 47, 48, 49, 64, 65, 2304, 2305, 10_000]) {
     const registry = new Registry<Extent>();
-    registry.add(extentOf(0, 3)); // is replaced
+    registry.add(extentOf(0, 3)); // will be replaced
     const all = Array.from(
       { length: count },
       (_, i) => extentOf(10 + (i >> 2), 10 + (i >> 2)),
@@ -454,7 +454,7 @@ test("a rebuild follows ranges that have moved in place", () => {
 
 let reads = 0;
 
-/** Counts how often the registry reads a begin. */
+/** Counts how often the registry reads a begin offset. */
 class CountedExtent implements Extent {
   readonly #begin: number;
   end: number;
@@ -521,11 +521,11 @@ function readsAmong(
   };
 }
 
-test("a thousand times the extents take about twice the comparisons", () => {
+test("a thousand times as many extents take about twice the comparisons", () => {
   const few = readsAmong(1000);
   const many = readsAmong(1_000_000);
   for (const name of ["add", "overlap", "find", "remove"] as const) {
-    // log 1,000,000 is twice log 1000. A tree that is not quite full takes a bit more.
+    // log 1,000,000 is twice log 1000. A tree that is not full needs slightly more.
     assert.ok(
       many[name] <= 2.5 * few[name],
       `${name}: ${few[name]} reads among 1000, ${many[name]} among 1,000,000`,
@@ -533,7 +533,7 @@ test("a thousand times the extents take about twice the comparisons", () => {
   }
 });
 
-test("comparisons stay logarithmic where all extents are empty and at one offset", () => {
+test("comparisons stay logarithmic if all extents are empty and at one offset", () => {
   const registry = new Registry<CountedExtent>();
   const worst: number[] = [];
   const all: CountedExtent[] = [];

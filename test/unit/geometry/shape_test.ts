@@ -1,6 +1,6 @@
 /**
- * Shapes and strides against brute force: a shape and its strides are no more than a
- * list of positions, one for each element in row-major order.
+ * Shapes and strides, compared with brute force. A shape and its strides are nothing
+ * but a list of positions, one for each element in row-major order.
  */
 
 import assert from "node:assert/strict";
@@ -22,7 +22,7 @@ import { isThorough, SEED } from "../../support/support.ts";
 const RUNS = { numRuns: isThorough ? 20_000 : 1000, seed: SEED };
 const TIMEOUT = { timeout: 120_000 };
 
-/** Where each element is, in row-major order: the definition of strides. */
+/** The position of each element in row-major order: the definition of strides. */
 function positionsOf(shape: Axes, strides: Axes): number[] {
   let positions = [0];
   for (let axis = 0; axis < shape.length; axis++) {
@@ -36,8 +36,8 @@ function positionsOf(shape: Axes, strides: Axes): number[] {
 }
 
 /**
- * The strides of `shape` that give these positions, if there are any. Along each
- * axis, the second element's position determines the stride.
+ * The strides with which `shape` has these positions, if there are any. The second
+ * element along an axis determines the stride of that axis.
  */
 function stridesOf(
   shape: Axes,
@@ -66,8 +66,8 @@ const lengths = (max: number) =>
   );
 
 /**
- * Any view that subarrays and transposes make: a part of a larger row-major array,
- * its axes in any order.
+ * Any view that subarray() and transpose() can make: a part of a larger row-major
+ * array, with its axes in any order.
  */
 const views: fc.Arbitrary<View> = lengths(5).chain((shape) =>
   fc.record({
@@ -93,7 +93,7 @@ const views: fc.Arbitrary<View> = lengths(5).chain((shape) =>
   })
 );
 
-/** A shape of `count` elements, made by splitting off divisors, with ones between. */
+/** A shape of `count` elements: divisors of it, with ones in between. */
 function shapeOf(count: number, choices: readonly number[]): number[] {
   const shape: number[] = [];
   let left = count;
@@ -119,7 +119,7 @@ test("countOf() is the number of index tuples", () => {
   assert.equal(countOf([2 ** 40, 2 ** 40, 2 ** 40, 0, 2 ** 40]), 0);
 });
 
-test("rowMajor() puts the elements side by side, the last axis fastest", () => {
+test("rowMajor() lays the elements out side by side, the last axis fastest", () => {
   fc.assert(
     fc.property(lengths(6), (shape) => {
       const strides = rowMajor(shape);
@@ -134,7 +134,7 @@ test("rowMajor() puts the elements side by side, the last axis fastest", () => {
   assert.deepEqual(rowMajor([]), []);
 });
 
-test("spanOf() reaches from the first to the last position", () => {
+test("spanOf() covers the first to the last position", () => {
   fc.assert(
     fc.property(views, ({ shape, strides }) => {
       const positions = positionsOf(shape, strides);
@@ -144,7 +144,7 @@ test("spanOf() reaches from the first to the last position", () => {
   );
 });
 
-test("isContiguous() means that the positions count from 0", () => {
+test("isContiguous() is true if the positions count up from 0", () => {
   fc.assert(
     fc.property(views, ({ shape, strides }) => {
       const positions = positionsOf(shape, strides);
@@ -156,7 +156,7 @@ test("isContiguous() means that the positions count from 0", () => {
 });
 
 test(
-  "reshaped() keeps the positions, and fails only where no strides do",
+  "reshaped() keeps the positions, and fails only if no strides can",
   TIMEOUT,
   () => {
     let [possible, impossible] = [0, 0];
@@ -191,7 +191,7 @@ test(
   },
 );
 
-test("reshaped() to the same shape, or with ones put in, is always possible", () => {
+test("reshaped() to the same shape, with or without extra ones, is always possible", () => {
   fc.assert(
     fc.property(views, fc.nat(5), ({ shape, strides }, at) => {
       for (const target of [shape, shape.toSpliced(at, 0, 1)]) {
@@ -207,7 +207,7 @@ test("reshaped() to the same shape, or with ones put in, is always possible", ()
   );
 });
 
-/** The positions that `Lines` goes over, and how many lines that took. */
+/** The positions that `Lines` visits, and in how many lines. */
 function walk(
   { shape, strides }: View,
   begin: number,
@@ -221,20 +221,20 @@ function walk(
     for (let i = 0; i < lines.count; i++) {
       positions.push(lines.at + i * lines.stride);
     }
-    if (++count > 10_000) assert.fail("there is no end to the lines");
+    if (++count > 10_000) assert.fail("the lines never end");
   }
   assert.equal(lines.next(), false);
   return [positions, count];
 }
 
 test(
-  "Lines go over every part of every view in row-major order",
+  "Lines visit every part of every view in row-major order",
   TIMEOUT,
   () => {
     fc.assert(
       fc.property(views, (view) => {
         const all = positionsOf(view.shape, view.strides);
-        const step = Math.ceil((all.length + 1) / 40); // of large ones, not every range
+        const step = Math.ceil((all.length + 1) / 40); // only some ranges of large views
         for (let begin = 0; begin <= all.length; begin += step) {
           for (let end = begin; end <= all.length; end += step) {
             const [positions] = walk(view, begin, end);
@@ -251,7 +251,7 @@ test(
   },
 );
 
-test("what lies side by side is one line, whatever its shape", () => {
+test("contiguous elements are one line, whatever the shape", () => {
   fc.assert(
     fc.property(views, fc.nat(), fc.nat(), (view, a, b) => {
       const size = countOf(view.shape);
@@ -263,7 +263,7 @@ test("what lies side by side is one line, whatever its shape", () => {
     }),
     RUNS,
   );
-  // One line for each row: two of three axes are transposed.
+  // One line a row: two of the three axes are transposed.
   assert.equal(walk({ shape: [2, 3, 4], strides: [4, 8, 1] }, 0, 24)[1], 6);
   // All axes but the first merge into one.
   assert.equal(walk({ shape: [2, 3, 4], strides: [99, 4, 1] }, 0, 24)[1], 2);
@@ -290,7 +290,7 @@ test("checkShape() returns a copy of the lengths, and never a negative zero", ()
   ]);
 });
 
-test("checkShape() makes of one -1 the most that are enough", () => {
+test("checkShape() replaces a -1 by the largest length that fits", () => {
   fc.assert(
     fc.property(
       lengths(4),
@@ -321,7 +321,7 @@ test("checkShape() makes of one -1 the most that are enough", () => {
   assert.deepEqual(checkShape(-1, 0), [0]);
 });
 
-test("checkShape() refuses what is no shape, and says it", () => {
+test("checkShape() rejects what is not a shape, with an error that shows it", () => {
   for (
     const wrong of [
       -1,
@@ -356,7 +356,7 @@ test("checkShape() refuses what is no shape, and says it", () => {
   assert.deepEqual(checkShape([2 ** 27, 2 ** 27, 0]), [2 ** 27, 2 ** 27, 0]);
 });
 
-test("printed() is a shape as its source text", () => {
+test("printed() gives a shape as source text", () => {
   assert.equal(printed([512, 512]), "[512, 512]");
   assert.equal(printed([]), "[]");
   assert.equal(printed([3]), "[3]");

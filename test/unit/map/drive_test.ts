@@ -1,9 +1,15 @@
+/**
+ * runToEnd() drives the steps of a flush, and reports progress.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runToEnd } from "../../../src/map/flush/drive.ts";
 import { type Steps, uncounted } from "../../../src/storage/steps.ts";
 
-/** Steps that move so many bytes each, and note what was done. */
+/** Steps that each move the given number of bytes, and log what they did. */
 function* moving(counts: readonly number[], log: string[]): Steps<string> {
   try {
     for (const count of counts) {
@@ -28,7 +34,7 @@ function work(steps: Steps<string>, isStoppable: boolean) {
   return { steps, total: 6, isStoppable };
 }
 
-test("steps are taken in turn, and each is told how many bytes it moved", () => {
+test("steps run in order, and each is told how many bytes it moved", () => {
   const log: string[] = [];
   const progress: number[][] = [];
   const result = runToEnd(
@@ -45,11 +51,11 @@ test("steps are taken in turn, and each is told how many bytes it moved", () => 
     "moved 5",
     "ended",
   ]);
-  // A step that moves nothing is no progress.
+  // A step that moves nothing reports no progress.
   assert.deepEqual(progress, [[1, 6], [6, 6]]);
 });
 
-test("an error of a step is thrown where it was yielded, and nothing is run after it", () => {
+test("a step's error is thrown where the step was yielded, and nothing runs after it", () => {
   const log: string[] = [];
   function* steps(): Steps<string> {
     try {
@@ -67,7 +73,7 @@ test("an error of a step is thrown where it was yielded, and nothing is run afte
   assert.deepEqual(log, ["taken back", "run 1", "moved 1", "ended"]);
 });
 
-test("what onProgress throws stops work that may be stopped", () => {
+test("an error from onProgress stops work that may be stopped", () => {
   const log: string[] = [];
   assert.throws(
     () =>
@@ -79,7 +85,7 @@ test("what onProgress throws stops work that may be stopped", () => {
   assert.deepEqual(log, ["run 1", "caught enough", "ended"]);
 });
 
-test("what onProgress throws waits for the end of work that may not be stopped", () => {
+test("an error from onProgress waits for the end of work that may not be stopped", () => {
   const log: string[] = [];
   let calls = 0;
   assert.throws(

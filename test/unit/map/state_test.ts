@@ -1,10 +1,16 @@
+/**
+ * The state of an open map: which transitions each state allows, and where they lead.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MapState, type StateName } from "../../../src/map/state.ts";
 
 const PATH = "/some/file.dat";
 
-/** A state brought to `name` by transitions alone. */
+/** A state that transitions alone have brought to `name`. */
 function stateIn(name: StateName): MapState {
   const state = new MapState();
   if (name === "open") return state;
@@ -15,7 +21,7 @@ function stateIn(name: StateName): MapState {
   return state;
 }
 
-/** What each transition makes of each state; an error's name where it throws. */
+/** What each transition turns each state into, or the name of the error it throws. */
 const TRANSITIONS: Record<
   string,
   { act: (state: MapState) => void; from: Record<StateName, string> }
@@ -40,7 +46,7 @@ const TRANSITIONS: Record<
       closed: "closed",
     },
   },
-  "a flush ends and has not waited, or has failed": {
+  "a flush ends without waiting for the disk, or fails": {
     act: (state) => state.endFlush(false),
     from: {
       open: "open",
@@ -50,7 +56,7 @@ const TRANSITIONS: Record<
       closed: "closed",
     },
   },
-  "all is on disk": {
+  "everything is on disk": {
     act: (state) => state.settle(),
     from: {
       open: "open",
@@ -83,7 +89,7 @@ const TRANSITIONS: Record<
 };
 
 for (const [what, { act, from }] of Object.entries(TRANSITIONS)) {
-  test(`${what}: what becomes of each state`, () => {
+  test(`each state follows the diagram when ${what}`, () => {
     for (const [before, expected] of Object.entries(from)) {
       const state = stateIn(before as StateName);
       assert.equal(state.name, before);
@@ -101,7 +107,7 @@ for (const [what, { act, from }] of Object.entries(TRANSITIONS)) {
   });
 }
 
-test("bytes may not be on disk in states unsettled and torn alone", () => {
+test("only in states unsettled and torn may bytes be missing from the disk", () => {
   const names: StateName[] = [
     "open",
     "flushing",

@@ -1,6 +1,6 @@
 /**
- * The arena of floating slices: memory is zero at first, content is kept, kernel
- * mappings are few, and memory is reused only after nobody can reach it.
+ * The arena of floating slices. Memory is zero at first, content is kept, and kernel
+ * mappings are few. Memory is reused only once nobody can reach it.
  */
 
 import assert from "node:assert/strict";
@@ -22,7 +22,7 @@ function disposableArena(): { arena: Arena } & Disposable {
   return { arena, [Symbol.dispose]: () => arena.release() };
 }
 
-/** Resizes a piece as a map does, which frees the old one once it has the new one. */
+/** Resizes a piece as a map does: the old one is freed once the new one is there. */
 function resized(piece: Piece, length: number): Piece {
   const result = piece.resized(length);
   if (result !== piece) piece.free();
@@ -61,7 +61,7 @@ function kernelMappings(): readonly (readonly [begin: number, end: number])[] {
   );
 }
 
-/** A test that looks into /proc. */
+/** A test that reads /proc. */
 function testOnLinux(name: string, body: () => void): void {
   test(name, { skip: process.platform !== "linux" && "needs /proc" }, body);
 }
@@ -116,7 +116,7 @@ test("pieces do not share a byte", () => {
   pieces.forEach((piece, i) => assertAll(piece, i % 255 + 1, `piece ${i}`));
 });
 
-test("reused memory is zero again", () => {
+test("reused memory is zeroed again", () => {
   using a = disposableArena();
   for (let round = 0; round < 20; round++) {
     const pieces: Piece[] = [];
@@ -130,7 +130,7 @@ test("reused memory is zero again", () => {
   }
 });
 
-test("the room that a reused piece grows into is zero", () => {
+test("the room into which a reused piece grows is zeroed", () => {
   using a = disposableArena();
   const before = a.arena.allocate(10_000);
   use(before, (bytes) => bytes.fill(0xff));
@@ -157,7 +157,7 @@ test("growing keeps the content and adds zeros", () => {
   }
 });
 
-test("shrinking keeps the head, and what is grown back is zero", () => {
+test("shrinking keeps the head, and bytes that grow back are zero", () => {
   using a = disposableArena();
   for (
     const [from, to] of [
@@ -255,7 +255,7 @@ function residentBytes(): number {
 }
 
 testOnLinux(
-  "pieces that users saw give their memory back when they are freed",
+  "pieces that had a view give their memory back when they are freed",
   () => {
     for (const isOneKept of [false, true]) {
       using a = disposableArena();
@@ -275,7 +275,7 @@ testOnLinux(
 );
 
 testOnLinux(
-  "pieces freed between others are no kernel mappings of their own",
+  "pieces freed between others do not become kernel mappings of their own",
   () => {
     using a = disposableArena();
     const before = kernelMappings().length;
@@ -291,7 +291,7 @@ testOnLinux(
   },
 );
 
-test("many cuts of a large piece copy no more than there was, and keep the head", () => {
+test("many cuts of a large piece copy no more than its length, and keep the head", () => {
   const real = libc();
   let copied = 0;
   withLibc({
@@ -318,7 +318,7 @@ test("many cuts of a large piece copy no more than there was, and keep the head"
 });
 
 testOnLinux(
-  "what is cut off a large piece in place gives its memory back, and is zero",
+  "bytes cut off a large piece in place give their memory back, and read as zero",
   () => {
     using a = disposableArena();
     const piece = a.arena.allocate(256 * MEBI);
@@ -336,7 +336,7 @@ testOnLinux(
   },
 );
 
-test("a cut that the system has no room for is made by writing zeros", () => {
+test("a cut for which the system has no room writes zeros instead", () => {
   const real = libc();
   let isRefusing = false;
   withLibc({
@@ -357,7 +357,7 @@ test("a cut that the system has no room for is made by writing zeros", () => {
   });
 });
 
-test("a piece that is freed twice leaves its chunk to the others", () => {
+test("freeing a piece twice does not take its chunk from the others", () => {
   using a = disposableArena();
   const [first, second] = [a.arena.allocate(100), a.arena.allocate(100)];
   use(second, (bytes) => bytes.fill(5));
@@ -374,7 +374,11 @@ test("a chunk's memory is reused after its last piece is freed", () => {
   const second = a.arena.allocate(100);
   first.free();
   const third = a.arena.allocate(100);
-  assert.notEqual(third.offset, first.offset, "others live in the chunk");
+  assert.notEqual(
+    third.offset,
+    first.offset,
+    "other pieces still use the chunk",
+  );
   second.free();
   third.free();
   const fourth = a.arena.allocate(100);
@@ -396,13 +400,13 @@ testOnLinux("100,000 small pieces share a few kernel mappings", () => {
 });
 
 testOnLinux(
-  "chunks that are filled and freed over and over do not pile up",
+  "chunks that are filled and freed repeatedly do not pile up",
   () => {
     using a = disposableArena();
     const before = kernelMappings().length;
     const last: Piece[] = [];
     for (let i = 0; i < 20_000; i++) {
-      last.push(a.arena.allocate(MEBI / 2)); // ten gibibytes, 157 chunks
+      last.push(a.arena.allocate(MEBI / 2)); // ten gibibytes in total, in 157 chunks
       if (last.length > 3) last.shift()!.free();
     }
     const after = kernelMappings().length;
@@ -416,7 +420,7 @@ testOnLinux("a big piece is unmapped when it is freed", () => {
   const { address } = piece.mapping;
   assert.equal(bytesMapped(address, GIBI), GIBI);
   piece.free();
-  // Some of these addresses may be mapped again by others, but not all.
+  // Something else may have mapped some of these addresses again, but not all.
   assert.ok(bytesMapped(address, GIBI) < GIBI / 2);
 });
 
@@ -441,7 +445,7 @@ testOnLinux("releasing the arena unmaps small and big pieces", () => {
   assert.throws(() => small.fill(0, 0, 1), { message: /after its release/ });
 });
 
-test("releasing the arena detaches views, and it can be used again", () => {
+test("releasing the arena detaches views, and the arena can be used again", () => {
   using a = disposableArena();
   const view = viewOf(a.arena.allocate(10));
   a.arena.release();
@@ -450,7 +454,7 @@ test("releasing the arena detaches views, and it can be used again", () => {
   assertAll(a.arena.allocate(10), 0);
 });
 
-/** The ways in which a user can move a view's memory out of our reach. */
+/** Ways in which a user can move a view's memory out of our reach. */
 const MOVES: Record<string, (view: ArrayBuffer) => ArrayBuffer> = {
   "transfer()": (view) => view.transfer(),
   "structuredClone": (view) => structuredClone(view, { transfer: [view] }),
@@ -474,13 +478,13 @@ for (const [name, move] of Object.entries(MOVES)) {
         use(other, (bytes) => bytes.fill(0xee));
       }
       assert.ok(!moved.includes(0xee));
-      moved.fill(0x11); // reaches nobody, and faults nowhere
+      moved.fill(0x11); // reaches no other piece, and does not fault
       for (const other of others) assertAll(other, 0xee);
     });
   }
 }
 
-test("a moved view outlives others of its chunk, and is not given away when the last is freed", () => {
+test("a moved view outlives the rest of its chunk, and is not reused when the last piece is freed", () => {
   using a = disposableArena();
   const { arena } = a;
   const neighbours = Array.from({ length: 10 }, () => arena.allocate(200));
@@ -533,7 +537,7 @@ test("a moved view of a piece that has to move does not reach the new piece", ()
   });
 });
 
-test("a moved view of a released arena can still be read, and reaches nobody", () => {
+test("a moved view of a released arena can still be read, and reaches no other piece", () => {
   using a = disposableArena();
   const piece = a.arena.allocate(1000);
   const view = viewOf(piece);
@@ -546,7 +550,7 @@ test("a moved view of a released arena can still be read, and reaches nobody", (
   for (const other of others) assertAll(other, 0xee);
 });
 
-test("more memory than there are addresses is a SystemError, and the arena still works", () => {
+test("a request for more memory than there are addresses is a SystemError, and the arena still works", () => {
   using a = disposableArena();
   const piece = a.arena.allocate(100);
   use(piece, (bytes) => bytes.fill(5));
@@ -558,7 +562,7 @@ test("more memory than there are addresses is a SystemError, and the arena still
   assertAll(a.arena.allocate(100), 0);
 });
 
-test("a piece can have fewer bytes than a page, as many, or more", () => {
+test("a piece can be smaller than a page, as large, or larger", () => {
   using a = disposableArena();
   const { pageSize } = libc();
   for (const length of [pageSize - 1, pageSize, pageSize + 1]) {

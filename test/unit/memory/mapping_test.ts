@@ -1,5 +1,5 @@
 /**
- * One mapping: its bytes, its views, what stays after its release, and whether its
+ * One mapping: its bytes, its views, what remains after its release, and whether its
  * bytes are on disk. Faults are tested in child processes, in test/system/faults.
  */
 
@@ -67,7 +67,7 @@ test("memory without a file is zero at first", () => {
   assert.ok(bytesOf(a.mapping, 0, SIZE).every((byte) => byte === 0));
 });
 
-test("fill() sets exactly the bytes it is told to", () => {
+test("fill() sets exactly the given bytes", () => {
   using a = anonymous();
   a.mapping.fill(7, 3, 2);
   assert.deepEqual(bytesOf(a.mapping, 2, 6), [0, 7, 7, 0]);
@@ -85,7 +85,7 @@ test("copyFrom() copies overlapping ranges like memmove, and between mappings", 
   assert.deepEqual(bytesOf(b.mapping, 9, 14), [0, 1, 2, 3, 0]);
 });
 
-test("equals() compares the ranges and nothing around them", () => {
+test("equals() compares the two ranges, and nothing around them", () => {
   using a = anonymous();
   using b = anonymous();
   write(a.mapping, 0, [9, 1, 2, 3]);
@@ -121,7 +121,7 @@ test("a view of no bytes can be made and revoked", () => {
   a.mapping.revoke(view);
 });
 
-test("a view of more bytes than the runtime's largest ArrayBuffer is a RangeError that says so", () => {
+test("a view larger than the runtime's largest ArrayBuffer is a RangeError that says so", () => {
   using a = anonymous();
   const limit = runtime().maxBufferLength;
   assert.throws(() => a.mapping.view(0, limit + 1), {
@@ -131,7 +131,7 @@ test("a view of more bytes than the runtime's largest ArrayBuffer is a RangeErro
   });
 });
 
-test("revoke() detaches a view, and release() all that are left", () => {
+test("revoke() detaches one view, and release() all the others", () => {
   using a = anonymous();
   const [first, second] = [a.mapping.view(0, 10), a.mapping.view(0, 20)];
   a.mapping.revoke(first);
@@ -141,7 +141,7 @@ test("revoke() detaches a view, and release() all that are left", () => {
   assert.equal(second.detached, true);
 });
 
-test("borrowed bytes are detached afterwards, after an error too", () => {
+test("borrowed bytes are detached afterwards, also after an error", () => {
   using a = anonymous();
   let kept = a.mapping.borrow(0, 10, (bytes) => bytes);
   assert.equal(kept.length, 0);
@@ -155,7 +155,7 @@ test("borrowed bytes are detached afterwards, after an error too", () => {
   assert.equal(kept.length, 0);
 });
 
-test("EFAULT of a system call on borrowed bytes is a FaultError", () => {
+test("EFAULT from a system call on borrowed bytes is a FaultError", () => {
   using a = anonymous();
   const cause = Object.assign(new Error("EFAULT"), { code: "EFAULT" });
   assert.equal(a.mapping.hasReportedFaults, false);
@@ -189,7 +189,7 @@ test("a released mapping refuses every access, and can be released again", () =>
   assert.throws(() => mapping.copyFrom(mapping, 0, 1, 1), released);
 });
 
-test("bytes whose view was moved have escaped, and the others have not", () => {
+test("bytes whose view was moved have escaped, and other bytes have not", () => {
   using a = anonymous();
   const { mapping } = a;
   const view = mapping.view(1000, 2000);
@@ -204,16 +204,16 @@ test("bytes whose view was moved have escaped, and the others have not", () => {
   moved.fill(3);
   assert.deepEqual(bytesOf(mapping, 1999, 2001), [3, 0]);
   mapping.release();
-  assert.ok(moved.every((byte) => byte === 0)); // zeros, and no fault
+  assert.ok(moved.every((byte) => byte === 0)); // it reads zeros, and does not fault
   moved.fill(4);
 });
 
-test("where nothing pins buffers, bytes of which a user had a view may be in flight", () => {
+test("if buffers cannot be pinned, bytes of which a user had a view may be in flight", () => {
   using a = anonymous();
   const { mapping } = a;
   const { pinsBuffers } = runtime();
   assert.equal(mapping.inFlightEnd, 0);
-  bytesOf(mapping, 0, 5000); // no user ever sees that buffer
+  bytesOf(mapping, 0, 5000); // no user has seen that buffer
   assert.equal(mapping.inFlightEnd, 0);
   const [first, second] = [mapping.view(100, 4000), mapping.view(10, 20)];
   assert.equal(mapping.inFlightEnd, 0);
@@ -223,7 +223,7 @@ test("where nothing pins buffers, bytes of which a user had a view may be in fli
   assert.equal(mapping.inFlightEnd, pinsBuffers ? 0 : 4000);
 });
 
-test("a cut takes the capacity only where bytes behind it may be in flight", () => {
+test("a cut gives up capacity only if bytes after it may be in flight", () => {
   using a = anonymous();
   const { mapping } = a;
   const { pageSize } = libc();
@@ -238,7 +238,7 @@ test("a cut takes the capacity only where bytes behind it may be in flight", () 
   assert.deepEqual(bytesOf(mapping, pageSize - 1, pageSize), [1]);
 });
 
-test("bytes may be unsynced once somebody could write them, until they are known to be on disk", () => {
+test("bytes may be unsynced from when somebody can write them until they are known to be on disk", () => {
   using a = anonymous();
   const { mapping } = a;
   assert.equal(mapping.maybeUnsynced, false);
@@ -259,17 +259,25 @@ test("bytes may be unsynced once somebody could write them, until they are known
   }
   const view = mapping.view(0, 1);
   mapping.markSynced();
-  assert.equal(mapping.maybeUnsynced, true, "a view is out");
+  assert.equal(mapping.maybeUnsynced, true, "somebody has a view");
   mapping.revoke(view);
-  assert.equal(mapping.maybeUnsynced, true, "it may have been written through");
+  assert.equal(
+    mapping.maybeUnsynced,
+    true,
+    "the view may have been written to",
+  );
   mapping.markSynced();
   assert.equal(mapping.maybeUnsynced, false);
   mapping.view(0, 1).transfer();
   mapping.markSynced();
-  assert.equal(mapping.maybeUnsynced, true, "a moved view is out for ever");
+  assert.equal(
+    mapping.maybeUnsynced,
+    true,
+    "a moved view is out of reach for good",
+  );
 });
 
-test("writes to a shared mapping reach the file, those to a private one do not", () => {
+test("writes to a shared mapping reach the file, and writes to a private one do not", () => {
   const content = new Uint8Array([1, 2, 3, 4]);
   for (const shared of [true, false]) {
     using file = mappedFile(content, { shared });
@@ -281,7 +289,7 @@ test("writes to a shared mapping reach the file, those to a private one do not",
   }
 });
 
-test("a file that grows into spare address space is there without a new mapping", () => {
+test("a file that grows into spare address space needs no new mapping", () => {
   using file = mappedFile(new Uint8Array([1, 2]), { spare: SIZE });
   const { mapping, path } = file;
   assert.equal(mapping.capacity, 2 + SIZE);
@@ -292,13 +300,13 @@ test("a file that grows into spare address space is there without a new mapping"
   assert.deepEqual([...view], [1, 2]);
 });
 
-test("a mapping does without spare address space that the system does not have", () => {
+test("a mapping works without spare address space if the system has none", () => {
   using file = mappedFile(new Uint8Array([1, 2]), { spare: 2 ** 52 });
   assert.equal(file.mapping.capacity, 2);
   assert.deepEqual(bytesOf(file.mapping, 0, 2), [1, 2]);
 });
 
-test("an empty file is an empty mapping, which has no memory", () => {
+test("an empty file is an empty mapping without memory", () => {
   using file = mappedFile(new Uint8Array(0));
   const { mapping } = file;
   assert.equal(mapping.capacity, 0);
@@ -309,7 +317,7 @@ test("an empty file is an empty mapping, which has no memory", () => {
   assert.equal(mapping.capacity, 0);
 });
 
-test("what cannot be mapped is a SystemError that names the call and the path", () => {
+test("a failed mmap is a SystemError that names the call and the path", () => {
   const [charged, guarded, hugePage] = [false, false, 0];
   const file = { fd: 2 ** 30, shared: true, charged, guarded, hugePage };
   assert.throws(() => Mapping.ofFile(file, 10, 0, "/memory.tst"), {
@@ -325,7 +333,7 @@ test("what cannot be mapped is a SystemError that names the call and the path", 
   });
 });
 
-test("sync() and advise() take ranges at any offset", () => {
+test("sync() and advise() accept ranges at any offset", () => {
   using file = mappedFile(new Uint8Array(SIZE));
   const { mapping } = file;
   const { MADV_NORMAL, MADV_WILLNEED } = libc().constants;
@@ -338,35 +346,35 @@ test("sync() and advise() take ranges at any offset", () => {
   }
 });
 
-test("an advice that the system does not know is a SystemError", () => {
+test("advice that the system does not know is a SystemError", () => {
   using a = anonymous();
   assert.throws(() => a.mapping.advise(12_345, 0, SIZE), {
     name: "SystemError",
     code: "EINVAL",
     syscall: "madvise",
   });
-  a.mapping.advise(12_345, 10, 10); // nothing to advise on
+  a.mapping.advise(12_345, 10, 10); // an empty range needs no call
 });
 
-test("a revoke or release that runs out of stack leaves no view attached in the end", () => {
+test("a revoke or release that runs out of stack leaves no view attached after a retry", () => {
   using a = anonymous();
   const { mapping } = a;
   const views = Array.from({ length: 200 }, () => mapping.view(0, 100));
   let isDone = false;
-  /** Runs `act` with hardly any stack, then with a little more, until it succeeds. */
+  /** Runs `act` with almost no stack left, then with a little more, until it succeeds. */
   const retried = (act: () => void, padding: number): number => {
     let height = 0;
     try {
       height = retried(act, padding) + 1;
     } catch {
-      // Here the stack ends.
+      // The stack ended here.
     }
     if (!isDone && height < 2000) {
       try {
         act();
         isDone = true;
       } catch {
-        // Again, one frame further up.
+        // Try again, one frame further up.
       }
     }
     return height;
@@ -385,7 +393,7 @@ test("a revoke or release that runs out of stack leaves no view attached in the 
   assert.deepEqual(views.filter(({ detached }) => !detached), []);
 });
 
-test("buffers that were moved over and over are one range that has escaped", () => {
+test("buffers moved repeatedly are one escaped range", () => {
   using a = anonymous();
   const { mapping } = a;
   for (let i = 0; i < 1000; i++) {

@@ -1,10 +1,13 @@
-/** Which rows of addresses are reserved, and which go first. No memory is mapped. */
+/**
+ * Which rows of addresses are kept reserved, and which are given back first. No memory
+ * is mapped.
+ */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Limits, Quarantine } from "../../../src/memory/quarantine.ts";
 
-/** A quarantine over fake memory, which notes what is unmapped. */
+/** A quarantine over fake memory, which records what is unmapped. */
 function fake(limits: Partial<Limits> = {}) {
   const unmapped: string[] = [];
   const clock = { now: 0 };
@@ -24,7 +27,7 @@ function fake(limits: Partial<Limits> = {}) {
   return { quarantine, unmapped, clock, clear };
 }
 
-test("addresses that touch are one row, and the next mapping goes at its end", () => {
+test("adjacent addresses are one row, and the next mapping goes at its end", () => {
   const { quarantine, unmapped, clear } = fake();
   const row = quarantine.take();
   assert.equal(row.end, 1_001_000);
@@ -39,7 +42,7 @@ test("addresses that touch are one row, and the next mapping goes at its end", (
   assert.deepEqual(unmapped, ["1001000-1001015"]);
 });
 
-test("a row belongs to one mapping at a time, and is free again when that leaves nothing", () => {
+test("a row belongs to one mapping at a time, and is free again if that adds nothing to it", () => {
   const { quarantine, unmapped } = fake();
   const [first, second] = [quarantine.take(), quarantine.take()];
   assert.notEqual(first.end, second.end);
@@ -48,7 +51,7 @@ test("a row belongs to one mapping at a time, and is free again when that leaves
   assert.deepEqual(unmapped, []);
 });
 
-test("what the system placed elsewhere is reserved there, and the row grows no more", () => {
+test("addresses that the system chose elsewhere are reserved there, and the row stops growing", () => {
   const { quarantine, unmapped, clear } = fake();
   const row = quarantine.take();
   quarantine.add(50, 60, row);
@@ -82,7 +85,7 @@ test("a row that has just grown is not the oldest", () => {
   assert.deepEqual(unmapped, ["10-20"]);
 });
 
-test("a row goes on behind what stays for good, and what is reserved before that stays reserved", () => {
+test("a row continues after what stays for good, and what was reserved before stays reserved", () => {
   const { quarantine, unmapped, clear } = fake();
   const row = quarantine.take();
   const { begin } = row;
@@ -95,7 +98,7 @@ test("a row goes on behind what stays for good, and what is reserved before that
   assert.equal(quarantine.idleBytes, 0);
 });
 
-test("the rows of other threads count, but each thread keeps some of its own", () => {
+test("rows of other threads count towards the limit, but each thread keeps some of its own", () => {
   let rows = 0;
   const unmapped: number[] = [];
   const quarantineOf = () =>
@@ -116,7 +119,7 @@ test("the rows of other threads count, but each thread keeps some of its own", (
   assert.deepEqual(unmapped, [10, 70]);
 });
 
-test("a row grows up to a limit, and one that was given back goes on from its end", () => {
+test("a row grows up to a limit, and a row that was given back continues at its end", () => {
   const { quarantine, unmapped, clear } = fake({ row: 20, rows: 1 });
   const row = quarantine.take();
   const { begin } = row;
@@ -133,7 +136,7 @@ test("a row grows up to a limit, and one that was given back goes on from its en
   assert.equal(unmapped.length, 2);
 });
 
-test("only rows to which nothing was added for long are idle, and given back", () => {
+test("only idle rows are given back: those to which nothing was added for a long time", () => {
   const { quarantine, unmapped, clock } = fake();
   quarantine.add(10, 20, quarantine.take());
   const row = quarantine.take();
@@ -144,7 +147,7 @@ test("only rows to which nothing was added for long are idle, and given back", (
   quarantine.giveBackIdle();
   assert.deepEqual(unmapped, []);
   assert.equal(quarantine.take(), row);
-  quarantine.add(begin + 5, begin + 7, row); // operations on these have just begun
+  quarantine.add(begin + 5, begin + 7, row); // operations on these bytes may have just begun
   clock.now = 60;
   assert.equal(quarantine.idleBytes, 10);
   quarantine.giveBackIdle();
@@ -156,7 +159,7 @@ test("only rows to which nothing was added for long are idle, and given back", (
   assert.equal(quarantine.idleBytes, 0);
 });
 
-test("a page that is left of a huge mapping counts as all the room that it takes", () => {
+test("what is left of a huge mapping counts as all the room that it takes", () => {
   const { quarantine, unmapped } = fake({ bytes: 100 });
   for (const at of [0, 1000, 2000, 3000]) {
     quarantine.add(at, at + 1, quarantine.take(), 40);

@@ -1,3 +1,9 @@
+/**
+ * Sets of numbers that are kept as ranges.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Ranges } from "../../../src/memory/ranges.ts";
@@ -12,7 +18,7 @@ function rangesOf(...added: readonly (readonly [number, number])[]): Ranges {
 const asPairs = (ranges: Ranges) =>
   [...ranges].map(({ begin, end }) => [begin, end]);
 
-test("ranges that overlap or touch are one, and the others are in order", () => {
+test("ranges that overlap or touch are merged, and the others stay in order", () => {
   assert.deepEqual(asPairs(rangesOf()), []);
   assert.deepEqual(asPairs(rangesOf([5, 9], [1, 2])), [[1, 2], [5, 9]]);
   assert.deepEqual(asPairs(rangesOf([5, 9], [1, 5])), [[1, 9]]);
@@ -22,14 +28,14 @@ test("ranges that overlap or touch are one, and the others are in order", () => 
   assert.deepEqual(asPairs(bridged), [[1, 8]]);
 });
 
-test("the end is that of the last range, and 0 of none", () => {
+test("the end is that of the last range, or 0 if there is none", () => {
   assert.equal(rangesOf().end, 0);
   assert.equal(rangesOf().isEmpty, true);
   assert.equal(rangesOf([5, 9], [1, 2]).end, 9);
   assert.equal(rangesOf([5, 9], [1, 2]).isEmpty, false);
 });
 
-test("random ranges cover what a set of numbers does", () => {
+test("random ranges cover the same numbers as a set", () => {
   const random = randomFrom(1);
   for (let round = 0; round < 50; round++) {
     const ranges = new Ranges();
@@ -43,7 +49,7 @@ test("random ranges cover what a set of numbers does", () => {
     const covered: number[] = [];
     let last = -1;
     for (const { begin, end } of ranges) {
-      assert.ok(begin > last, "apart from the one before");
+      assert.ok(begin > last, "a gap before each range");
       for (let at = begin; at < end; at++) covered.push(at);
       last = end;
     }

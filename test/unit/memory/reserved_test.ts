@@ -1,4 +1,4 @@
-/** When giving addresses back could help a request that was refused. */
+/** When giving addresses back can help a request that was refused. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -30,10 +30,16 @@ const GIBI = 2 ** 30;
 for (
   const [what, addresses, size, idle, expected] of [
     ["not even a page fits", 0, 10, 4096, true],
-    ["it fits into what is idle", GIBI, 2 * GIBI, 3 * GIBI, true],
-    ["it fits with what is idle", GIBI, 4 * GIBI, 3 * GIBI, true],
-    ["there are never so many addresses", GIBI, 2 ** 50, 3 * GIBI, false],
-    ["the addresses are there, and the memory is not", GIBI, GIBI, GIBI, false],
+    ["it fits into the idle addresses", GIBI, 2 * GIBI, 3 * GIBI, true],
+    [
+      "it fits together with the idle addresses",
+      GIBI,
+      4 * GIBI,
+      3 * GIBI,
+      true,
+    ],
+    ["no system has that many addresses", GIBI, 2 ** 50, 3 * GIBI, false],
+    ["there are addresses, but no memory", GIBI, GIBI, GIBI, false],
   ] as const
 ) {
   test(`giving back ${expected ? "helps" : "does not help"} where ${what}`, () => {

@@ -1,13 +1,19 @@
+/**
+ * The check of the layers finds each kind of forbidden import, and nothing else.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { codeOf, faultsIn, importsOf } from "../../../scripts/layers.ts";
 
-/** What is wrong in a tree of these files. */
+/** The faults in a tree of these files. */
 function faults(files: Readonly<Record<string, string>>): string[] {
   return faultsIn(new Map(Object.entries(files)));
 }
 
-/** A tree that has each of the rooms, and nothing wrong in it. */
+/** A tree that has every room, and no fault. */
 const RIGHT: Readonly<Record<string, string>> = {
   "mod.ts": 'export { open } from "./src/map/mod.ts";\n',
   "src/map/mod.ts": 'export * from "./memmap.ts";\n',
@@ -29,11 +35,11 @@ const RIGHT: Readonly<Record<string, string>> = {
   "ffi/mod.ts": 'import { dlopen } from "bun:ffi";\nexport const x = Deno;\n',
 };
 
-test("a tree that keeps the rule has no faults", () => {
+test("a tree that follows the rule has no faults", () => {
   assert.deepEqual(faults(RIGHT), []);
 });
 
-/** What breaks the rule, and what is said of it. */
+/** What breaks the rule, and how it is reported. */
 const WRONG: readonly (readonly [
   rule: string,
   files: Readonly<Record<string, string>>,
@@ -49,11 +55,11 @@ const WRONG: readonly (readonly [
     /^files import each other: /,
     /^rooms import each other: /,
   ]],
-  ["more than the two types that arrays may take", {
+  ["a third type that arrays import from map", {
     "src/arrays/array.ts":
       'import type { MemmapSlice, OpenMap } from "../map/mod.ts";',
   }, [/arrays may not import map$/, /^files/, /^rooms/]],
-  ["one of the two that is taken as a value", {
+  ["one of the two allowed types imported as a value", {
     "src/arrays/array.ts": 'import { MemmapSlice } from "../map/mod.ts";',
   }, [/arrays may not import map$/, /^files/, /^rooms/]],
   ["a re-export that climbs", {
@@ -62,28 +68,28 @@ const WRONG: readonly (readonly [
   ["a dynamic import that climbs", {
     "src/base/mod.ts": 'const late = await import("../map/mod.ts");',
   }, [/base may not import map$/, /^files/, /^rooms/]],
-  ["a type's import that climbs", {
+  ["an import() type that climbs", {
     "src/base/mod.ts": 'export type Late = import("../map/mod.ts").Late;',
   }, [/base may not import map$/, /^files/, /^rooms/]],
-  ["a dynamic import of what is computed", {
+  ["a dynamic import of a computed path", {
     "src/base/mod.ts": "const late = await import(`../${room}/mod.ts`);",
   }, [/imports what is computed/]],
-  ["a geometry that imports", {
+  ["geometry importing another room", {
     "src/geometry/shape.ts": 'import { check } from "../base/mod.ts";',
   }, [/geometry may not import base$/]],
-  ["a geometry that imports from outside", {
+  ["geometry importing from outside the library", {
     "src/geometry/shape.ts": 'import { Buffer } from "node:buffer";',
   }, [/geometry imports nothing$/]],
-  ["a room entered through the window", {
+  ["a room that is not entered through its mod.ts", {
     "src/map/memmap.ts": 'import { x } from "../arrays/array.ts";',
   }, [/the door of arrays is src\/arrays\/mod\.ts$/]],
-  ["an ffi entered through the window", {
+  ["ffi not entered through its mod.ts", {
     "src/base/errno.ts": 'import { x } from "../../ffi/errno.ts";',
   }, [/the door of ffi is ffi\/mod\.ts$/]],
-  ["an import of the public face from below", {
+  ["an import of mod.ts from below", {
     "src/map/memmap.ts": 'import { open } from "../../mod.ts";',
   }, [/map may not import the public face$/, /^files/, /^rooms/]],
-  ["an entry point that imports more than the public face", {
+  ["an entry point that imports more than mod.ts", {
     "src/formats/npy.ts": `
       import { open } from "../../mod.ts";
       import { layout } from "../geometry/mod.ts";
@@ -96,13 +102,13 @@ const WRONG: readonly (readonly [
   }, [
     /^files import each other: (src\/map\/(a|b|flush\/c)\.ts( -> |$)){4}/,
   ]],
-  ["files outside of storage", {
+  ["node:fs outside storage", {
     "src/map/memmap.ts": 'import { openSync } from "node:fs";',
   }, [/imports node:fs; only src\/storage/]],
-  ["files by another name", {
+  ["node:fs by another name", {
     "ffi/bun.ts": 'import { readFile } from "node:fs/promises";',
   }, [/imports node:fs\/promises; only src\/storage/]],
-  ["types of files", {
+  ["types of node:fs", {
     "src/map/memmap.ts": 'import type { Stats } from "node:fs";',
   }, [/imports node:fs; only src\/storage/]],
   ["node:process", {
@@ -129,7 +135,7 @@ const WRONG: readonly (readonly [
 ];
 
 for (const [rule, files, said] of WRONG) {
-  test(`the layers gate finds ${rule}`, () => {
+  test(`the check of the layers finds ${rule}`, () => {
     const found = faults({ ...RIGHT, ...files });
     assert.equal(found.length, said.length, found.join("\n"));
     said.forEach((pattern, i) => assert.match(found[i]!, pattern));
@@ -148,7 +154,7 @@ test("generated files may be long", () => {
   );
 });
 
-test("what stands in comments, strings and expressions is no code", () => {
+test("comments and strings are not code, and expressions in templates are", () => {
   const files = {
     "src/base/mod.ts": `
       // import { open } from "../map/mod.ts"; Deno, Bun and process

@@ -1,3 +1,9 @@
+/**
+ * Extended attributes and access lists are copied to the file that replaces another.
+ *
+ * @module
+ */
+
 import "../../../ffi/mod.ts";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -12,13 +18,13 @@ import { copyAttributes } from "../../../src/storage/attributes.ts";
 import { SystemError } from "../../../src/base/errors.ts";
 import { temporaryFolder } from "../../support/support.ts";
 
-/** Text in the bytes that it is made of, one a character. */
+/** The bytes of a text, one for each character. */
 const bytesOf = (text: string) =>
   Uint8Array.from(text, (character) => character.charCodeAt(0));
 
 const named = (name: string) => bytesOf(`${name}\0`);
 
-/** The number of an errno. */
+/** The number of an error. */
 function numberOf(name: string): number {
   for (let errno = 1; errno < 256; errno++) {
     if (libc().errnoName(errno) === name) return errno;
@@ -48,7 +54,7 @@ function namesOf(fd: number): string[] {
     .slice(0, -1);
 }
 
-/** Two new files in a folder of their own, both gone at the end of the block. */
+/** Two new files in their own folder, removed at the end of the block. */
 function twoFiles(parent: string): { from: number; to: number } & Disposable {
   const folder = temporaryFolder(parent);
   const from = fs.openSync(join(folder.path, "old"), "wx+", 0o600);
@@ -64,7 +70,7 @@ function twoFiles(parent: string): { from: number; to: number } & Disposable {
   };
 }
 
-/** A folder whose file system keeps such an attribute. */
+/** A folder whose file system can keep such an attribute. */
 function folderThatKeeps(name: string, value: Uint8Array): string | undefined {
   const folders = [tmpdir(), "/var/tmp", "/dev/shm", process.cwd()];
   return folders.find((folder) => {
@@ -72,12 +78,12 @@ function folderThatKeeps(name: string, value: Uint8Array): string | undefined {
       using files = twoFiles(folder);
       return setAttribute(files.from, name, value);
     } catch {
-      return false; // not there, or not to be written
+      return false; // it does not exist, or is not writable
     }
   });
 }
 
-/** One entry of an access list: what it is for, what it permits, and for whom. */
+/** One entry of an access list: its kind, its permissions, and whom it is for. */
 function accessEntry(tag: number, permissions: number, id = -1): Uint8Array {
   const entry = new DataView(new ArrayBuffer(8));
   entry.setUint16(0, tag, true);
@@ -102,34 +108,38 @@ const LARGE = folderThatKeeps("user.memmap", new Uint8Array(2 ** 16));
 const WITH_ACCESS = folderThatKeeps(ACCESS, ACCESS_LIST);
 const skipUnless = (folder: string | undefined, what: string) =>
   folder === undefined
-    ? `no file system for temporary files here keeps ${what}`
+    ? `no file system for temporary files keeps ${what} here`
     : false;
 const SKIP_SMALL = skipUnless(SMALL, "attributes");
 
-test("fgetxattr() and its like take their arguments as this system's do", {
-  skip: SKIP_SMALL,
-}, () => {
-  using files = twoFiles(SMALL!);
-  const { flistxattr, fgetxattr, fsetxattr, fremovexattr } = libc()
-    .attributes!;
-  const name = named("user.memmap");
-  assert.equal(fsetxattr(files.from, name, bytesOf("first")), 0);
-  assert.equal(fsetxattr(files.from, name, bytesOf("value")), 0);
-  assert.equal(fgetxattr(files.from, name, null), 5);
-  const value = new Uint8Array(9);
-  assert.equal(fgetxattr(files.from, name, value.subarray(2)), 5);
-  assert.deepEqual(value, bytesOf("\0\0value\0\0"));
-  assert.equal(fgetxattr(files.from, name, value.subarray(0, 3)), -1);
-  assert.equal(libc().errnoName(libc().errno()), "ERANGE");
-  assert.ok(flistxattr(files.from, null) >= name.length);
-  assert.ok(namesOf(files.from).includes("user.memmap"));
-  assert.equal(fremovexattr(files.from, name), 0);
-  assert.equal(fgetxattr(files.from, name, null), -1);
-  const missing = libc().errnoName(libc().errno())!;
-  assert.match(missing, /^(ENODATA|ENOATTR)$/);
-  assert.equal(fsetxattr(-1, name, value), -1);
-  assert.equal(libc().errnoName(libc().errno()), "EBADF");
-});
+test(
+  "fgetxattr() and the other calls pass their arguments as this system expects them",
+  {
+    skip: SKIP_SMALL,
+  },
+  () => {
+    using files = twoFiles(SMALL!);
+    const { flistxattr, fgetxattr, fsetxattr, fremovexattr } = libc()
+      .attributes!;
+    const name = named("user.memmap");
+    assert.equal(fsetxattr(files.from, name, bytesOf("first")), 0);
+    assert.equal(fsetxattr(files.from, name, bytesOf("value")), 0);
+    assert.equal(fgetxattr(files.from, name, null), 5);
+    const value = new Uint8Array(9);
+    assert.equal(fgetxattr(files.from, name, value.subarray(2)), 5);
+    assert.deepEqual(value, bytesOf("\0\0value\0\0"));
+    assert.equal(fgetxattr(files.from, name, value.subarray(0, 3)), -1);
+    assert.equal(libc().errnoName(libc().errno()), "ERANGE");
+    assert.ok(flistxattr(files.from, null) >= name.length);
+    assert.ok(namesOf(files.from).includes("user.memmap"));
+    assert.equal(fremovexattr(files.from, name), 0);
+    assert.equal(fgetxattr(files.from, name, null), -1);
+    const missing = libc().errnoName(libc().errno())!;
+    assert.match(missing, /^(ENODATA|ENOATTR)$/);
+    assert.equal(fsetxattr(-1, name, value), -1);
+    assert.equal(libc().errnoName(libc().errno()), "EBADF");
+  },
+);
 
 test("copyAttributes() copies names and values byte for byte", {
   skip: SKIP_SMALL,
@@ -193,7 +203,7 @@ os.setxattr(sys.argv[1], b"user.\\xff", b"")`,
 test("copyAttributes() copies many attributes", { skip: SKIP_SMALL }, () => {
   using files = twoFiles(SMALL!);
   const names = Array.from({ length: 80 }, (_, i) => `user.attribute${i}`);
-  // As many as the file system has room for: 4096 bytes in ext4.
+  // As many as fit into the file system's limit, which is 4096 bytes in ext4.
   const kept = names.filter((name) =>
     setAttribute(files.from, name, bytesOf(name))
   );
@@ -216,7 +226,7 @@ test("copyAttributes() copies a value of 64 KiB", {
   }
 });
 
-test("copyAttributes() leaves both alone if there is nothing to copy", {
+test("copyAttributes() changes neither file if there is nothing to copy", {
   skip: SKIP_SMALL,
 }, () => {
   using files = twoFiles(SMALL!);
@@ -226,7 +236,7 @@ test("copyAttributes() leaves both alone if there is nothing to copy", {
 });
 
 test(
-  "copyAttributes() carries over an access list, beside what it would forbid to set",
+  "copyAttributes() copies an access list after the attributes that it would forbid",
   {
     skip: skipUnless(WITH_ACCESS, "access lists"),
   },
@@ -243,21 +253,25 @@ test(
   },
 );
 
-test("copyAttributes() takes away an access list that the old file has not", {
-  skip: skipUnless(WITH_ACCESS, "access lists"),
-}, () => {
-  // As a new file inherits one from its folder.
-  using files = twoFiles(WITH_ACCESS!);
-  assert.ok(setAttribute(files.to, ACCESS, ACCESS_LIST));
-  assert.equal(copyAttributes(files.from, files.to, "new"), true);
-  assert.equal(attributeOf(files.to, ACCESS), undefined);
-});
+test(
+  "copyAttributes() removes an access list that the old file does not have",
+  {
+    skip: skipUnless(WITH_ACCESS, "access lists"),
+  },
+  () => {
+    // A new file can inherit one from its folder.
+    using files = twoFiles(WITH_ACCESS!);
+    assert.ok(setAttribute(files.to, ACCESS, ACCESS_LIST));
+    assert.equal(copyAttributes(files.from, files.to, "new"), true);
+    assert.equal(attributeOf(files.to, ACCESS), undefined);
+  },
+);
 
-/** A system in memory: descriptor 3 has `attributes`, descriptor 4 those of `to`. */
+/** A system in memory. Descriptor 3 has `attributes`, and descriptor 4 those in `to`. */
 class Pretended implements Disposable {
   readonly to = new Map<string, Uint8Array>();
   readonly calls: string[] = [];
-  /** The errors, one a call, that calls such as `"fsetxattr user.a"` fail with first. */
+  /** Errors for the first calls of each kind, such as `"fsetxattr user.a"`. */
   readonly failures: Record<string, string[]> = {};
   readonly #real = libc();
   #errno = 0;
@@ -271,7 +285,11 @@ class Pretended implements Disposable {
       return -1;
     };
     const nameIn = (bytes: Uint8Array) => {
-      assert.equal(bytes.indexOf(0), bytes.length - 1, "the NUL of a name");
+      assert.equal(
+        bytes.indexOf(0),
+        bytes.length - 1,
+        "a name ends with its only NUL",
+      );
       return String.fromCharCode(...bytes.subarray(0, -1));
     };
     const call = (what: string, act: () => number) => {
@@ -337,7 +355,7 @@ const IS_MACOS = process.platform === "darwin";
 const MISSING = IS_MACOS ? "ENOATTR" : "ENODATA";
 const UNSUPPORTED = IS_MACOS ? "ENOTSUP" : "EOPNOTSUPP";
 
-test("copyAttributes() leaves out what may not be set or is not known", () => {
+test("copyAttributes() skips attributes that are forbidden or unsupported in the new file", () => {
   for (const error of ["EPERM", "EACCES", "EINVAL", UNSUPPORTED]) {
     using pretended = new Pretended({ "user.a": "1", "trusted.b": "2" });
     pretended.failures["fsetxattr trusted.b"] = [error];
@@ -346,7 +364,7 @@ test("copyAttributes() leaves out what may not be set or is not known", () => {
   }
 });
 
-test("copyAttributes() leaves out what may not be read or went away", () => {
+test("copyAttributes() skips attributes that cannot be read or have disappeared", () => {
   for (const error of ["EPERM", "EACCES", MISSING]) {
     using pretended = new Pretended({ "user.a": "1", "user.b": "2" });
     pretended.failures["fgetxattr user.a"] = [error];
@@ -355,7 +373,7 @@ test("copyAttributes() leaves out what may not be read or went away", () => {
   }
 });
 
-test("copyAttributes() copies nothing from a file system that keeps none", () => {
+test("copyAttributes() copies nothing from a file system without attributes", () => {
   for (const error of [UNSUPPORTED, "ENOSYS", "EPERM"]) {
     using pretended = new Pretended({ "user.a": "1" });
     pretended.failures["flistxattr"] = [error];
@@ -388,7 +406,7 @@ test("copyAttributes() throws a SystemError if the disk is full or fails", () =>
   }
 });
 
-test("copyAttributes() makes a call again that a signal interrupted", () => {
+test("copyAttributes() repeats a call that a signal interrupted", () => {
   using pretended = new Pretended({ "user.a": "1" });
   pretended.failures["flistxattr"] = ["EINTR", "EINTR"];
   pretended.failures["fgetxattr user.a"] = ["EINTR"];
@@ -399,14 +417,14 @@ test("copyAttributes() makes a call again that a signal interrupted", () => {
   assert.deepEqual(pretended.copied(), ["user.a"]);
 });
 
-test("copyAttributes() keeps up with names and values that change in size", () => {
+test("copyAttributes() copes with names and values that change in size meanwhile", () => {
   const sizes = [[2, 8], [8, 2], [5, 0], [1, 60]] as const;
   for (const [before, after] of sizes) {
     using pretended = new Pretended({ "user.a": "1" });
     const real = libc();
     const calls = real.attributes!;
     let asked = 0;
-    // Changes after the size was asked for.
+    // Changes after its size was read.
     const fgetxattr: AttributeCalls["fgetxattr"] = (fd, name, value) => {
       if (fd === 4) return calls.fgetxattr(fd, name, value);
       const size = asked++ === 0 ? before : after;
@@ -436,7 +454,7 @@ test("copyAttributes() keeps up with names and values that change in size", () =
   assert.deepEqual(pretended.copied(), ["user.a", "user.b"]);
 });
 
-test("copyAttributes() leaves out what is true of the old content only", () => {
+test("copyAttributes() skips attributes that describe only the old content", () => {
   using pretended = new Pretended({
     "security.capability": "1",
     "security.ima": "2",
@@ -470,7 +488,7 @@ test("copyAttributes() sets access lists last", () => {
   );
 });
 
-test("copyAttributes() says so if it had to leave out an access list", () => {
+test("copyAttributes() returns false if it had to skip an access list", () => {
   for (const syscall of ["fgetxattr", "fsetxattr"]) {
     using pretended = new Pretended({ [ACCESS]: "1", "user.a": "2" });
     pretended.failures[`${syscall} ${ACCESS}`] = ["EINVAL"];
@@ -479,14 +497,14 @@ test("copyAttributes() says so if it had to leave out an access list", () => {
   }
 });
 
-test("copyAttributes() says so if it could not take an access list away", () => {
+test("copyAttributes() returns false if it could not remove an access list", () => {
   using pretended = new Pretended({ "user.a": "1" });
   pretended.to.set(ACCESS, ACCESS_LIST);
   pretended.failures[`fremovexattr ${ACCESS}`] = ["EPERM"];
   assert.equal(pretended.copy(), false);
 });
 
-test("copyAttributes() does nothing where the system has no attributes", () => {
+test("copyAttributes() does nothing on a system without attributes", () => {
   using _ = new Pretended({ "user.a": "1" });
   const without = { ...libc(), attributes: null };
   provideLibc(() => without);
@@ -494,7 +512,7 @@ test("copyAttributes() does nothing where the system has no attributes", () => {
 });
 
 test(
-  "a flush by replace keeps the file's attributes, and a save those of its target",
+  "a flush by replace keeps the file's attributes, and saving elsewhere keeps the target's",
   {
     skip: SKIP_SMALL,
   },

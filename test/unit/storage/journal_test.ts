@@ -1,3 +1,10 @@
+/**
+ * The journal of appends and new files, and recovery: what an open finds after a kill or
+ * a power cut, and what it must not touch.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
@@ -20,7 +27,7 @@ import { temporaryFolder, withLibc } from "../../support/support.ts";
 const OLD = "the old content";
 const ADDED = "all of what is appended";
 
-/** A file, its content, and the names of what is beside it. */
+/** A file, its content, and the names of the files beside it. */
 function fileIn(folder: string, name = "some file.dat") {
   const path = join(folder, name);
   fs.writeFileSync(path, OLD);
@@ -32,14 +39,14 @@ function fileIn(folder: string, name = "some file.dat") {
   };
 }
 
-/** Takes all steps. */
+/** Runs all steps. */
 function run<T>(steps: Steps<T>): T {
   let next = steps.next();
   while (!next.done) next = steps.next(next.value.run());
   return next.value;
 }
 
-/** Leaves the journal that a process leaves when it is killed within an append. */
+/** Leaves the journal of a process that was killed during an append. */
 function killWithinAppend(path: string, added = ADDED): string {
   const { file } = MappedFile.open(path, path, "r+", true);
   const journal = Journal.begin(fs.realpathSync(path))!;
@@ -56,12 +63,12 @@ function killWithinAppend(path: string, added = ADDED): string {
   const name = fs.readdirSync(journal.folder)
     .find((name) => name.endsWith(".journal"));
   const place = join(journal.folder, name!);
-  journal.leave(); // a kill closes descriptors, and with them goes the lock
+  journal.leave(); // a kill closes the descriptors, which drops the lock
   file.close();
   return place;
 }
 
-/** Makes a journal one from before the last start of the system. */
+/** Makes a journal look older than the last start of the system. */
 function restartSystem(place: string): void {
   const journal = fs.readFileSync(place, "latin1");
   const restarted = journal.replace(
@@ -71,7 +78,7 @@ function restartSystem(place: string): void {
   fs.writeFileSync(place, restarted, "latin1");
 }
 
-test("an append that was killed is finished by the next open that writes, and unseen until then", () => {
+test("a killed append is finished by the next writable open, and is not seen until then", () => {
   for (let begun = 1; begun <= ADDED.length; begun++) {
     using folder = temporaryFolder();
     const { path, content, beside, append } = fileIn(folder.path);
@@ -92,7 +99,7 @@ test("an append that was killed is finished by the next open that writes, and un
   }
 });
 
-test("an append that was killed before its first byte has not happened", () => {
+test("an append killed before its first byte has not happened", () => {
   using folder = temporaryFolder();
   const { path, content, beside } = fileIn(folder.path);
   killWithinAppend(path);
@@ -102,12 +109,12 @@ test("an append that was killed before its first byte has not happened", () => {
   assert.deepEqual(beside(), []);
 });
 
-test("zeros where the power was cut before the bytes were on disk are filled in", () => {
+test("zeros left by a power cut before the bytes were on disk are filled in", () => {
   using folder = temporaryFolder();
   const { path, content } = fileIn(folder.path);
   const added = "x".repeat(10_000);
   restartSystem(killWithinAppend(path, added));
-  // From one block of the disk to the next; the size was there first.
+  // To the end of one disk block; the file's new size was on disk first.
   fs.appendFileSync(path, added.slice(0, 1024 - OLD.length));
   fs.truncateSync(path, 1024 + 512);
   open(path).close();
@@ -129,14 +136,14 @@ test("a file that another process is appending to is not opened for writing", ()
   assert.equal(map.length, OLD.length + ADDED.length);
 });
 
-test("who looks at the journal for a moment is waited for", () => {
+test("whoever holds the journal for a moment is waited for", () => {
   using folder = temporaryFolder();
   const { path, beside } = fileIn(folder.path);
   const real = libc();
   const EAGAIN = process.platform === "darwin" ? 35 : 11;
   using map = open(path);
   map.insert(map.length, new Uint8Array([66]));
-  // Of the file's own lock, and then of the journal's.
+  // The file's own lock, and then the journal's.
   const refusals = [true, true, true, false, true, true, true];
   let isRefused = false;
   let journals: string[] = [];
@@ -153,7 +160,7 @@ test("who looks at the journal for a moment is waited for", () => {
   assert.deepEqual(beside(), []);
 });
 
-test("while another has the journal, a flush is EBUSY, and can be made later", () => {
+test("while another process has the journal, a flush is EBUSY, and can be made later", () => {
   using folder = temporaryFolder();
   const { path, content, beside } = fileIn(folder.path);
   for (const offset of [OLD.length, 0]) {
@@ -171,7 +178,7 @@ test("while another has the journal, a flush is EBUSY, and can be made later", (
   }
 });
 
-test("where there are no locks, nothing is left beside the file", () => {
+test("on a system without locks, nothing is left beside the file", () => {
   using folder = temporaryFolder();
   const { path, content, beside } = fileIn(folder.path);
   const real = libc();
@@ -191,7 +198,7 @@ test("where there are no locks, nothing is left beside the file", () => {
   assert.equal(content(), `A${OLD}B`);
 });
 
-test("bytes of somebody else are never touched, whatever a journal says", () => {
+test("bytes of another program are never touched, whatever a journal says", () => {
   const others = [
     "a line",
     `${ADDED.slice(0, 5)}?`,
@@ -214,7 +221,7 @@ test("bytes of somebody else are never touched, whatever a journal says", () => 
   }
 });
 
-test("a journal says nothing about another file of that name", () => {
+test("a journal does not apply to another file of the same name", () => {
   using folder = temporaryFolder();
   const { path, content } = fileIn(folder.path);
   killWithinAppend(path);
@@ -225,7 +232,7 @@ test("a journal says nothing about another file of that name", () => {
   assert.equal(content(), other);
 });
 
-test("a flush ends the journal of a dead one first", () => {
+test("a flush first settles the journal of one that died", () => {
   for (const strategy of ["auto", "replace", "in-place"] as const) {
     using folder = temporaryFolder();
     const { path, content, beside } = fileIn(folder.path);
@@ -239,7 +246,7 @@ test("a flush ends the journal of a dead one first", () => {
   }
 });
 
-test("a journal that was killed before it said anything is removed, with what was created", () => {
+test("a journal without any entry is removed, with the file that was created", () => {
   for (const text of ["", '{"size":', "null", " ".repeat(4096)]) {
     using folder = temporaryFolder();
     const { path, content, beside } = fileIn(folder.path);
@@ -254,14 +261,14 @@ test("a journal that was killed before it said anything is removed, with what wa
   }
 });
 
-test("an unfinished new file is removed by the next open that writes, and only by that", () => {
+test("an unfinished new file is removed only by the next writable open", () => {
   using folder = temporaryFolder();
   const { path, beside } = fileIn(folder.path);
   const name = temporaryName(path);
   const journal = Journal.begin(path)!;
   run(journal.noteCreated(name, true));
   fs.writeFileSync(join(folder.path, name), "unfinished");
-  // As long as the flush is alive, all is left alone.
+  // While the flush is alive, nothing is touched.
   open(path).close();
   assert.equal(beside().length, 2);
   journal.leave();
@@ -272,7 +279,7 @@ test("an unfinished new file is removed by the next open that writes, and only b
   assert.deepEqual(beside(), []);
 });
 
-test("a journal cannot name a file that no flush created", () => {
+test("a journal cannot make us remove a file that no flush created", () => {
   using folder = temporaryFolder();
   const { path } = fileIn(folder.path);
   const victim = join(folder.path, "victim");
@@ -286,7 +293,7 @@ test("a journal cannot name a file that no flush created", () => {
   }
 });
 
-test("what no flush can have noted is never done, and bars nobody from the file", () => {
+test("entries that no flush can have written are ignored, and block nobody from the file", () => {
   using folder = temporaryFolder();
   using outside = temporaryFolder();
   const { path, content, beside } = fileIn(folder.path);
@@ -335,7 +342,7 @@ test("what no flush can have noted is never done, and bars nobody from the file"
     for (const victim of victims) fs.writeFileSync(victim, OLD);
     const text = JSON.stringify(note);
     fs.writeFileSync(place, text.padEnd(4096) + "\0".repeat(8));
-    // As long as one says, at no cost.
+    // A sparse file, as long as the entry says.
     const { added } = Object(note) as { added: number };
     if (added === 2 ** 40) fs.truncateSync(place, 4096 + added);
     open(path, "r").close();
@@ -349,13 +356,13 @@ test("what no flush can have noted is never done, and bars nobody from the file"
     }
     assert.equal(beside().length, victims.length - 1, text);
   }
-  // One that says nothing: what looks like a flush's is, and nothing else.
+  // An empty journal: only what looks like a flush's new file is removed.
   fs.writeFileSync(place, "");
   open(path).close();
   assert.deepEqual(victims.filter((victim) => !fs.existsSync(victim)), []);
 });
 
-test("what lies beside the file that a link leads to is finished", () => {
+test("a killed append beside the target of a symbolic link is finished", () => {
   using folder = temporaryFolder();
   using links = temporaryFolder();
   const { path, content, beside, append } = fileIn(folder.path);
@@ -368,7 +375,7 @@ test("what lies beside the file that a link leads to is finished", () => {
   assert.deepEqual(beside(), []);
 });
 
-test("links and folders in a journal's place are neither followed nor removed", () => {
+test("links and folders in place of a journal are neither followed nor removed", () => {
   using folder = temporaryFolder();
   const { path, content, append } = fileIn(folder.path);
   const place = killWithinAppend(path);
@@ -397,7 +404,7 @@ test("links and folders in a journal's place are neither followed nor removed", 
   assert.equal(content(), `\0\0\0${OLD}${ADDED[0]}\0\0\0`);
 });
 
-test("what is planted under a journal's name or a new file's is not opened, followed or removed", async () => {
+test("anything planted under the name of a journal or a new file is not opened, followed or removed", async () => {
   using folder = temporaryFolder();
   using outside = temporaryFolder();
   const { path, content } = fileIn(folder.path);
@@ -464,7 +471,7 @@ test(
     const place = killWithinAppend(path);
     fs.rmSync(place);
     assert.equal(spawnSync("mkfifo", [place]).status, 0);
-    // Whoever waits for a reader would go on if it were opened.
+    // A writer that waits for a reader would continue if the pipe were opened.
     const writer = spawn("sh", ["-c", ': > "$1"', "sh", place]);
     const ended = new Promise((resolve) => writer.on("exit", resolve));
     const isWaiting = () =>
@@ -484,7 +491,7 @@ test(
 );
 
 test(
-  "a file without a name any more can be opened where the system has one for it",
+  "a file that was unlinked can be opened through /proc",
   {
     skip: fs.existsSync("/proc/self/fd") ? false : "there is no /proc here",
   },
@@ -500,7 +507,7 @@ test(
 );
 
 test(
-  "a journal of another user is not believed",
+  "another user's journal is not trusted",
   { skip: process.geteuid?.() !== 0 && "only root can give files away" },
   () => {
     using folder = temporaryFolder();
@@ -561,7 +568,7 @@ test("nobody waits for what has a journal's name and is not ours, and a flush sa
   }
 });
 
-test("zeros that another program wrote are not an append's, unless the system was restarted", () => {
+test("zeros that another program wrote are not taken for an append's, unless the system was restarted", () => {
   for (const isRestarted of [false, true]) {
     using folder = temporaryFolder();
     const { path, content, beside } = fileIn(folder.path);
@@ -579,7 +586,7 @@ test("zeros that another program wrote are not an append's, unless the system wa
   }
 });
 
-test("a killed append is finished in a copy of the file as well, but not in another file", () => {
+test("a killed append is also finished in a copy of the file, but not in another file", () => {
   for (const isCopy of [true, false]) {
     using folder = temporaryFolder();
     using backup = temporaryFolder();
@@ -603,7 +610,7 @@ test("a killed append is finished in a copy of the file as well, but not in anot
   }
 });
 
-test("who may read the file may read its journal, and nobody else", () => {
+test("whoever may read the file may read its journal, and nobody else", () => {
   const isRoot = process.geteuid?.() === 0;
   for (const mode of [0o600, 0o640, 0o644, 0o604, 0o664]) {
     using folder = temporaryFolder();
@@ -612,7 +619,7 @@ test("who may read the file may read its journal, and nobody else", () => {
     if (isRoot) fs.chownSync(path, 12345, 54321);
     let stat: fs.Stats | undefined;
     using map = open(path);
-    // Also after a replace, when the map goes on with another file.
+    // Also after a replace, when the map uses another file.
     for (let turn = 0; turn < 2; turn++) {
       map.insert(map.length, new Uint8Array(9));
       map.flush({
@@ -632,7 +639,7 @@ test("who may read the file may read its journal, and nobody else", () => {
 });
 
 test(
-  "a journal that may not be read keeps its reader from seeing a part of an append",
+  "a reader without permission to read the journal does not see a part of an append",
   {
     skip: process.geteuid?.() === 0 && "root may read everything",
   },
@@ -688,7 +695,7 @@ test("a killed append is known by the name it was flushed by alone", () => {
   }
 });
 
-test("bytes that another program appends while a killed append is finished stay", () => {
+test("bytes that another program appends during the recovery of an append stay", () => {
   using folder = temporaryFolder();
   const { path, content, beside, append } = fileIn(folder.path);
   const added = "x".repeat(3 * 2 ** 20);
@@ -698,7 +705,7 @@ test("bytes that another program appends while a killed append is finished stay"
   const LINE = "another's line";
   let measured = 0;
   MappedFile.prototype.measure = function () {
-    // When a third of it has been written.
+    // After a third of it has been written.
     if (fs.statSync(path).size > 2 ** 20 && measured++ === 0) append(LINE);
     measure.call(this);
   };
@@ -727,7 +734,7 @@ test("a killed append is left to the next open while another map flushes the fil
   file.close();
 });
 
-test("a file's lock can be taken again by who has it, and ends with the last", () => {
+test("the holder of a file's lock can take it again, and it ends with the last one", () => {
   using folder = temporaryFolder();
   const { path } = fileIn(folder.path);
   const other = `${path} too`;
@@ -745,13 +752,13 @@ test("a file's lock can be taken again by who has it, and ends with the last", (
   const lock = two!.tryLock();
   assert.notEqual(lock, undefined);
   assert.equal(one!.tryLock(), undefined);
-  two!.close(); // lets go of it
+  two!.close(); // releases the lock
   lock!.release();
   one!.lock().release();
   one!.close();
 });
 
-test("a file that another program appends to all the time can be opened", () => {
+test("a file to which another program appends all the time can be opened", () => {
   for (const mode of ["r", "c", "r+"] as const) {
     using folder = temporaryFolder();
     const { path, append } = fileIn(folder.path);
