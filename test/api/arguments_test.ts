@@ -1,4 +1,4 @@
-/** What callers give: what is refused, with which words, and what is copied first. */
+/** Arguments from callers: what is rejected, with which message, and what is copied first. */
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -14,7 +14,7 @@ import {
 } from "../../mod.ts";
 import { temporaryFolder } from "../support/support.ts";
 
-/** Runs `use` with a file of 100 bytes that count up from 0. */
+/** Runs `use` with a file of 100 bytes: 0, 1, 2 … */
 function withFile(use: (map: Memmap, slice: MemmapSlice) => void): void {
   using folder = temporaryFolder();
   const path = join(folder.path, "file");
@@ -27,10 +27,10 @@ function withFile(use: (map: Memmap, slice: MemmapSlice) => void): void {
   }
 }
 
-// deno-lint-ignore no-explicit-any -- what TypeScript would refuse
+// deno-lint-ignore no-explicit-any -- TypeScript would reject these calls
 type Any = any;
 
-test("an argument too many is a TypeError, and nothing happens", () => {
+test("too many arguments are a TypeError, and nothing happens", () => {
   withFile((map: Any, slice: Any) => {
     const calls: (() => unknown)[] = [
       () => slice.delete(1, 2),
@@ -103,7 +103,7 @@ test("close and isMemmapError can be callbacks of any collection", () => {
   assert.equal(errors.findIndex(isMemmapError), 2);
 });
 
-test("options in the wrong place, or with an unknown name, are told so", () => {
+test("options in the wrong place, or with an unknown name, are a TypeError that says so", () => {
   withFile((map: Any, slice: Any) => {
     assert.throws(() => open(map.path, { length: 5 } as Any), {
       name: "TypeError",
@@ -171,7 +171,7 @@ test("a link to nothing is called one, and where it leads is said", () => {
   assert.throws(() => open(target), { message: /^ENOENT: no such file/ });
 });
 
-test("a range that is a length too long is refused with the numbers that were given", () => {
+test("a range that is too long is rejected with the numbers that were given", () => {
   withFile((map, slice) => {
     assert.throws(() => slice.splice(7, 5), {
       name: "RangeError",
@@ -189,7 +189,7 @@ test("a range that is a length too long is refused with the numbers that were gi
   });
 });
 
-test("set() and fill() take numbers alone, and set() no negative offset", () => {
+test("set() and fill() accept numbers only, and set() no negative offset", () => {
   withFile((_, slice) => {
     const before = [...slice.bytes];
     const wrong = [["a"], [1, "2"], [null], [[1]], [1n], new BigInt64Array(1)];
@@ -212,7 +212,7 @@ test("set() and fill() take numbers alone, and set() no negative offset", () => 
   });
 });
 
-test("a source is copied whole or not at all, whatever is wrong with its last element", () => {
+test("a source whose last element is wrong is not copied at all", () => {
   withFile((_, slice) => {
     const before = [...slice.bytes];
     assert.throws(() => slice.set([1, 2, "3"] as Any), { name: "TypeError" });
@@ -223,7 +223,7 @@ test("a source is copied whole or not at all, whatever is wrong with its last el
   });
 });
 
-test("a path that ends in a slash never means a file", () => {
+test("a path that ends in a slash never names a file", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "file");
   fs.writeFileSync(path, "content");
@@ -244,8 +244,8 @@ test("a path that ends in a slash never means a file", () => {
   assert.throws(() => open(folder.path + "/"), { code: "EISDIR" });
 });
 
-test("copying between two maps of one file is right where the ranges overlap", () => {
-  // More than an element-wise copy takes at a time, so that its direction shows.
+test("copying between two maps of one file is right even if the ranges overlap", () => {
+  // More than one piece of an element-wise copy, so that the direction matters.
   const length = 2 ** 16;
   const content = Uint8Array.from({ length }, (_, i) => i * 7 + (i >> 8));
   const shift = 4096;

@@ -1,7 +1,7 @@
 /**
- * Arrays over one slice against a model, which is no more than a list of bytes and
- * the definition of strides. After each random operation, every byte of the slice
- * and every element of every array is compared.
+ * Arrays over one slice, compared with a model: a list of bytes, and strides. After each
+ * random operation, every byte of the slice and every element of every array is
+ * compared.
  */
 
 import assert from "node:assert/strict";
@@ -37,7 +37,7 @@ const NATIVE: ByteOrder = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
 
 type Value = Element<DType>;
 
-/** A DataView's methods, and the typed array. */
+/** The DataView methods and the typed array of each type. */
 const TYPES = {
   bool: ["Uint8", Uint8Array],
   int8: ["Int8", Int8Array],
@@ -84,7 +84,7 @@ function encoded(value: Value, type: DType, order: ByteOrder): number[] {
   return [...bytes];
 }
 
-/** An array and what it should be. */
+/** An array, and what it should look like. */
 class Model {
   readonly array: MemmapArray;
   readonly type: DType;
@@ -124,7 +124,7 @@ class Model {
     );
   }
 
-  /** Where each element is in the slice, in bytes. */
+  /** The byte offset of each element in the slice. */
   get offsets(): number[] {
     return this.indices.map((index) =>
       this.byteOffset +
@@ -176,7 +176,7 @@ interface Scene {
   readonly random: Random;
 }
 
-/** Any value of the type but NaN, which engines may write with any of its bit patterns. */
+/** Any value of the type but NaN: engines may write any of its bit patterns. */
 function someValue(type: DType, random: Random): Value {
   const bits = Array.from({ length: 8 }, () => below(random, 256));
   const value = decoded(bits, type, "big");
@@ -251,7 +251,7 @@ const ON_AN_ARRAY: Record<string, (scene: Scene, model: Model) => void> = {
       { length: count * itemSize },
       () => below(random, 256),
     );
-    // Typed arrays cannot be misaligned, but can begin in the middle of a buffer.
+    // A typed array cannot be misaligned, but it can begin in the middle of a buffer.
     const padded = new Uint8Array(source.length + itemSize);
     padded.set(source, itemSize);
     const values = new TYPES[type][1](padded.buffer, itemSize, count);
@@ -370,7 +370,7 @@ const ON_AN_ARRAY: Record<string, (scene: Scene, model: Model) => void> = {
       left /= divisor;
     }
     if (left === 0 && !shape.includes(0)) shape.push(0);
-    // The only strides that are possible.
+    // The only possible strides.
     const strides = shape.map((length, axis) => {
       const next = countOf(shape.slice(axis + 1));
       return length > 1 ? (offsets[next]! - offsets[0]!) / itemSize : 1;
@@ -382,7 +382,7 @@ const ON_AN_ARRAY: Record<string, (scene: Scene, model: Model) => void> = {
       return;
     }
     const array = model.array.reshape(...shape);
-    // An axis of one element may have any stride.
+    // An axis with one element may have any stride.
     assert.deepEqual(reshaped(array.strides).offsets, offsets);
     models.push(
       new Model(array, type, order, byteOffset, shape, array.strides),
@@ -402,7 +402,7 @@ const ON_AN_ARRAY: Record<string, (scene: Scene, model: Model) => void> = {
     bytes.splice(
       end,
       Math.max(before - after, 0),
-      // New elements repeat the old.
+      // New elements repeat the old ones.
       ...Array.from(
         { length: Math.max(after - before, 0) },
         (_, i) => old[i % old.length]!,
@@ -469,7 +469,7 @@ const ON_THE_SLICE: Record<string, (scene: Scene) => void> = {
     map.flush({ strategy, durable: false });
     const content = fs.readFileSync(map.path);
     const expected = Buffer.concat(map.slices.map(({ bytes }) => bytes));
-    assert.ok(content.equals(expected), "the file is not its slices");
+    assert.ok(content.equals(expected), "the file differs from the slices");
   },
 };
 
@@ -539,7 +539,7 @@ function run(operations: readonly string[], seed: number): void {
   }
 }
 
-test("random operations leave the bytes and elements that a plain model has", {
+test("after random operations, bytes and elements are those of a plain model", {
   timeout: 600_000,
 }, () => {
   fc.assert(

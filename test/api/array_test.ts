@@ -1,6 +1,6 @@
 /**
- * `MemmapArray`: elements compared with what a DataView finds in the file, views
- * with index arithmetic, and everything that can happen to a slice meanwhile.
+ * `MemmapArray`. Elements are compared with what a DataView finds in the file, and views
+ * with index arithmetic. Then there is everything that can happen to the slice meanwhile.
  */
 
 import assert from "node:assert/strict";
@@ -35,7 +35,7 @@ const OTHER: ByteOrder = NATIVE === "little" ? "big" : "little";
 
 type Value = Element<DType>;
 
-/** A DataView's methods, one pair for each type. */
+/** The DataView methods of each type. */
 const ACCESS = {
   bool: "Uint8",
   int8: "Int8",
@@ -68,7 +68,7 @@ const CONSTRUCTORS = {
 
 const TYPES = Object.keys(ACCESS) as DType[];
 
-/** What a DataView reads at that byte. */
+/** Reads an element at a byte offset with a DataView. */
 function readAt(
   bytes: Uint8Array,
   type: DType,
@@ -80,7 +80,7 @@ function readAt(
   return type === "bool" ? value !== 0 : value;
 }
 
-/** Writes at that byte with a DataView. */
+/** Writes an element at a byte offset with a DataView. */
 function writeAt(
   bytes: Uint8Array,
   type: DType,
@@ -93,7 +93,7 @@ function writeAt(
   view[`set${ACCESS[type]}`](at, given as never, order === "little");
 }
 
-/** What an element of the type keeps of a value. */
+/** A value as an element of the type stores it. */
 function rounded(type: DType, value: Value): Value {
   const bytes = new Uint8Array(8);
   writeAt(bytes, type, 0, "big", value);
@@ -108,7 +108,7 @@ function numbered(type: DType, n: number): Value {
 
 const SPECIAL = [0, -0, 1, -1.5, Infinity, -Infinity, NaN, 1 / 3, Math.PI];
 
-/** Extremes of each type, and values beyond them. */
+/** The extremes of each type, and values beyond them. */
 const SAMPLES: Record<DType, readonly Value[]> = {
   bool: [true, false, true],
   int8: [0, 1, -1, 127, -128, 128, -129, 1e9 + 7],
@@ -135,7 +135,7 @@ function zeros(folder: string, length: number, name = "array.dat"): Memmap {
   return open(join(folder, name), "w+", { length });
 }
 
-/** Runs `use` with a slice of that many zero bytes, alone in its file. */
+/** Runs `use` with a slice of zero bytes that is a whole file. */
 function withSlice(
   length: number,
   use: (slice: MemmapSlice, map: Memmap) => void,
@@ -166,12 +166,12 @@ function indicesOf(shape: readonly number[]): number[][] {
   );
 }
 
-/** The elements, by one `get()` after another. */
+/** The elements, read one by one with `get()`. */
 function elementsOf<T extends DType>(a: MemmapArray<T>): Element<T>[] {
   return indicesOf(a.shape).map((index) => a.get(...index));
 }
 
-/** The elements, after asserting that every way to read them gives the same. */
+/** The elements, after asserting that all ways to read them agree. */
 function valuesOf<T extends DType>(a: MemmapArray<T>): Element<T>[] {
   const values = elementsOf(a);
   assert.deepEqual([...a], values);
@@ -183,7 +183,7 @@ function valuesOf<T extends DType>(a: MemmapArray<T>): Element<T>[] {
   return values;
 }
 
-/** Asserts without printing a hundred thousand bytes. */
+/** Asserts equality without printing a hundred thousand bytes. */
 function assertBytes(a: Uint8Array, b: Uint8Array, message: string): void {
   assert.ok(Buffer.compare(a, b) === 0, message);
 }
@@ -197,7 +197,7 @@ const READONLY = { name: "ReadonlyError", code: "ERR_MEMMAP_READONLY" };
 // Elements
 
 for (const type of TYPES) {
-  test(`${type}: what set() writes a DataView reads in the file, and get() what it writes`, () => {
+  test(`${type}: a DataView reads in the file what set() writes, and get() reads what it writes`, () => {
     using folder = temporaryFolder();
     using map = zeros(folder.path, 600);
     const samples = SAMPLES[type];
@@ -217,12 +217,12 @@ for (const type of TYPES) {
             fs.readSync(file, content, 0, 600, 0);
             const found = readAt(content, type, at(i), byteOrder);
             assert.ok(Object.is(found, expected), `${found}, ${expected}`);
-            // The other byte order, in the element next to it.
+            // The other byte order, in the next element.
             writeAt(content, type, at(i + 1), byteOrder, sample);
             fs.writeSync(file, content, 0, 600, 0);
             assert.ok(Object.is(line.get(i + 1), expected));
             assert.ok(Object.is(line.get(i), expected));
-            // The slow way, which arrays of more axes take.
+            // The slower path, for arrays of several axes.
             assert.ok(Object.is(column.get(i + 1, 0), expected));
             column.set(i + 2, 0, sample);
             assert.ok(Object.is(line.get(i + 2), expected));
@@ -234,7 +234,7 @@ for (const type of TYPES) {
     fs.closeSync(file);
   });
 
-  test(`${type}: fill(), apply() and copyFrom() write what set() writes`, () => {
+  test(`${type}: fill(), apply() and copyFrom() write the same bytes as set()`, () => {
     withSlice(300, (slice) => {
       for (const byteOrder of ORDERS) {
         for (const byteOffset of [0, 3]) {
@@ -289,7 +289,7 @@ test("float16 and float32 round as Math.f16round and Math.fround", () => {
   });
 });
 
-test("integers wrap, and cut off fractions, as those of typed arrays do", () => {
+test("integers wrap and drop fractions as in typed arrays", () => {
   const numbers = [
     ...[0.9, -0.9, 1.5, -1.5, 127.9, 255.5, NaN, Infinity, -Infinity, -0],
     ...[2 ** 31 + 5, -(2 ** 31) - 5, 2 ** 32 + 3, 2 ** 53, 1e20, -1e300],
@@ -330,7 +330,7 @@ test("a value of the wrong kind is a TypeError, and nothing is written", () => {
     const before = slice.slice();
     for (const type of TYPES) {
       for (const shape of [[4], [2, 2], [1, 2, 2, 1]]) {
-        // deno-lint-ignore no-explicit-any -- everything that TypeScript refuses
+        // deno-lint-ignore no-explicit-any -- TypeScript would reject these values
         const a: any = slice.array(type, { shape });
         for (const value of values) {
           const kind: string = typeof value;
@@ -353,9 +353,9 @@ test("a value of the wrong kind is a TypeError, and nothing is written", () => {
   });
 });
 
-test("fill() and copyFrom() refuse undefined as any other value", () => {
+test("fill() and copyFrom() reject undefined like any other wrong value", () => {
   withSlice(64, (slice) => {
-    // deno-lint-ignore no-explicit-any -- everything that TypeScript refuses
+    // deno-lint-ignore no-explicit-any -- TypeScript would reject these values
     const a: any = slice.array("int32");
     assert.throws(() => a.fill(), TYPE_ERROR);
     assert.throws(() => a.fill(undefined), TYPE_ERROR);
@@ -368,11 +368,11 @@ test("fill() and copyFrom() refuse undefined as any other value", () => {
   });
 });
 
-test("set() and apply() refuse undefined as a value", () => {
+test("set() and apply() reject undefined", () => {
   withSlice(64, (slice) => {
     slice.fill(1);
     for (const shape of [[], [4], [2, 2], [1, 2, 2], [1, 1, 2, 2]]) {
-      // deno-lint-ignore no-explicit-any -- everything that TypeScript refuses
+      // deno-lint-ignore no-explicit-any -- TypeScript would reject these values
       const a: any = slice.array("int32", { shape });
       const zero = shape.map(() => 0);
       assert.throws(() => a.set(...zero, undefined), TYPE_ERROR);
@@ -382,7 +382,7 @@ test("set() and apply() refuse undefined as a value", () => {
   });
 });
 
-/** Bit patterns of NaNs, quiet and signalling, that arithmetic would change. */
+/** Bit patterns of quiet and signalling NaNs that arithmetic would change. */
 const NANS = {
   float16: [0x7c01n, 0x7d55n, 0xfc01n, 0xfdffn, 0x7e00n, 0xfe01n],
   float32: [0x7f800001n, 0x7fa55555n, 0xff800001n, 0xffbfffffn, 0xffc00005n],
@@ -400,7 +400,7 @@ for (const type of ["float16", "float32", "float64"] as const) {
     using folder = temporaryFolder();
     using map = zeros(folder.path, 1000);
     const size = CONSTRUCTORS[type].BYTES_PER_ELEMENT;
-    // Twelve elements, so that there are rows and columns.
+    // Twelve elements make rows and columns.
     const patterns = Array.from(
       { length: 12 },
       (_, i) => NANS[type][i % NANS[type].length]!,
@@ -443,7 +443,7 @@ for (const type of ["float16", "float32", "float64"] as const) {
         const copied = target.slice();
         assert.deepEqual(bitsOf(copied), patterns);
         for (const otherOrder of ORDERS) {
-          // To another slice, and back by columns; within the slice, too.
+          // To another slice, back by columns, and within the slice.
           const b = second.array(type, {
             shape: [4, 3],
             byteOrder: otherOrder,
@@ -477,7 +477,7 @@ for (const type of ["float16", "float32", "float64"] as const) {
   });
 }
 
-test("one element read and one written leave its neighbours alone", () => {
+test("reading or writing one element leaves its neighbours alone", () => {
   withSlice(40, (slice) => {
     for (const type of TYPES) {
       for (const byteOrder of ORDERS) {
@@ -496,7 +496,7 @@ test("one element read and one written leave its neighbours alone", () => {
   });
 });
 
-test("a bool is true for every byte but 0, and true is written as 1", () => {
+test("any byte but 0 is true, and true is written as 1", () => {
   withSlice(4, (slice) => {
     slice.set([0, 1, 2, 255]);
     const a = slice.array("bool");
@@ -512,7 +512,7 @@ test("a bool is true for every byte but 0, and true is written as 1", () => {
 
 // Indices
 
-test("an index that is none is a RangeError that says the shape", () => {
+test("an invalid index is a RangeError that gives the shape", () => {
   withSlice(960, (slice) => {
     slice.fill(1);
     for (const type of TYPES) {
@@ -520,7 +520,7 @@ test("an index that is none is a RangeError that says the shape", () => {
       for (
         const shape of [[], [5], [3, 4], [2, 3, 4], [1, 2, 3, 4], [0], [2, 0]]
       ) {
-        // deno-lint-ignore no-explicit-any -- everything that TypeScript refuses
+        // deno-lint-ignore no-explicit-any -- TypeScript would reject these values
         const a: any = slice.array(type, { shape });
         const zero = shape.map(() => 0);
         const wrong: unknown[][] = [[...zero, 0], [...zero, 0, 0]];
@@ -616,7 +616,7 @@ test("an array without axes has one element", () => {
   });
 });
 
-test("an array without elements does nothing, and does it well", () => {
+test("an array without elements can be used, and does nothing", () => {
   withSlice(8, (slice, map) => {
     slice.fill(7);
     const empty = map.insert(0, 0);
@@ -641,7 +641,7 @@ test("an array without elements does nothing, and does it well", () => {
   });
 });
 
-test("shape defaults to the whole elements that fit; one -1 is what fits", () => {
+test("shape defaults to all elements that fit, and -1 stands for what fits", () => {
   withSlice(50, (slice) => {
     assert.deepEqual(slice.array("int32").shape, [12]);
     assert.deepEqual(slice.array("int64", { byteOffset: 3 }).shape, [5]);
@@ -697,7 +697,7 @@ test("a shape or a byteOffset that does not fit is a RangeError", () => {
   });
 });
 
-test("shape and strides cannot be written, and are the caller's list no more", () => {
+test("shape and strides are read-only copies of the caller's lists", () => {
   withSlice(96, (slice) => {
     const given = [2, 3];
     const a = slice.array("float64", { shape: given });
@@ -716,7 +716,7 @@ test("shape and strides cannot be written, and are the caller's list no more", (
 
 // Views
 
-test("subarray() is a part of the first axis, by the rules of typed arrays", () => {
+test("subarray() takes a part of the first axis, by the rules of typed arrays", () => {
   withSlice(480, (slice) => {
     for (const shape of [[10], [10, 3], [10, 2, 2]]) {
       const a = counting(slice, shape);
@@ -757,7 +757,7 @@ test("subarray() is a part of the first axis, by the rules of typed arrays", () 
   });
 });
 
-test("transpose() puts the axes in another order, and copies nothing", () => {
+test("transpose() reorders the axes without copying", () => {
   withSlice(4 * 120, (slice) => {
     const shape = [2, 3, 4, 5];
     const a = counting(slice, shape);
@@ -834,7 +834,7 @@ test("reshape() keeps the flat order, or is a RangeError", () => {
   });
 });
 
-test("a column is an array of one axis whose elements lie apart", () => {
+test("a column is an array of one axis, with gaps between its elements", () => {
   withSlice(250, (slice) => {
     for (const type of TYPES) {
       for (const byteOrder of ORDERS) {
@@ -877,7 +877,7 @@ test("a column is an array of one axis whose elements lie apart", () => {
 
 // data
 
-test("data is null exactly where byte order or alignment forbid a typed array", () => {
+test("data is null exactly when byte order or alignment forbids a typed array", () => {
   withSlice(100, (slice) => {
     for (const type of TYPES) {
       for (const byteOrder of ORDERS) {
@@ -899,7 +899,7 @@ test("data is null exactly where byte order or alignment forbid a typed array", 
   });
 });
 
-test("writes through data are seen by the array, and the other way round", () => {
+test("the array sees writes through data, and data sees the array's", () => {
   withSlice(100, (slice) => {
     const a = slice.array("float32", { byteOffset: 4, shape: [4, 5] });
     const data = a.data!;
@@ -944,7 +944,7 @@ test("data is the same object until the bytes move, which detaches it", () => {
 
 // resize
 
-test("resize() keeps the flat order, repeats what is there, and moves what is behind", () => {
+test("resize() keeps the flat order, repeats the elements, and moves what follows", () => {
   const shapes = [[3, 5], 4, [2, 2], [0], [2, 3, 2], [], 40, 1, [1, 7]];
   for (const byteOrder of ORDERS) {
     for (const byteOffset of [0, 3]) {
@@ -969,7 +969,7 @@ test("resize() keeps the flat order, repeats what is there, and moves what is be
           );
           assert.deepEqual(valuesOf(a), model);
           if (a.size !== size) assert.equal(slice.state, "floating");
-          // 20 bytes of the slice were the array's, 30 were not.
+          // 20 bytes of the slice belonged to the array, and 30 did not.
           assert.equal(slice.length, 30 + 2 * a.size);
           assert.equal(map.length, 180 + 2 * a.size);
           const others = [...slice.bytes].toSpliced(byteOffset, 2 * a.size);
@@ -984,7 +984,7 @@ test("resize() keeps the flat order, repeats what is there, and moves what is be
   }
 });
 
-test("resize() with a fill value writes that, in any type, and repeats nothing", () => {
+test("resize() with a fill value writes it, in any type, and repeats nothing", () => {
   withSlice(48, (slice) => {
     const a = counting(slice, [12]);
     assert.deepEqual([...a.resize(14, { fill: 0 }).subarray(10)], [
@@ -1015,7 +1015,7 @@ test("resize() with a fill value writes that, in any type, and repeats nothing",
   });
 });
 
-test("resize() to as many elements only reshapes, and does not float", () => {
+test("resize() to the same number of elements only reshapes: the slice stays mapped", () => {
   withSlice(48, (slice) => {
     const a = counting(slice, [3, 4]);
     const { buffer } = slice;
@@ -1029,7 +1029,7 @@ test("resize() to as many elements only reshapes, and does not float", () => {
   });
 });
 
-test("resize() refuses what is no shape, and elements that lie apart", () => {
+test("resize() rejects an invalid shape, and an array with gaps between its elements", () => {
   withSlice(48, (slice) => {
     const a = counting(slice, [3, 4]);
     for (
@@ -1053,7 +1053,7 @@ test("resize() refuses what is no shape, and elements that lie apart", () => {
     }
     assert.equal(slice.state, "mapped");
     assert.equal(t.reshape(4, 3, 1).get(1, 2, 0), 9);
-    // A part whose elements lie side by side may be resized: what follows it moves.
+    // A contiguous part can be resized: what follows it moves.
     const row = a.subarray(1, 2);
     row.resize([1, 6]);
     assert.deepEqual([...slice.array("int32")], [
@@ -1095,7 +1095,7 @@ test("resize() of one array leaves others of its slice at their byte offsets", (
 
 // Following the slice
 
-/** Some ways in which a slice's bytes move. */
+/** Ways in which a slice's bytes move. */
 const MOVES: Record<string, (slice: MemmapSlice, map: Memmap) => void> = {
   "slice.resize()": (slice) => slice.resize(slice.length + 100),
   "slice.resize() far": (slice) => slice.resize(2 ** 21),
@@ -1118,15 +1118,15 @@ const MOVES: Record<string, (slice: MemmapSlice, map: Memmap) => void> = {
     map.insert(map.mappedLength, 3);
     map.flush({ durable: false });
   },
-  "flush() by replace, moved by another": (_, map) => {
+  "flush() by replace, moved by another slice": (_, map) => {
     map.slices[0]!.resize(777);
     map.flush({ strategy: "replace", durable: false });
   },
-  "flush() in place, moved by another": (_, map) => {
+  "flush() in place, moved by another slice": (_, map) => {
     map.slices[0]!.resize(map.slices[0]!.length + 13);
     map.flush({ strategy: "in-place", durable: false });
   },
-  "flush() in place, moved back by another": (_, map) => {
+  "flush() in place, moved back by another slice": (_, map) => {
     map.slices[0]!.resize(0);
     map.flush({ strategy: "in-place", durable: false });
   },
@@ -1146,7 +1146,7 @@ const MOVES: Record<string, (slice: MemmapSlice, map: Memmap) => void> = {
   },
 };
 
-test("an array follows its slice wherever its bytes go", () => {
+test("an array follows its slice wherever the bytes move", () => {
   using folder = temporaryFolder();
   using map = zeros(folder.path, 5000);
   map.slice(0, 1000);
@@ -1169,7 +1169,7 @@ test("an array follows its slice wherever its bytes go", () => {
         assert.deepEqual([...table], values, message);
         assert.deepEqual([...turned.transpose()], values, message);
         move(slice, map);
-        line.set(1, element(1)); // first of all
+        line.set(1, element(1)); // before any read
         move(slice, map);
         table.set(1, 2, element(1));
         assert.equal(line.get(5), line.get(1), message);
@@ -1198,7 +1198,7 @@ test("an array follows its slice wherever its bytes go", () => {
   }
 });
 
-test("what is written to an array after a move gets into the file", () => {
+test("writes to an array after a move reach the file", () => {
   for (const [name, move] of Object.entries(MOVES)) {
     using folder = temporaryFolder();
     const map = zeros(folder.path, 300);
@@ -1225,7 +1225,7 @@ test("what is written to an array after a move gets into the file", () => {
   }
 });
 
-test("splice() in front of an array's elements moves them, not the array", () => {
+test("splice() before an array's elements moves the elements, but not the array", () => {
   withSlice(16, (slice) => {
     const a = counting(slice, [4]);
     slice.splice(0, 0, new Uint8Array(Int32Array.of(99).buffer));
@@ -1331,7 +1331,7 @@ test("an array of a deleted slice throws the slice's error from every method", (
         ...[4, [2, 2], "int32", 0],
       ]);
       assert.throws(() => slice.array("int32"), DELETED);
-      map.slice().fill(9); // a new slice of the same bytes is not the old one
+      map.slice().fill(9); // a new slice of the same bytes does not revive the old one
       assertAllThrow(arrays, READS, DELETED);
     });
   }
@@ -1352,7 +1352,7 @@ test("an array of a closed map throws the slice's error from every method", () =
   }
 });
 
-test("an empty array from before a flush learns that its map is closed", () => {
+test("an empty array from before a flush still notices that its map is closed", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "empty.dat");
   const map = open(path, "w+", { length: 0 });
@@ -1361,7 +1361,7 @@ test("an empty array from before a flush learns that its map is closed", () => {
   const { buffer } = slice;
   map.insert(0, 1);
   map.flush({ strategy: "replace" });
-  // An empty buffer is in no mapping. The one that follows must still detach it.
+  // An empty buffer belongs to no mapping. Its successor must still detach it.
   slice.array("uint8");
   assert.notEqual(slice.buffer, buffer);
   assert.ok(buffer.detached);
@@ -1369,7 +1369,7 @@ test("an empty array from before a flush learns that its map is closed", () => {
   assert.throws(() => before.toTypedArray(), CLOSED);
 });
 
-test("an array behind its slice's new end is a RangeError from every method", () => {
+test("every method of an array beyond its slice's new end throws a RangeError", () => {
   withSlice(16, (slice) => {
     const arrays = someArrays(slice);
     arrays[0].apply((_, i) => i);
@@ -1387,7 +1387,7 @@ test("an array behind its slice's new end is a RangeError from every method", ()
   });
 });
 
-test("an empty array behind its slice's new end is still empty", () => {
+test("an empty array beyond its slice's new end is still empty", () => {
   withSlice(16, (slice) => {
     for (const byteOrder of ORDERS) {
       const a = slice.array("int32", { shape: 0, byteOffset: 12, byteOrder });
@@ -1402,7 +1402,7 @@ test("an empty array behind its slice's new end is still empty", () => {
 
 // Modes
 
-test("in mode r every write throws ReadonlyError, and nothing is written", () => {
+test("in mode r, every write throws a ReadonlyError and nothing is written", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "readonly.dat");
   fs.writeFileSync(path, new Uint8Array(32).fill(7));
@@ -1411,7 +1411,7 @@ test("in mode r every write throws ReadonlyError, and nothing is written", () =>
   assertAllThrow(arrays, WRITES, READONLY);
   for (const a of arrays) {
     for (const write of Object.values(READS)) {
-      // A read with an index too many or too few for the array may throw that.
+      // A read with the wrong number of indices throws a RangeError.
       try {
         write(a);
       } catch (error) {
@@ -1425,7 +1425,7 @@ test("in mode r every write throws ReadonlyError, and nothing is written", () =>
   assert.ok(fs.readFileSync(path).every((byte) => byte === 7));
 });
 
-test("mode r saved as another file makes arrays writable", () => {
+test("arrays become writable when a mode r map is saved as another file", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "readonly.dat");
   const copy = join(folder.path, "copy.dat");
@@ -1455,7 +1455,7 @@ test("mode r saved as another file makes arrays writable", () => {
   }
 });
 
-test("in mode c arrays can be written, and leave the file alone", () => {
+test("in mode c, arrays can be written without changing the file", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "private.dat");
   const copy = join(folder.path, "copy.dat");
@@ -1475,9 +1475,9 @@ test("in mode c arrays can be written, and leave the file alone", () => {
   assert.equal(fs.readFileSync(copy).readInt32BE(12), 10);
 });
 
-// Going over all elements
+// Iterating over elements
 
-test("apply() and for…of see what changes meanwhile", () => {
+test("apply() and for…of see changes made meanwhile", () => {
   withSlice(24, (slice) => {
     for (const byteOrder of ORDERS) {
       const line = slice.array("int32", { byteOrder });
@@ -1514,7 +1514,7 @@ test("apply() numbers the elements in row-major order, strided or not", () => {
   });
 });
 
-test("apply() whose callback throws keeps what it has written", () => {
+test("apply() keeps what it has written if the callback throws", () => {
   withSlice(16, (slice) => {
     const a = slice.array("int32");
     const stop = new Error("stop");
@@ -1528,7 +1528,7 @@ test("apply() whose callback throws keeps what it has written", () => {
   });
 });
 
-/** What a callback may do in the middle, and the error that the next element throws. */
+/** What a callback does half-way, and the error that the next element throws. */
 const INTERRUPTIONS: Record<
   string,
   [(slice: MemmapSlice, map: Memmap) => void, object | null]
@@ -1560,8 +1560,8 @@ const INTERRUPTIONS: Record<
 };
 
 for (const [name, [interrupt, error]] of Object.entries(INTERRUPTIONS)) {
-  const outcome = error === null ? "goes on" : "ends in an error";
-  test(`what is going over an array ${outcome} after ${name}`, () => {
+  const outcome = error === null ? "continues" : "ends with an error";
+  test(`a loop over an array ${outcome} after ${name}`, () => {
     for (const type of ["int32", ">i4", ">f8", "int8"] as const) {
       for (const shape of [[5], [1, 5], [5, 1, 1]]) {
         for (const way of ["apply", "iterate", "copyFrom"] as const) {
@@ -1611,7 +1611,7 @@ for (const [name, [interrupt, error]] of Object.entries(INTERRUPTIONS)) {
   });
 }
 
-test("apply() goes on in the old shape when its callback resizes the array", () => {
+test("apply() continues in the old shape if its callback resizes the array", () => {
   withSlice(16, (slice) => {
     const a = counting(slice, [4]);
     let calls = 0;
@@ -1677,10 +1677,10 @@ test("copyTo() and toTypedArray() copy a range, by the rules of typed arrays", (
   });
 });
 
-test("copyTo() takes only what is of the array's own type", () => {
+test("copyTo() accepts only typed arrays of the array's own type", () => {
   withSlice(64, (slice) => {
     for (const type of TYPES) {
-      // deno-lint-ignore no-explicit-any -- everything that TypeScript refuses
+      // deno-lint-ignore no-explicit-any -- TypeScript would reject these values
       const a: any = slice.array(type, { shape: 8 });
       for (const [other, Other] of Object.entries(CONSTRUCTORS)) {
         const target = new Other(8);
@@ -1706,7 +1706,7 @@ test("copyTo() takes only what is of the array's own type", () => {
   });
 });
 
-test("copyTo() and copyFrom() take shared memory, and Buffer as uint8", () => {
+test("copyTo() and copyFrom() accept shared memory, and a Buffer as uint8", () => {
   withSlice(103, (slice) => {
     for (const byteOrder of ORDERS) {
       const line = slice.array("int32", {
@@ -1736,7 +1736,7 @@ test("copyTo() and copyFrom() take shared memory, and Buffer as uint8", () => {
   });
 });
 
-test("copyFrom() writes at an offset, and refuses what does not fit", () => {
+test("copyFrom() writes at an offset, and rejects what does not fit", () => {
   withSlice(40, (slice) => {
     for (const byteOrder of ORDERS) {
       const line = slice.array("int32", { byteOrder });
@@ -1808,7 +1808,7 @@ test("copyFrom() converts between types as typed arrays do", () => {
           assert.deepEqual([...target], expected, `${from} to ${to}`);
           target.copyFrom(values);
           assert.deepEqual([...target], expected, `${from} to ${to}`);
-          if (from === "bool") continue; // its data are numbers
+          if (from === "bool") continue; // its data is of numbers
           target.copyFrom(source.toTypedArray());
           assert.deepEqual([...target], expected, `${from} to ${to}`);
         }
@@ -1817,7 +1817,7 @@ test("copyFrom() converts between types as typed arrays do", () => {
   });
 });
 
-test("copyFrom() of more than a piece of elements, by every way", () => {
+test("copyFrom() converts more than one piece of elements, in every way", () => {
   const size = 10_000;
   withSlice(8 * size + 3, (slice, map) => {
     const other = map.insert(0, 8 * size + 3);
@@ -1853,8 +1853,8 @@ test("copyFrom() of more than a piece of elements, by every way", () => {
   });
 });
 
-test("copies within a slice are as copies by way of a temporary", () => {
-  // Small, and larger than a piece that is converted at a time.
+test("overlapping copies within a slice behave as if made through a temporary", () => {
+  // Small, and larger than the pieces in which elements are converted.
   for (const n of [6, 100]) {
     withSlice(8 * n * n + 3, (slice) => {
       for (
@@ -1883,7 +1883,7 @@ test("copies within a slice are as copies by way of a temporary", () => {
             }),
           "its data": () => a.data ?? [],
           "a part of its data": () => a.data?.subarray(3, n * n) ?? [],
-          "an array of the same": () => [...line],
+          "a list of its own elements": () => [...line],
         };
         for (const [name, source] of Object.entries(sources)) {
           for (const target of [a, a.transpose()]) {
@@ -1910,7 +1910,7 @@ test("copies within a slice are as copies by way of a temporary", () => {
 
 for (const size of [1000, 10_000]) {
   test(
-    `copies of ${size} from slice.bytes and other views of the slice are, too`,
+    `copies of ${size} elements from views of the slice also behave as if through a temporary`,
     {},
     () => {
       withSlice(4 * size, (slice) => {
@@ -1938,7 +1938,7 @@ for (const size of [1000, 10_000]) {
   );
 }
 
-test("copyTo() may have its own memory as the target", () => {
+test("copyTo() may copy into the array's own memory", () => {
   withSlice(400, (slice) => {
     for (const byteOrder of ORDERS) {
       const line = slice.array("int32", { byteOrder, shape: 90 });
@@ -1955,36 +1955,39 @@ test("copyTo() may have its own memory as the target", () => {
   });
 });
 
-test("arguments that run code of their own end in an error, or in a result", {
-  timeout: 60_000,
-}, () => {
-  const attacks: Record<string, string> = {
-    "half an element": "a.copyFrom({ length: 0.5 })",
-    "less than none": "a.copyFrom({ length: -1 })",
-    "a getter that empties": `a.copyFrom({
+test(
+  "arguments that run code of their own lead to an error or a result, never to a crash",
+  {
+    timeout: 60_000,
+  },
+  () => {
+    const attacks: Record<string, string> = {
+      "half an element": "a.copyFrom({ length: 0.5 })",
+      "a negative length": "a.copyFrom({ length: -1 })",
+      "a getter that empties": `a.copyFrom({
       length: 4, get 0() { a.resize(0); return 1; }, 1: 2, 2: 3, 3: 4 })`,
-    "a getter that cuts": `a.copyFrom({
+      "a getter that cuts": `a.copyFrom({
       length: 4, get 0() { a.resize(2); return 1; }, 1: 2, 2: 3, 3: 4 })`,
-    "a length that empties":
-      "a.copyFrom({ get length() { a.resize(0); return 4 } })",
-    "a begin that empties": "a.toTypedArray(empties)",
-    "an end that empties": "a.toTypedArray(0, empties)",
-    "a begin that cuts": "a.toTypedArray(cuts)",
-    "copyTo that empties": "a.copyTo(new Int32Array(8), empties)",
-    "copyTo that cuts": "a.copyTo(new Int32Array(8), cuts)",
-    "copyTo that closes": "a.copyTo(new Int32Array(8), closes)",
-    "a begin that closes": "a.toTypedArray(closes)",
-    "subarray that empties": "a.subarray(empties)",
-    "subarray that closes": "a.subarray(closes)",
-    "resize that closes": "a.resize([closes])",
-    "a growing target": "a.copyTo(new Growing(8))",
-    "a growing source": "a.copyFrom(new Growing(8))",
-    "a growing source, strided": "t.copyFrom(new Growing(2))",
-    "a growing length": `{
+      "a length that empties":
+        "a.copyFrom({ get length() { a.resize(0); return 4 } })",
+      "a begin that empties": "a.toTypedArray(empties)",
+      "an end that empties": "a.toTypedArray(0, empties)",
+      "a begin that cuts": "a.toTypedArray(cuts)",
+      "copyTo that empties": "a.copyTo(new Int32Array(8), empties)",
+      "copyTo that cuts": "a.copyTo(new Int32Array(8), cuts)",
+      "copyTo that closes": "a.copyTo(new Int32Array(8), closes)",
+      "a begin that closes": "a.toTypedArray(closes)",
+      "subarray that empties": "a.subarray(empties)",
+      "subarray that closes": "a.subarray(closes)",
+      "resize that closes": "a.resize([closes])",
+      "a growing target": "a.copyTo(new Growing(8))",
+      "a growing source": "a.copyFrom(new Growing(8))",
+      "a growing source, strided": "t.copyFrom(new Growing(2))",
+      "a growing length": `{
       let asked = 0;
       a.copyFrom({ get length() { return asked++ < 2 ? 4 : 2 ** 28; } }) }`,
-  };
-  const cases = Object.entries(attacks).map(([name, attack]) => `
+    };
+    const cases = Object.entries(attacks).map(([name, attack]) => `
     console.log(${JSON.stringify(name)});
     attempt((map, slice, a, t) => {
       const does = (act) => ({ valueOf() { act(); return 0; } });
@@ -1994,9 +1997,9 @@ test("arguments that run code of their own end in an error, or in a result", {
       ${attack};
     });
   `);
-  using folder = temporaryFolder();
-  const child = runChild(
-    `
+    using folder = temporaryFolder();
+    const child = runChild(
+      `
       import process from "node:process";
       import { open } from "../mod.ts";
       class Growing extends Int32Array {
@@ -2019,12 +2022,13 @@ test("arguments that run code of their own end in an error, or in a result", {
       ${cases.join("")}
       console.log("done");
     `,
-    { args: [folder.path], timeout: 20_000 },
-  );
-  // The last line names the attack that was running.
-  assert.equal(child.stdout.trim().split("\n").at(-1), "done", child.stderr);
-  assert.deepEqual([child.status, child.signal], [0, null]);
-});
+      { args: [folder.path], timeout: 20_000 },
+    );
+    // The last line names the attack that crashed the process.
+    assert.equal(child.stdout.trim().split("\n").at(-1), "done", child.stderr);
+    assert.deepEqual([child.status, child.signal], [0, null]);
+  },
+);
 
 test("each option of array() is read once, before the slice's length", () => {
   withSlice(64, (slice) => {
@@ -2056,7 +2060,7 @@ test("each option of array() is read once, before the slice's length", () => {
   });
 });
 
-test("a source of copyFrom() is read as the memory that it is", () => {
+test("copyFrom() reads a source's memory, whatever the source claims", () => {
   withSlice(64, (slice) => {
     class Short extends Int32Array<ArrayBuffer> {
       override get length(): number {
@@ -2076,7 +2080,7 @@ test("a source of copyFrom() is read as the memory that it is", () => {
   });
 });
 
-test("messages show an argument as it was written", () => {
+test("messages show arguments as source text", () => {
   withSlice(48, (slice) => {
     const a = slice.array("int32", { shape: [3, 4] });
     const says = (call: () => unknown, message: RegExp) =>
@@ -2137,7 +2141,7 @@ test("iterators work with spread, Array.from, destructuring and helpers", () => 
   });
 });
 
-test("an iterator that is done stays so, and two do not disturb each other", () => {
+test("a finished iterator stays finished, and two iterators are independent", () => {
   withSlice(12, (slice) => {
     const a = counting(slice, [3]);
     const [one, two] = [a[Symbol.iterator](), a[Symbol.iterator]()];
@@ -2163,7 +2167,7 @@ test("an iterator that is done stays so, and two do not disturb each other", () 
 
 // Printing
 
-/** What a REPL prints, in every runtime's way. */
+/** What a REPL prints, in each runtime. */
 function assertPrints(value: object, text: string): void {
   assert.equal(String(value), text);
   assert.equal(`${value}`, text);
@@ -2176,7 +2180,7 @@ function assertPrints(value: object, text: string): void {
   if (Bun !== undefined) assert.equal(Bun.inspect(value), text);
 }
 
-test("an array prints as numarray's do, in every REPL", () => {
+test("an array prints as numarray's do, in each REPL", () => {
   withSlice(64, (slice) => {
     const a = slice.array(">i4", { shape: 4 }).apply((_, i) => i);
     assertPrints(a, "array([0, 1, 2, 3], type=Int32)");
@@ -2198,7 +2202,7 @@ test("an array prints as numarray's do, in every REPL", () => {
   });
 });
 
-test("a long array is printed without its middle, and read no further", () => {
+test("a long array prints without its middle, which is not read", () => {
   withSlice(4 * 5000, (slice) => {
     const a = counting(slice, [5000]);
     assertPrints(
@@ -2219,7 +2223,7 @@ test("arrays of deleted slices and closed maps print without an error", () => {
   });
 });
 
-test("an array behind its slice's new end prints without an error", () => {
+test("an array beyond its slice's new end prints without an error", () => {
   withSlice(64, (slice) => {
     const a = slice.array("int32");
     slice.resize(8);
@@ -2230,7 +2234,7 @@ test("an array behind its slice's new end prints without an error", () => {
 
 // Flushing
 
-test("in onProgress an array works or throws BusyError, and is right afterwards", () => {
+test("during onProgress an array works or throws a BusyError, and is right afterwards", () => {
   for (const strategy of ["replace", "in-place"] as const) {
     using folder = temporaryFolder();
     using map = zeros(folder.path, 3 * 2 ** 20);
@@ -2281,7 +2285,7 @@ test("in onProgress an array works or throws BusyError, and is right afterwards"
   }
 });
 
-test("what onProgress writes to an array is refused, or may be lost, and harms nothing", () => {
+test("a write to an array during onProgress is rejected or may be lost, but does no harm", () => {
   for (const strategy of ["replace", "in-place"] as const) {
     using folder = temporaryFolder();
     using map = zeros(folder.path, 1000);
@@ -2305,7 +2309,7 @@ test("what onProgress writes to an array is refused, or may be lost, and harms n
 // Pinned buffers
 
 test("an array reads the new bytes while an operation holds the old buffer", {
-  skip: isDeno ? "Deno pins no buffers" : false,
+  skip: isDeno ? "Deno cannot pin buffers" : false,
 }, async () => {
   using folder = temporaryFolder();
   using map = zeros(folder.path, 2 ** 22);
@@ -2333,7 +2337,7 @@ test("an array reads the new bytes while an operation holds the old buffer", {
 const HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage/enabled";
 
 test(
-  "a large copy is of huge pages where there are some, and of the same values",
+  "a large copy uses huge pages if there are any, and has the same values",
   { skip: fs.existsSync(HUGE_PAGES) ? false : "this system has no huge pages" },
   () => {
     using folder = temporaryFolder();
@@ -2348,7 +2352,7 @@ test(
     const address = runtime().addressOf(new Uint8Array(copy.buffer));
     const flags = flagsAt(address + copy.byteLength / 2);
     assert.match(flags, / hg\b/);
-    assert.equal(copy.at(-1), (count - 1) / 3); // not collected meanwhile
+    assert.equal(copy.at(-1), (count - 1) / 3); // keeps the copy from being collected
   },
 );
 
@@ -2366,7 +2370,7 @@ function flagsAt(address: number): string {
   throw new Error(`Nothing is mapped at ${address}.`);
 }
 
-test("copyFrom() a Buffer over the array's own slice copies what was there", () => {
+test("copyFrom() a Buffer over the array's own slice copies the old content", () => {
   using folder = temporaryFolder();
   using map = open(join(folder.path, "own.dat"), "w+", { length: 1000 });
   const slice = map.slice();
@@ -2381,7 +2385,7 @@ test("copyFrom() a Buffer over the array's own slice copies what was there", () 
   assert.deepEqual([...wide], [0, 1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
-test("a stale view is no source", () => {
+test("a stale view is rejected as a source", () => {
   using folder = temporaryFolder();
   using map = open(join(folder.path, "stale.dat"), "w+", { length: 100 });
   const first = map.slice(0, 50);

@@ -1,3 +1,10 @@
+/**
+ * flush(): its strategies, what it writes, what others may do to the file meanwhile, and
+ * what is left after a failure.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
@@ -23,13 +30,13 @@ function countingFile(folder: string, length: number): string {
   return path;
 }
 
-/** A whole number below `limit`, of a sequence that `seed` fixes. */
+/** Returns a whole number below `limit`, from a sequence that `seed` determines. */
 function generator(seed: number): (limit: number) => number {
   const random = randomFrom(seed);
   return (limit) => below(random, limit);
 }
 
-/** Cuts slices and edits them at random; answers the content to expect. */
+/** Cuts slices and edits them at random. Returns the content to expect. */
 function editAtRandom(
   map: Memmap,
   random: (limit: number) => number,
@@ -120,7 +127,7 @@ for (const strategy of STRATEGIES) {
   });
 }
 
-test("flush({ path }) saves the edits from every mode, and leaves the original alone", () => {
+test("flush({ path }) saves the edits in every mode, and does not change the original", () => {
   using folder = temporaryFolder();
   for (const mode of ["r", "c", "r+"] as const) {
     const path = countingFile(folder.path, 10_000);
@@ -154,7 +161,7 @@ test("flush({ path }) saves the edits from every mode, and leaves the original a
   }
 });
 
-test("flush({ path }) replaces a file that is there, keeping its permissions", () => {
+test("flush({ path }) replaces an existing file, and keeps its permissions", () => {
   using folder = temporaryFolder();
   const target = join(folder.path, "target");
   fs.writeFileSync(target, "old");
@@ -165,7 +172,7 @@ test("flush({ path }) replaces a file that is there, keeping its permissions", (
   assert.equal(fs.statSync(target).mode & 0o7777, 0o604);
 });
 
-test("flush({ path }) onto a folder or into a missing one fails with nothing changed", () => {
+test("flush({ path }) onto a folder, or into a missing one, fails and changes nothing", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 3);
   using map = open(path);
@@ -186,7 +193,7 @@ test("flush({ path }) onto a folder or into a missing one fails with nothing cha
   assert.deepEqual([...fs.readFileSync(path)], [0, 9, 1, 2]);
 });
 
-test("nothing pending is strategy none", () => {
+test("a flush with nothing pending has strategy none", () => {
   using folder = temporaryFolder();
   using map = open(countingFile(folder.path, 3));
   map.slice().bytes.fill(8);
@@ -198,7 +205,7 @@ test("nothing pending is strategy none", () => {
   });
 });
 
-test("what is written is in the file at once and survives discard; edits do neither", () => {
+test("writes reach the file at once and survive discard, and pending edits do neither", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 100);
   const writes: Record<string, (map: Memmap) => void> = {
@@ -247,7 +254,7 @@ test("what is written is in the file at once and survives discard; edits do neit
     map.close({ discard: true });
     assert.ok(fs.readFileSync(path).equals(before), name);
   }
-  // Bytes that are changed as an edit are committed at once.
+  // What splice() changes is committed as a whole.
   using map = open(path);
   edits["splice"]!(map);
   assert.equal(map.flush().strategy, "replace");
@@ -277,7 +284,7 @@ test("stale, and a flush with nothing pending, tell what others did to the file"
       assert.deepEqual(result, { strategy: "none", bytesWritten: 0, stale });
     }
   }
-  // A map that does not write can ask as well.
+  // A map that cannot write can ask, too.
   fs.writeFileSync(path, "0123456789");
   assert.equal(map.stale, "replaced");
   using reader = open(path, "r");
@@ -294,7 +301,7 @@ test("stale, and a flush with nothing pending, tell what others did to the file"
   map.close();
 });
 
-test("an append, a cut at the end and a resize that came back only extend", () => {
+test("an append, a cut at the end, and a resize that was undone use strategy extend", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 10_000);
   using map = open(path);
@@ -320,12 +327,16 @@ test("an append, a cut at the end and a resize that came back only extend", () =
   assert.deepEqual(flush(), { strategy: "extend", bytesWritten: 20 });
   assert.equal(fs.statSync(path).size, 10_030);
   assert.equal(fs.statSync(path).ino, ino);
-  assert.equal(bytes[99], 99, "the views of unmoved slices live on");
+  assert.equal(
+    bytes[99],
+    99,
+    "views of slices that did not move stay attached",
+  );
 
   last.resize(1001);
   last.resize(1000);
   last.bytes[0]!++;
-  assert.equal(flush().strategy, "replace", "bytes of the file changed");
+  assert.equal(flush().strategy, "replace", "bytes of the file have changed");
   assert.notEqual(fs.statSync(path).ino, ino);
   assert.equal(bytes.length, 0);
 });
@@ -347,7 +358,7 @@ test("an append of any size writes only the new bytes", () => {
   assert.ok(fs.readFileSync(path).equals(Buffer.concat([before, added])));
 });
 
-test("w+ through a symbolic link to nothing makes what it points to", () => {
+test("w+ through a dangling symbolic link creates its target", () => {
   using folder = temporaryFolder();
   const link = join(folder.path, "link");
   fs.symlinkSync("made", link);
@@ -356,7 +367,7 @@ test("w+ through a symbolic link to nothing makes what it points to", () => {
   assert.ok(fs.lstatSync(link).isSymbolicLink());
 });
 
-test("in-place keeps the inode, its links, and the views of slices that do not move", () => {
+test("in-place keeps the inode, its hard links, and the views of slices that do not move", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 10_000);
   fs.linkSync(path, join(folder.path, "second name"));
@@ -398,7 +409,7 @@ test("replace keeps permissions, and a symbolic link stays a link", () => {
   assert.deepEqual(fs.readdirSync(join(folder.path, "links")), ["link"]);
 });
 
-test("links are followed as the system does, .. and all, and loops are an error", () => {
+test("symbolic links are followed as the system follows them, with .., and loops are an error", () => {
   using folder = temporaryFolder();
   const at = (...names: string[]) => join(folder.path, ...names);
   fs.mkdirSync(at("real", "deep"), { recursive: true });
@@ -424,10 +435,10 @@ test("links are followed as the system does, .. and all, and loops are an error"
   assert.equal(fs.readFileSync(at("new"), "utf8"), "wrong");
 });
 
-test("a link to a name that is no text is never taken for another name", (t) => {
+test("a link to a name that is not valid text never leads to another name", (t) => {
   using folder = temporaryFolder();
   const at = (...names: string[]) => join(folder.path, ...names);
-  // printf's octal of 0xFF, and what a runtime makes of it where it must be text.
+  // 0xFF in octal, for printf, and what a runtime turns it into as text.
   const made = spawnSync("sh", [
     "-c",
     'cd "$1" && name=$(printf "\\377") && printf old > "$name" && ' +
@@ -436,7 +447,9 @@ test("a link to a name that is no text is never taken for another name", (t) => 
     "sh",
     folder.path,
   ]);
-  if (made.status !== 0) return t.skip("names are text only here");
+  if (made.status !== 0) {
+    return t.skip("this file system only allows names that are text");
+  }
   const text = "\ufffd";
   fs.mkdirSync(at(`d${text}`));
   const others = [at(text), at(`new${text}`), at(`d${text}`, "file")];
@@ -463,14 +476,14 @@ test("a link to a name that is no text is never taken for another name", (t) => 
     assert.equal(fs.readFileSync(other, "utf8"), "other");
   }
   assert.equal(fs.existsSync(at(`d${text}`, "new")), false);
-  // A name that is U+FFFD itself is a name like any other.
+  // U+FFFD itself is a valid name.
   using map = open(at("link to text"));
   map.insert(0, new Uint8Array([66]));
   assert.equal(map.flush().strategy, "replace");
   assert.equal(fs.readFileSync(at(text), "utf8"), "Bother");
 });
 
-test("a file changed behind the map's back is a ConflictError, and nothing is touched", () => {
+test("a file that others have changed is a ConflictError, and is not touched", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "counting.dat");
   const changes: Record<string, () => void> = {
@@ -507,7 +520,7 @@ test("a file changed behind the map's back is a ConflictError, and nothing is to
   }
 });
 
-test("bytes that another process appends are not lost to a flush onto the same path", () => {
+test("a flush to its own path does not lose bytes that another process appends", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 10);
   const map = open(path);
@@ -524,7 +537,7 @@ test("bytes that another process appends are not lost to a flush onto the same p
   map.close({ discard: true });
 });
 
-test("a save of a file that is cut meanwhile is a ConflictError, and saves nothing", () => {
+test("saving a file that is cut meanwhile is a ConflictError, and saves nothing", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "cut.dat");
   const length = 4 * 2 ** 20;
@@ -548,7 +561,7 @@ test("a save of a file that is cut meanwhile is a ConflictError, and saves nothi
   }
 });
 
-test("what others do to the file while an append is noted or written is a ConflictError", () => {
+test("a change by others while an append is noted or written is a ConflictError", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 10);
   const before = fs.readFileSync(path);
@@ -589,7 +602,7 @@ test("what others do to the file while an append is noted or written is a Confli
   assert.deepEqual(fs.readdirSync(folder.path), ["counting.dat"]);
 });
 
-test("what another process appends is not cut off by an in-place flush, nor by a failure", () => {
+test("an in-place flush cuts off nothing that another process appends, even if it fails", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 3 * 2 ** 20);
   let line = "";
@@ -623,7 +636,7 @@ test("what another process appends is not cut off by an in-place flush, nor by a
   assert.ok(after.endsWith(line));
 });
 
-test("a file that took the place of the mapped one is not saved over by its path", () => {
+test("a save to the map's own path does not overwrite a file that took its place", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 10);
   for (const mode of ["r", "c", "r+"] as const) {
@@ -637,7 +650,7 @@ test("a file that took the place of the mapped one is not saved over by its path
   }
 });
 
-test("a flush or sync after one that did not wait waits for all of it", () => {
+test("a durable flush or sync also waits for earlier flushes that did not wait", () => {
   using folder = temporaryFolder();
   for (const strategy of STRATEGIES) {
     using map = open(countingFile(folder.path, 100_000), "r+", { length: 10 });
@@ -650,7 +663,7 @@ test("a flush or sync after one that did not wait waits for all of it", () => {
   }
 });
 
-test("a kernel that copies nothing, and does not say why, is done without", () => {
+test("a kernel copy that copies nothing and gives no reason is replaced by our own", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 3 * 2 ** 20);
   const before = fs.readFileSync(path);
@@ -667,7 +680,7 @@ test("a kernel that copies nothing, and does not say why, is done without", () =
   assert.ok(after.subarray(2 ** 20 + 3).equals(before.subarray(2 ** 20)));
 });
 
-test("a file that was replaced or is gone can still be saved elsewhere", () => {
+test("a file that was replaced or removed can still be saved elsewhere", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 3);
   const saved = join(folder.path, "saved");
@@ -678,7 +691,7 @@ test("a file that was replaced or is gone can still be saved elsewhere", () => {
   assert.deepEqual([...fs.readFileSync(saved)], [9, 0, 1, 2]);
 });
 
-test("onProgress counts up to the total, and what it throws leaves the old content", () => {
+test("onProgress counts up to the total, and an error that it throws leaves the old content", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 5 * 2 ** 20);
   const content = fs.readFileSync(path);
@@ -718,7 +731,7 @@ test("onProgress counts up to the total, and what it throws leaves the old conte
   ]);
 });
 
-test("onProgress must not use the map that is being flushed", () => {
+test("onProgress cannot use the map that is being flushed", () => {
   using folder = temporaryFolder();
   using map = open(countingFile(folder.path, 10));
   const slice = map.slice(0, 5);
@@ -817,7 +830,7 @@ test("with reserve: false, in-place asks a full disk before it writes", () => {
   }
 });
 
-test("a hundred thousand floating slices are flushed in few writes", () => {
+test("a hundred thousand floating slices are flushed in a few writes", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 200_000);
   const before = fs.readFileSync(path);
@@ -861,7 +874,7 @@ function replacing(
   };
 }
 
-/** Calls `act` before the next call of a file's method, until disposed. */
+/** Runs `act` before the next call of a file's method, until disposed. */
 function beforeFirst(method: "sync", act: () => void): Disposable {
   const replaced = replacing(method, function () {
     replaced[Symbol.dispose]();
@@ -871,7 +884,7 @@ function beforeFirst(method: "sync", act: () => void): Disposable {
   return replaced;
 }
 
-/** Makes the `nth` call of a file's method from now on fail, until disposed. */
+/** Makes the `nth` next call of a file's method fail, until disposed. */
 function failing(
   method: "write" | "sync" | "truncate",
   nth = 1,
@@ -884,7 +897,7 @@ function failing(
   });
 }
 
-test("an append or a replace that fails leaves file and edits, and can be made again", () => {
+test("an append or a replace that fails keeps file and edits, and can be retried", () => {
   using folder = temporaryFolder();
   for (const method of ["write", "sync"] as const) {
     for (const offset of [0, 10]) {
@@ -913,7 +926,7 @@ test("an append or a replace that fails leaves file and edits, and can be made a
   }
 });
 
-test("a cut that only could not be waited for has happened, and the map knows", () => {
+test("a cut whose fsync fails has happened, and the map knows", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 100_000);
   using map = open(path);
@@ -928,7 +941,7 @@ test("a cut that only could not be waited for has happened, and the map knows", 
   assert.equal(map.flush().strategy, "none");
 });
 
-test("after an in-place flush that failed half-way, the map flushes no more", () => {
+test("after an in-place flush that failed half-way, the map refuses to flush", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 3 * 2 ** 20);
   const map = open(path);
@@ -967,7 +980,7 @@ test("an in-place flush that fails before its first write changes nothing", () =
   assert.equal(fs.statSync(path).size, 1003);
 });
 
-test("a failure is told as it was, also where what it began cannot be taken back", () => {
+test("the first error is reported, even if undoing the flush fails too", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 1000);
   using map = open(path);
@@ -983,7 +996,7 @@ test("a failure is told as it was, also where what it began cannot be taken back
   assert.equal(fs.statSync(path).size, 1003);
 });
 
-test("where closing the replaced file fails, the flush counts, and the next one works", () => {
+test("if closing the replaced file fails, the flush still counts, and the next one works", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 10);
   using map = open(path);

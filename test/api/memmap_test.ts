@@ -1,3 +1,9 @@
+/**
+ * Memmap: opening, modes, slices, errors, and closing.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
@@ -41,7 +47,7 @@ test("an unknown mode is a TypeError that lists the modes", () => {
   }
 });
 
-test("r+ extends the file with zeros when length is larger", () => {
+test("r+ extends the file with zeros if length is larger", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 4);
   for (const [length, reserve] of [[8, true], [10_000, false]] as const) {
@@ -52,7 +58,7 @@ test("r+ extends the file with zeros when length is larger", () => {
   }
 });
 
-test("w+ truncates: no byte of the old content is left", () => {
+test("w+ truncates the file: no byte of the old content is left", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 64);
   for (const reserve of [true, false]) {
@@ -95,7 +101,7 @@ test("modes r and c never change the file, whatever is written", () => {
   }
 });
 
-test("everything that writes throws a ReadonlyError in mode r, and changes nothing", () => {
+test("in mode r, everything that writes throws a ReadonlyError and changes nothing", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 48);
   using map = open(path, "r");
@@ -128,7 +134,7 @@ test("everything that writes throws a ReadonlyError in mode r, and changes nothi
   );
 });
 
-test("flush() and sync() throw a ReadonlyError in mode c, where edits are allowed", () => {
+test("in mode c, edits are allowed, but flush() and sync() throw a ReadonlyError", () => {
   using folder = temporaryFolder();
   using map = open(countingFile(folder.path, 48), "c");
   const slice = map.slice(0, 16);
@@ -154,7 +160,7 @@ test("length maps a prefix of a larger file", () => {
   assert.equal(fs.statSync(path).size, 48);
 });
 
-test("an empty file can be mapped in every mode, and insert makes it a file", () => {
+test("an empty file can be mapped in every mode, and insert() gives it content", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 0);
   for (const mode of ["r", "c", "r+", "w+"] as const) {
@@ -172,7 +178,7 @@ test("an empty file can be mapped in every mode, and insert makes it a file", ()
   assert.deepEqual(fs.readFileSync(path), Buffer.alloc(3));
 });
 
-test("paths may have spaces, Unicode, be relative, links, or file: URLs", () => {
+test("paths may have spaces or Unicode, and may be relative, links, or file: URLs", () => {
   using folder = temporaryFolder();
   const before = process.cwd();
   const name = "with space, ünïcödé % # ? 漢字\t\n.dat";
@@ -192,13 +198,17 @@ test("paths may have spaces, Unicode, be relative, links, or file: URLs", () => 
     process.chdir(before);
     map.insert(0, 1);
     map.flush();
-    assert.equal(fs.readFileSync(path).length, 8, "the path was fixed at open");
+    assert.equal(
+      fs.readFileSync(path).length,
+      8,
+      "the path was resolved when the map was opened",
+    );
   } finally {
     process.chdir(before);
   }
 });
 
-// The holder of a lease is told by a signal, and gives it back.
+// A signal tells the holder of a lease, who then gives it up.
 const LEASE = `
 import fcntl, os, signal, sys, tempfile, time
 def lease(fd, kind):
@@ -219,8 +229,10 @@ while True:
 `;
 const hasLeases = spawnSync("python3", ["-c", LEASE, tmpdir()]).status === 0;
 
-test("a file that another process has a lease on is waited for", {
-  skip: hasLeases ? false : "no python3 that can take a lease on files here",
+test("opening waits for another process's lease on the file", {
+  skip: hasLeases
+    ? false
+    : "there is no python3 that can take a lease on a file",
 }, async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "leased.dat");
@@ -243,7 +255,7 @@ test("a file that another process has a lease on is waited for", {
   }
 });
 
-test("what is given in place of options is a TypeError, and no file is written", () => {
+test("wrong values in place of options are a TypeError, and no file is written", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 40);
   const before = fs.readFileSync(path);
@@ -299,7 +311,7 @@ test("errors say what to do instead", () => {
   map.close({ discard: true });
 });
 
-test("slice() takes negative offsets from the end, and never clamps", () => {
+test("slice() counts negative offsets from the end, and never clamps", () => {
   using folder = temporaryFolder();
   using map = open(countingFile(folder.path, 48));
   const slice = map.slice(-16, -8);
@@ -340,7 +352,7 @@ test("slices may touch but not overlap", () => {
   assert.throws(
     () => map.slice(35, 45),
     { name: "OverlapError" },
-    "an insert lies inside",
+    "an inserted slice lies inside",
   );
   assert.throws(() => map.insert(25, 4), { name: "OverlapError" });
   assert.deepEqual(
@@ -433,7 +445,7 @@ test("delete() refuses a slice of another map", () => {
   assert.equal(slice.state, "mapped");
 });
 
-test("deleting a floating slice drops its pending edit", () => {
+test("deleting a floating slice drops its pending edits", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 48);
   using map = open(path);
@@ -449,7 +461,7 @@ test("deleting a floating slice drops its pending edit", () => {
   assert.equal(map.flush().strategy, "none");
 });
 
-test("length looks ahead while offsets stay as of the last flush", () => {
+test("length includes pending edits, and offsets stay as of the last flush", () => {
   using folder = temporaryFolder();
   using map = open(countingFile(folder.path, 48));
   const a = map.slice(0, 16);
@@ -462,7 +474,7 @@ test("length looks ahead while offsets stay as of the last flush", () => {
   assert.deepEqual([a.begin, a.end, b.begin, b.end], [0, 100, 108, 132]);
 });
 
-test("layout() says what flush() will write", () => {
+test("layout() shows what flush() will write", () => {
   using folder = temporaryFolder();
   using map = open(countingFile(folder.path, 48));
   const a = map.slice(8, 16);
@@ -478,7 +490,7 @@ test("layout() says what flush() will write", () => {
   ]);
 });
 
-test("move() is memmove, within the map", () => {
+test("move() copies like memmove within the map", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 10);
   using map = open(path);
@@ -500,7 +512,7 @@ test("move() is memmove, within the map", () => {
   }
 });
 
-test("advise() takes any range, and dontneed loses no private write in mode c", () => {
+test("advise() accepts any range, and dontneed keeps private writes in mode c", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 20_000);
   for (const mode of ["r", "c", "r+"] as const) {
@@ -527,7 +539,7 @@ test("advise() takes any range, and dontneed loses no private write in mode c", 
   }
 });
 
-test("a closed map throws a ClosedError, but still says what it was", () => {
+test("a closed map throws a ClosedError, but still knows its path and mode", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 48);
   const map = open(path);
@@ -569,7 +581,7 @@ test("a closed map throws a ClosedError, but still says what it was", () => {
   }
 });
 
-test("using closes the map, and so flushes it", () => {
+test("using closes the map, which flushes it", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 2);
   {
@@ -579,7 +591,7 @@ test("using closes the map, and so flushes it", () => {
   assert.deepEqual([...fs.readFileSync(path)], [0, 7, 1]);
 });
 
-test("close({ discard: true }) drops what is pending, and keeps what views wrote", () => {
+test("close({ discard: true }) drops pending edits, and keeps what views wrote", () => {
   using folder = temporaryFolder();
   const path = countingFile(folder.path, 2);
   const map = open(path);
@@ -607,7 +619,7 @@ test("consoles print maps and slices as toString() does", () => {
   assert.doesNotThrow(() => (deno ?? bun)!.inspect(Memmap.prototype));
 });
 
-test("slices answers a frozen array that is made anew when it changes", () => {
+test("slices is a frozen array, which a change replaces by a new one", () => {
   using folder = temporaryFolder();
   using map = open(countingFile(folder.path, 48));
   const b = map.slice(20, 30);
@@ -619,7 +631,7 @@ test("slices answers a frozen array that is made anew when it changes", () => {
   assert.throws(() => (map.slices as unknown[]).push(1), { name: "TypeError" });
 });
 
-test("files that have content and no size are ENODEV in every mode", {
+test("files with content but no size are ENODEV in every mode", {
   skip: skipWithoutProc,
 }, () => {
   const files = ["/proc/self/maps", "/proc/version", "/proc/self/mem"];

@@ -1,6 +1,6 @@
 /**
- * The examples of numarray's manual, chapter "Memory Mapping", in its order. The
- * manual's line stands above the assertion that carries it over.
+ * The examples of numarray's manual, chapter "Memory Mapping", in the same order. Above
+ * each assertion is the line of the manual that it translates.
  */
 
 import assert from "node:assert/strict";
@@ -11,7 +11,7 @@ import { inspect } from "node:util";
 import { close, Memmap, open } from "../../mod.ts";
 import { temporaryFolder } from "../support/support.ts";
 
-/** A fresh working folder, since the manual's file is just "memmap.tst". */
+/** A fresh working folder: the manual's file is simply called "memmap.tst". */
 function workingFolder(): Disposable {
   const folder = temporaryFolder();
   const before = process.cwd();
@@ -24,7 +24,7 @@ function workingFolder(): Disposable {
   };
 }
 
-/** What typing an object's name answers, in each of the ways there are. */
+/** Asserts what an object prints as, in each way of printing it. */
 function assertPrints(value: object, text: string) {
   assert.equal(String(value), text);
   assert.equal(`${value}`, text);
@@ -88,7 +88,7 @@ test("slicing a Memmap: overlapping slices cannot be made", () => {
   });
   assert.throws(() => m.slice(20, 28), RangeError);
   assert.equal(m.slices.length, 2);
-  assert.equal(m.slice(16, 24).length, 8); // touching is fine
+  assert.equal(m.slice(16, 24).length, 8); // slices may touch
 });
 
 test("deleting a slice: its region is free, and the slice cannot be used", () => {
@@ -118,7 +118,7 @@ test("deleting a slice: its region is free, and the slice cannot be used", () =>
   assert.throws(() => m1.resize(10), error);
   assert.throws(() => m1.delete(), error);
   assert.equal(view.length, 0);
-  // Printing it must not throw here: a REPL or a log would break on it.
+  // Here printing must not throw: it would break a REPL or a log.
   assertPrints(m1, "<MemmapSlice deleted>");
   assert.equal(m1.state, "deleted");
 });
@@ -280,7 +280,7 @@ test("flush, sync and close: the manual's session to its end", () => {
   new Int32Array(n.buffer)[5] = -1;
   m.sync();
   assert.equal(readFileSync("memmap.tst").readInt8(20), -1);
-  // sync leaves floating slices floating
+  // sync() leaves floating slices floating
   p.resize(30);
   m.sync();
   assert.equal(p.state, "floating");
@@ -327,7 +327,7 @@ test("open's modes have the manual's four names, and r+ is the default", () => {
   assert.deepEqual([...readFileSync("memmap.tst")], [0, 0, 0]);
 });
 
-test("modes r and c never change the file; r throws where it would be modified", () => {
+test("modes r and c never change the file, and r throws on an attempt", () => {
   using _ = workingFolder();
   writeFileSync("memmap.tst", "this is a test");
   const r = open("memmap.tst", "r");
@@ -366,7 +366,7 @@ test("the close function closes a map", () => {
   assert.ok(existsSync("memmap.tst"));
 });
 
-test("find answers the first index, or -1", () => {
+test("find returns the first index, or -1", () => {
   using _ = workingFolder();
   // >>> _open("memmap.tst","w+").write("this is a test")
   writeFileSync("memmap.tst", "this is a test");
@@ -390,7 +390,7 @@ test("find answers the first index, or -1", () => {
   assert.equal(readFileSync("memmap.tst", "utf8"), "x");
 });
 
-test("insert places a slice of a size, or of a buffer, which flush puts into the file", () => {
+test("insert takes a size or a buffer, and flush puts the slice into the file", () => {
   using _ = workingFolder();
   writeFileSync("memmap.tst", "this is a test");
   using m = open("memmap.tst");
@@ -407,7 +407,7 @@ test("insert places a slice of a size, or of a buffer, which flush puts into the
   assert.deepEqual([filled.begin, filled.end], [16, 18]);
 });
 
-test("flush and sync make sense for write and readwrite maps only", () => {
+test("flush and sync work on write and readwrite maps only", () => {
   using _ = workingFolder();
   writeFileSync("memmap.tst", "this is a test");
   for (const mode of ["r", "c"] as const) {

@@ -1,5 +1,9 @@
-// What others do to the file while a map of it is opened or flushed, and what a map must
-// not do to theirs.
+/**
+ * What others do to a file while a map of it is opened or flushed, and what a map must
+ * not do to their data.
+ *
+ * @module
+ */
 
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
@@ -17,7 +21,7 @@ const skipWithoutProc = fs.existsSync("/proc/self/fd")
   ? false
   : "there is no /proc here";
 
-/** A file, its content as text, and the names beside it. */
+/** A file, its content as text, and the names of the files beside it. */
 function fileIn(
   folder: string,
   content: string | Uint8Array = "old content\n",
@@ -36,7 +40,7 @@ const conflict = { name: "ConflictError", code: "ERR_MEMMAP_CONFLICT" };
 const busy = { name: "SystemError", code: "EBUSY" };
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 
-test("a failed append takes back nothing that another program wrote behind it", () => {
+test("a failed append undoes nothing that another program wrote after it", () => {
   using folder = temporaryFolder();
   const { path, content, append, beside } = fileIn(folder.path);
   const map = open(path);
@@ -57,7 +61,7 @@ test("a failed append takes back nothing that another program wrote behind it", 
   assert.deepEqual(beside(), []);
 });
 
-test("an append writes over nothing that another program wrote in the midst of it", () => {
+test("an append overwrites nothing that another program writes meanwhile", () => {
   using folder = temporaryFolder();
   const { path, content, append } = fileIn(folder.path);
   const map = open(path);
@@ -73,7 +77,7 @@ test("an append writes over nothing that another program wrote in the midst of i
   assert.ok(content().endsWith(LINE));
 });
 
-test("an append that fails on its own is taken back as a whole", () => {
+test("an append that fails undisturbed is undone completely", () => {
   using folder = temporaryFolder();
   const { path, content, beside } = fileIn(folder.path);
   using map = open(path);
@@ -86,7 +90,7 @@ test("an append that fails on its own is taken back as a whole", () => {
   assert.deepEqual(beside(), []);
 });
 
-test("where blocks cannot be reserved, what others append meanwhile stays", () => {
+test("if blocks cannot be reserved, what others append meanwhile stays", () => {
   const { fallocate } = FULL_DISK;
   const acts: Record<string, (path: string) => void> = {
     "a longer open": (path) => open(path, "r+", { length: MIB }).close(),
@@ -114,7 +118,7 @@ test("where blocks cannot be reserved, what others append meanwhile stays", () =
   }
 });
 
-test("a longer open cuts off nothing that others append, with fallocate and without", () => {
+test("a longer open cuts off nothing that others append, with or without fallocate", () => {
   const real = libc();
   const EOPNOTSUPP = process.platform === "darwin" ? 102 : 95;
   for (const reserve of [true, false]) {
@@ -137,7 +141,7 @@ test("a longer open cuts off nothing that others append, with fallocate and with
         },
       }, () => open(path, "r+", { length, reserve }));
       assert.equal(map.mappedLength, length);
-      // The books are right: what others wrote is behind the map.
+      // The map knows its end: what others wrote lies beyond it.
       map.insert(0, 1);
       map.flush();
       const times = content().split(LINE).length - 1;
@@ -147,14 +151,14 @@ test("a longer open cuts off nothing that others append, with fallocate and with
   }
 });
 
-test("without fallocate, zeros that do not fit are taken back, and never what others appended", () => {
+test("without fallocate, zeros that do not fit are removed, but not what others appended", () => {
   const EOPNOTSUPP = process.platform === "darwin" ? 102 : 95;
   for (const others of [false, true]) {
     using folder = temporaryFolder();
     const { path, content, append } = fileIn(folder.path);
     const { measure } = MappedFile.prototype;
     let looks = 0;
-    // Once some of the zeros are there.
+    // When some of the zeros are written.
     MappedFile.prototype.measure = function () {
       measure.call(this);
       if (this.size <= MIB || looks++ > 0) return;
@@ -179,7 +183,7 @@ test("without fallocate, zeros that do not fit are taken back, and never what ot
   }
 });
 
-test("an in-place flush that fails before its first write takes back only its own", () => {
+test("an in-place flush that fails before its first write undoes only its own changes", () => {
   for (const others of [true, false]) {
     using folder = temporaryFolder();
     const { path, content, append } = fileIn(folder.path);
@@ -204,7 +208,7 @@ test("an in-place flush that fails before its first write takes back only its ow
   }
 });
 
-/** Flushes of each kind, of a file of 3 MiB and a bit. */
+/** A flush of each kind, of a file of slightly more than 3 MiB. */
 const FLUSHES: Record<
   string,
   { edit: (map: Memmap) => void; options?: FlushOptions }
@@ -221,12 +225,12 @@ const FLUSHES: Record<
   },
 };
 
-test("while a flush is under way, no other changes the file, by whatever name", () => {
+test("during a flush, no other flush changes the file under any of its names", () => {
   for (const [first, outer] of Object.entries(FLUSHES)) {
-    if (first === "cut") continue; // one call, and nothing of ours within
+    if (first === "cut") continue; // a single call, during which no code of ours runs
     for (const [second, inner] of Object.entries(FLUSHES)) {
       for (const isLinked of [false, true]) {
-        // A file of several names is not replaced.
+        // A file with several names is not replaced.
         if (isLinked && [first, second].includes("replace")) continue;
         const where = `${second} within ${first}, two names: ${isLinked}`;
         using folder = temporaryFolder();
@@ -269,7 +273,7 @@ test("while a flush is under way, no other changes the file, by whatever name", 
   }
 });
 
-test("a lock that another program holds keeps every flush out, with edits pending", () => {
+test("another program's lock on the file makes every flush with pending edits fail", () => {
   const c = libc();
   for (const [name, { edit, options }] of Object.entries(FLUSHES)) {
     for (const durable of [true, false]) {
@@ -278,7 +282,7 @@ test("a lock that another program holds keeps every flush out, with edits pendin
       using map = open(path);
       edit(map);
       const { length } = map;
-      // Whoever may read the file may lock it.
+      // Anyone who may read the file may lock it.
       const fd = fs.openSync(path, "r");
       assert.equal(c.flock(fd, c.constants.LOCK_EX), 0);
       assert.throws(() => map.flush({ ...options, durable }), busy, name);
@@ -322,7 +326,7 @@ test("a file that is being flushed is not replaced by a save of another map", ()
   }
 });
 
-test("a longer open that is too long gives back the blocks that it reserved", () => {
+test("a failed longer open gives back the blocks that it reserved", () => {
   using folder = temporaryFolder();
   const { path, content } = fileIn(folder.path);
   const { blocks } = fs.statSync(path);
@@ -330,7 +334,7 @@ test("a longer open that is too long gives back the blocks that it reserved", ()
   const { fallocate } = real;
   let isRefused = false;
   withLibc({
-    // What reserves is done, and what lengthens is refused.
+    // Reserving succeeds, and lengthening fails.
     fallocate: (...values) => {
       isRefused = values[1] === 0;
       return isRefused || fallocate === null ? -1 : fallocate(...values);
@@ -345,7 +349,7 @@ test("a longer open that is too long gives back the blocks that it reserved", ()
 });
 
 test(
-  "a path in /proc that leads to a file without a name never leads to another",
+  "a path in /proc to an unlinked file never leads to another file",
   {
     skip: skipWithoutProc,
   },
@@ -395,7 +399,7 @@ test(
 );
 
 test(
-  "a path in /proc that leads to a file with a name is flushed again and again",
+  "a map opened by a path in /proc can be flushed repeatedly",
   {
     skip: skipWithoutProc,
   },
@@ -416,7 +420,7 @@ test(
   },
 );
 
-test("what others do to permissions and names while a file is replaced is kept", () => {
+test("changes of permissions and names during a replace are kept", () => {
   using folder = temporaryFolder();
   const { path, content, beside } = fileIn(folder.path);
   {

@@ -1,5 +1,5 @@
 /**
- * find and rfind of maps and slices, mapped and floating, against those of
+ * find() and rfind() of maps and of mapped and floating slices, compared with those of
  * Node's Buffer.
  */
 
@@ -16,7 +16,7 @@ import {
   temporaryFolder,
 } from "../support/support.ts";
 
-/** Random bytes of a small alphabet, with stretches that repeat. */
+/** Random bytes from a small alphabet, with repeated stretches. */
 function randomBytes(random: Random, length: number, letters: number): Buffer {
   const bytes = Buffer.alloc(length);
   for (let at = 0; at < length;) {
@@ -31,7 +31,7 @@ function randomBytes(random: Random, length: number, letters: number): Buffer {
   return bytes;
 }
 
-/** What both classes have. */
+/** What maps and slices have in common. */
 type Searched = Pick<MemmapSlice, "find" | "rfind">;
 
 function modelFind(
@@ -58,7 +58,7 @@ function modelRfind(
   return found === -1 ? -1 : begin + found;
 }
 
-/** Both searches, in every place. */
+/** Asserts that both searches find what Buffer finds, in every place. */
 function assertFound(
   places: Places,
   bytes: Buffer,
@@ -70,7 +70,8 @@ function assertFound(
   const first = modelFind(bytes, pattern, begin, end);
   const last = modelRfind(bytes, pattern, begin, end);
   for (const [place, searched] of Object.entries(places.all)) {
-    const about = `${pattern.length} bytes in ${begin} to ${end}, seed ${seed}`;
+    const about =
+      `${pattern.length} bytes from ${begin} to ${end}, seed ${seed}`;
     const found = searched.find(pattern, begin, end);
     assert.equal(found, first, `find, ${place}: ${about}`);
     const foundLast = searched.rfind(pattern, begin, end);
@@ -124,7 +125,7 @@ test("random patterns of 0 to 300 bytes are found where Buffer finds them", () =
       const pattern = Buffer.from(bytes.subarray(at, at + length));
       assertFound(places, bytes, pattern, 0, bytes.length, letters);
       if (length === 0) continue;
-      pattern[below(random, length)]! ^= 1; // there rarely, if it is long
+      pattern[below(random, length)]! ^= 1; // a long one is now rarely there
       assertFound(places, bytes, pattern, 0, bytes.length, letters);
     }
   }
@@ -148,7 +149,7 @@ test("random patterns in random ranges are found where Buffer finds them", () =>
   }
 });
 
-test("a small content with a tiny alphabet matches in every range", () => {
+test("all ranges of a short content over a tiny alphabet are searched as Buffer does", () => {
   const random = randomFrom(21);
   const patterns = [0, 1, 2, 3].flatMap((length) =>
     Array.from(
@@ -169,7 +170,7 @@ test("a small content with a tiny alphabet matches in every range", () => {
   }
 });
 
-test("rfind finds what starts next to the edge of any of its windows", () => {
+test("rfind finds a match that starts at the edge of any of its windows", () => {
   const length = 2 ** 19;
   using folder = temporaryFolder();
   using map = open(join(folder.path, "search.tst"), "w+", { length });
@@ -178,7 +179,7 @@ test("rfind finds what starts next to the edge of any of its windows", () => {
   for (const size of [1, 2, 3, 17, 300, 4095, 4096, 4097, 10_000]) {
     const pattern = new Uint8Array(size).fill(1);
     for (let k = 0; k < 7; k++) {
-      // Windows double, so they begin 4096·(2^k - 1) starts before the last one.
+      // Windows double in size, so they begin 4096·(2^k - 1) starts before the last one.
       for (const edge of [4096 * 2 ** k, 4096 * (2 ** k - 1)]) {
         for (const end of [length, length - 4095]) {
           for (let by = -2; by <= 2; by++) {
@@ -201,7 +202,7 @@ test("rfind finds what starts next to the edge of any of its windows", () => {
   }
 });
 
-test("rfind finds the last of two that lie in one window, or in two", () => {
+test("rfind finds the last of two matches in the same window, or in two windows", () => {
   const length = 100_000;
   const random = randomFrom(31);
   using folder = temporaryFolder();
@@ -214,7 +215,7 @@ test("rfind finds the last of two that lie in one window, or in two", () => {
     bytes.set(pattern, at);
     bytes.set(pattern, other);
     const label = `seed 31, at ${at} and ${other}`;
-    // Where they touch or overlap, the last start may lie between the two.
+    // If they touch or overlap, the last start may lie between the two.
     const wanted = Buffer.from(bytes.buffer).lastIndexOf(pattern);
     assert.equal(map.rfind(pattern), wanted, label);
     assert.ok(wanted >= Math.max(at, other), label);
@@ -223,7 +224,7 @@ test("rfind finds the last of two that lie in one window, or in two", () => {
   }
 });
 
-test("patterns at the very begin and the very end are found", () => {
+test("patterns at the very beginning and the very end are found", () => {
   const bytes = Buffer.alloc(12_345, "-");
   for (let length = 1; length <= 300; length += 23) {
     const head = Buffer.alloc(length, "<");
@@ -245,7 +246,7 @@ test("patterns at the very begin and the very end are found", () => {
   }
 });
 
-test("an occurrence counts only if all of it lies in the range", () => {
+test("a match must lie entirely within the range", () => {
   const bytes = Buffer.from("..abc..abc..");
   inEveryPlace(bytes, (searched) => {
     assert.equal(searched.find("abc", 2, 5), 2);
@@ -258,7 +259,7 @@ test("an occurrence counts only if all of it lies in the range", () => {
   });
 });
 
-test("nothing outside a slice is found through it", () => {
+test("a slice's search finds nothing outside the slice", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "search.tst");
   writeFileSync(path, "abcabcabcabc");
@@ -270,7 +271,7 @@ test("nothing outside a slice is found through it", () => {
   assert.equal(slice.find("abcabc"), -1);
   assert.equal(slice.rfind("bc"), 3);
   const floating = map.insert(9, Buffer.from("bca"));
-  map.insert(9, Buffer.from("bca")); // next to it in memory
+  map.insert(9, Buffer.from("bca")); // adjacent in memory
   assert.equal(floating.find("ab"), -1);
   assert.equal(floating.rfind("bca"), 0);
   slice.resize(6); // bcabca
@@ -281,7 +282,7 @@ test("nothing outside a slice is found through it", () => {
   assert.equal(slice.find("\0\0"), 6);
 });
 
-test("a map's find sees the file's bytes, not those of floating slices", () => {
+test("a map's find() searches the file's bytes, not floating slices", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "search.tst");
   writeFileSync(path, "0123456789");
@@ -296,7 +297,7 @@ test("a map's find sees the file's bytes, not those of floating slices", () => {
   assert.equal(map.rfind("9"), 10);
 });
 
-test("what is written through a view is found at once", () => {
+test("bytes written through a view are found at once", () => {
   using folder = temporaryFolder();
   using map = open(join(folder.path, "search.tst"), "w+", { length: 10_000 });
   const slice = map.slice(5000, 6000);
@@ -330,7 +331,7 @@ test("a lone surrogate is encoded as U+FFFD, as TextEncoder does", () => {
   });
 });
 
-test("an empty pattern is found at begin, and by rfind at end", () => {
+test("find() finds an empty pattern at begin, and rfind() at end", () => {
   inEveryPlace(Buffer.from("abc"), (searched) => {
     for (const pattern of ["", new Uint8Array(0)]) {
       assert.equal(searched.find(pattern), 0);
@@ -343,7 +344,7 @@ test("an empty pattern is found at begin, and by rfind at end", () => {
   });
 });
 
-test("an empty map and an empty slice hold the empty pattern only", () => {
+test("an empty map and an empty slice contain only the empty pattern", () => {
   inEveryPlace(new Uint8Array(0), (searched) => {
     assert.equal(searched.find(""), 0);
     assert.equal(searched.rfind(""), 0);
@@ -367,7 +368,7 @@ test("a pattern longer than its range is not found", () => {
   });
 });
 
-test("equal bytes are found at the first start and at the last", () => {
+test("a run of equal bytes is found at its first start and at its last", () => {
   const bytes = Buffer.alloc(300_000, 0xaa);
   inEveryPlace(bytes, (searched) => {
     for (const length of [1, 2, 255, 4096, 4097, 150_000, 299_999, 300_000]) {
@@ -380,9 +381,9 @@ test("equal bytes are found at the first start and at the last", () => {
   });
 });
 
-test("patterns that almost match everywhere are told from those that do", () => {
+test("patterns that almost match everywhere are found only where they match", () => {
   const bytes = Buffer.alloc(200_000, "a");
-  bytes[0] = 0x62; // b
+  bytes[0] = 0x62; // "b"
   bytes[100_000] = 0x62;
   inEveryPlace(bytes, (searched) => {
     for (const length of [1, 31, 32, 33, 256, 5000, 50_000]) {
@@ -399,7 +400,7 @@ test("patterns that almost match everywhere are told from those that do", () => 
   });
 });
 
-test("a pattern may be any part of a larger buffer, or a view of the map itself", () => {
+test("a pattern may be part of a larger buffer, or a view of the map itself", () => {
   const bytes = Buffer.from("the quick brown fox jumps over the lazy dog");
   inEveryPlace(bytes, (searched) => {
     const around = new TextEncoder().encode("<<over>>");
@@ -463,7 +464,7 @@ test("negative offsets count from the end", () => {
   });
 });
 
-test("an offset out of range is a RangeError and never clamped", () => {
+test("an offset out of range is a RangeError, and is never clamped", () => {
   inEveryPlace(Buffer.from("abc"), (searched) => {
     for (
       const [begin, end] of [
@@ -490,7 +491,7 @@ test("an offset out of range is a RangeError and never clamped", () => {
   });
 });
 
-test("searching does not change the map or what was handed out", () => {
+test("searching does not change the map or detach its views", () => {
   using places = placesOf(Buffer.from("abcabc"));
   const [floating, mapped] = places.map.slices as TwoSlices;
   const views = [floating.bytes, mapped.bytes] as const;

@@ -1,3 +1,9 @@
+/**
+ * MemmapSlice: views, edits, and copies.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
@@ -11,7 +17,7 @@ function countingMap(folder: string, length = 48): Memmap {
   return open(path);
 }
 
-test("bytes and buffer are exactly the slice's, and the same until it changes", () => {
+test("bytes and buffer cover exactly the slice, and stay the same until it changes", () => {
   using folder = temporaryFolder();
   using map = countingMap(folder.path);
   const slice = map.slice(5, 9);
@@ -106,7 +112,7 @@ test("splice() inserts, removes and replaces as on an array", () => {
   }
 });
 
-test("splice() takes a view of the very slice", () => {
+test("splice() accepts a view of the slice itself", () => {
   using folder = temporaryFolder();
   using map = countingMap(folder.path, 4);
   const slice = map.slice();
@@ -115,7 +121,7 @@ test("splice() takes a view of the very slice", () => {
   assert.deepEqual([...slice.bytes], [2, 3, 0, 1, 0, 1, 2, 3, 2, 3]);
 });
 
-test("splice() refuses ranges outside the slice, and does nothing for nothing", () => {
+test("splice() rejects ranges outside the slice, and does nothing for an empty edit", () => {
   using folder = temporaryFolder();
   using map = countingMap(folder.path);
   const slice = map.slice(0, 10);
@@ -137,7 +143,7 @@ test("splice() refuses ranges outside the slice, and does nothing for nothing", 
   assert.deepEqual([...slice.bytes], [0, 1, 2, 3, 4, 5, 6, 7, 9]);
 });
 
-test("set() copies arrays and buffers, and refuses what does not fit", () => {
+test("set() copies arrays and buffers, and rejects what does not fit", () => {
   using folder = temporaryFolder();
   using map = countingMap(folder.path);
   const slice = map.slice(0, 6);
@@ -156,7 +162,7 @@ test("set() copies arrays and buffers, and refuses what does not fit", () => {
   slice.set([], 6);
 });
 
-test("set() may overlap its own source", () => {
+test("set() works if source and target overlap", () => {
   using folder = temporaryFolder();
   using map = countingMap(folder.path);
   const slice = map.slice(0, 6);
@@ -164,7 +170,7 @@ test("set() may overlap its own source", () => {
   assert.deepEqual([...slice.bytes], [0, 0, 1, 2, 3, 4]);
 });
 
-test("fill() sets a range, modulo 256", () => {
+test("fill() sets a range to a value modulo 256", () => {
   using folder = temporaryFolder();
   using map = countingMap(folder.path);
   const slice = map.slice(0, 4);
@@ -195,7 +201,7 @@ test("slice() copies by the rules of TypedArray.prototype.slice", () => {
   assert.equal(copy[9], 19);
 });
 
-test("sync() of a floating slice does nothing, of a mapped one waits for the disk", () => {
+test("sync() does nothing on a floating slice, and waits for the disk on a mapped one", () => {
   using folder = temporaryFolder();
   using map = countingMap(folder.path);
   const slice = map.slice(1, 9);
@@ -218,7 +224,7 @@ test("using deletes the slice", () => {
   map.slice(0, 20);
 });
 
-test("set() takes buffers and DataViews as their bytes, and refuses what has none", () => {
+test("set() copies the bytes of buffers and DataViews, and rejects what has none", () => {
   using folder = temporaryFolder();
   using map = open(join(folder.path, "set.dat"), "w+", { length: 4 });
   const slice = map.slice();
