@@ -1,5 +1,5 @@
 /**
- * What a flush that did not come to its end leaves, and how the next process finds it.
+ * What an interrupted flush leaves behind, and what the next process finds.
  *
  * @module
  */
@@ -18,9 +18,9 @@ import {
 } from "./flush_scenarios.ts";
 
 /**
- * Looks at the files of `scenario` in `folder`: by a plain read, by opening them in
- * every mode, and at what lies beside them after the mode that writes. `where`
- * says in a failure's message what went before.
+ * Checks the files of `scenario` in `folder`: by a plain read, by opening them in every
+ * mode, and by what lies beside them after a writable open. In the message of a
+ * failure, `where` says what happened before.
  */
 export function whatIsLeft(
   folder: string,
@@ -36,33 +36,35 @@ export function whatIsLeft(
     if (same(content, targetBefore(scenario))) return "old";
     if (same(content, after)) return "new";
     const found = content === null ? "no file" : `${content.length} bytes`;
-    assert.fail(`${where}: ${who} finds neither old nor new: ${found}`);
+    assert.fail(
+      `${where}: ${who} finds neither the old content nor the new: ${found}`,
+    );
   };
 
   const isAppend = scenario.strategy === "extend" &&
     after.length > before.length;
   if (isAppend) {
-    // Until the next open, a part of what is appended may stand behind the old.
+    // Until the next open, a part of an append may follow the old content.
     assert.ok(plain !== null && plain.length <= after.length, where);
     assert.ok(same(plain.subarray(0, before.length), before), where);
   } else judge(plain, "a plain read");
 
   if (isSaved) {
-    const message = `${where}: the original is not as it was`;
+    const message = `${where}: the original has changed`;
     assert.ok(same(contentOf(source), before), message);
     assert.ok(same(mapped(path, "r+"), before), message);
   }
   let left: "old" | "new";
   if (plain === null) {
     left = "old";
-    // There is no file to open; the one that is made in its place clears up.
+    // There is no file to open. Creating one in its place cleans up.
     open(target, "w+", { length: 1 }).close();
   } else {
     const opened = isSaved ? target : path;
     const first = judge(mapped(opened, "r"), "mode r");
     assert.equal(judge(mapped(opened, "c"), "mode c"), first, where);
     left = judge(mapped(opened, "r+"), "mode r+");
-    // Only a mode that writes can finish an append.
+    // Only a writable mode can finish an append.
     if (!(isAppend && left === "new")) assert.equal(left, first, where);
     assert.equal(judge(mapped(opened, "r"), "mode r, again"), left, where);
     assert.equal(judge(contentOf(target), "a plain read after"), left, where);
@@ -76,7 +78,7 @@ function mapped(path: string, mode: Mode): Uint8Array {
   return map.slice().slice();
 }
 
-/** The names beside those of the scenario's own files. */
+/** The names of files that do not belong to the scenario. */
 export function strays(folder: string, scenario: Scenario): string[] {
   const { source, target } = placeIn(folder, scenario);
   const data = join(source, "..");
@@ -85,8 +87,8 @@ export function strays(folder: string, scenario: Scenario): string[] {
 }
 
 /**
- * Makes what lies beside the file older than the last start of the system, as it is
- * after a power cut: only then may the disk have zeros where bytes were written.
+ * Makes the files beside the file older than the last start of the system, as they are
+ * after a power cut. Only then may the disk have zeros where bytes were written.
  */
 export function restartSystem(folder: string, scenario: Scenario): void {
   const data = join(placeIn(folder, scenario).source, "..");
@@ -105,13 +107,13 @@ export function restartSystem(folder: string, scenario: Scenario): void {
   }
 }
 
-/** What the next open for writing makes of {@linkcode leaveKilledAppend}. */
+/** The content after the next writable open, following {@linkcode leaveKilledAppend}. */
 export const FINISHED = "new";
 
 /**
- * Makes in `folder` what an append leaves that is killed when it is half written: a
- * second name of the file outlives a flush that is not killed, and with it a copy
- * of what the flush notes beside the file.
+ * Leaves in `folder` what remains of an append that was killed when half was written.
+ * The flush is not really killed: a second name keeps the file, and a copy keeps the
+ * journal.
  */
 export function leaveKilledAppend(folder: string, scenario: Scenario): void {
   const { path, source } = prepare(folder, scenario);

@@ -32,13 +32,13 @@ import {
 } from "../../support/support.ts";
 
 const CHILD = new URL("./children/flush.ts", import.meta.url);
-/** Milliseconds; far more than a slow machine takes. Only what hangs ends here. */
+/** Milliseconds, far more than a slow machine needs. Only a hang takes this long. */
 const TIMEOUT = 1_800_000;
-/** Attempts to hit one call; its number varies with the runtime's own calls. */
+/** Attempts to hit one call. Its number varies with the runtime's own calls. */
 const MOST_TRIES = 40;
 
 const scenarios = SCENARIOS.filter(({ isSample }) => isThorough || isSample);
-/** Scenarios whose killed append is finished by the next open. */
+/** Scenarios in which the next open finishes a killed append. */
 const appends = scenarios.filter(({ name }) =>
   name === "append" || name.startsWith("append to an empty file")
 );
@@ -50,7 +50,7 @@ const traced = {
 /** What the child does between the marks; see children/flush.ts. */
 type Action = "flush" | "reopen";
 
-/** A system call of a scenario, by its place among those between the marks. */
+/** One system call of a scenario, by its position among those between the marks. */
 interface Step {
   readonly action: Action;
   readonly scenario: Scenario;
@@ -80,8 +80,8 @@ function reportIn({ lines }: Trace): Report | undefined {
 }
 
 /**
- * In the ordinary run each runtime strikes every other call, the two together all of
- * them. In the thorough one each strikes all.
+ * In the ordinary run, each runtime strikes every other call, and the two together
+ * strike all of them. In the thorough run, each strikes all.
  */
 function isOurShare(index: number): boolean {
   return isThorough || index % 2 === (isDeno ? 0 : 1);
@@ -89,7 +89,7 @@ function isOurShare(index: number): boolean {
 
 const EACH = isThorough ? "at every system call" : "at every other system call";
 
-/** The system calls to strike of each scenario, as an undisturbed run has them. */
+/** The system calls to strike in each scenario, taken from an undisturbed run. */
 async function stepsOf(
   chosen: readonly Scenario[],
   action: Action,
@@ -118,8 +118,8 @@ async function stepsOf(
 }
 
 /**
- * Runs the child in a fresh folder with `inject` at `step`, again and again until
- * exactly that step was hit; then `check` judges what is left.
+ * Runs the child in a fresh folder with `inject` at `step`, repeatedly, until exactly
+ * that step was hit. Then `check` judges what is left.
  */
 async function strike(
   step: Step,
@@ -141,7 +141,7 @@ async function strike(
       scenario,
       `${target.name}:${inject}:when=${count}`,
     );
-    // In a killed process the last call was hit; otherwise the one that strace marks.
+    // A kill hits the last call. Otherwise strace marks the call that was hit.
     const length = inject.startsWith("signal")
       ? trace.steps.length
       : trace.steps.findIndex(({ text }) => text.endsWith("(INJECTED)")) + 1;
@@ -152,8 +152,8 @@ async function strike(
       `unproved: ${describe(step)}: not hit in ${tries} runs, the last time ` +
         `after [${struck}] instead of [${expected}]\n${trace.stderr}`,
     );
-    // The runtime made a call of that name on its own behalf, or strace attached a
-    // little earlier or later.
+    // The runtime made a call of the same name itself, or strace attached slightly
+    // earlier or later.
     const isEarly = length > 0 ? length <= index : !trace.hasBegun;
     count = isEarly
       ? count + 1
@@ -161,7 +161,7 @@ async function strike(
   }
 }
 
-/** Kills the child at each of `steps`; returns how many left the old and the new content. */
+/** Kills the child at each of `steps`. Returns how often the old or new content was left. */
 async function killAtEach(
   steps: readonly Step[],
 ): Promise<{ old: number; new: number }> {
@@ -177,7 +177,7 @@ async function killAtEach(
       found[left]++;
     });
   });
-  assert.equal(found.old + found.new, steps.length, "kills were missed");
+  assert.equal(found.old + found.new, steps.length, "a kill is missing");
   return found;
 }
 
@@ -202,7 +202,7 @@ test(
     await killAtEach(steps);
     proof(
       `${steps.length} kills, ${EACH} of opening after a killed ` +
-        "append: all had it finished by the next",
+        "append: the next open finished all of them",
     );
   },
 );
@@ -228,7 +228,7 @@ test("a flush killed at any moment leaves the old content or the new", {
   );
 });
 
-/** Runs a flush and kills it some time after the go-ahead. */
+/** Runs a flush, and kills it some time after it was told to begin. */
 async function killAfter(
   folder: string,
   scenario: Scenario,
@@ -304,15 +304,15 @@ const ERRORS: Readonly<Record<string, readonly string[]>> = {
 /** Calls that may fail after the new content is in place, while waiting for the disk. */
 const WAITS = ["fdatasync", "fsync", "msync", "openat"];
 
-/** A step and the error it fails with. */
+/** A step, and the error with which it fails. */
 interface Fault {
   readonly step: Step;
   readonly error: string;
 }
 
 /**
- * The errors to try in `steps`: one for each step, in turn. The thorough run tries all
- * known ones in its two main scenarios.
+ * The errors to inject into `steps`. Each step gets one, in rotation. The thorough run
+ * tries every known error in the two main scenarios.
  */
 function faultsIn(steps: readonly Step[]): Fault[] {
   return steps.flatMap((step) => {
@@ -329,7 +329,7 @@ function faultsIn(steps: readonly Step[]): Fault[] {
   });
 }
 
-/** Makes each of `faults` happen; fails with a list of everything that went wrong. */
+/** Makes each of `faults` happen. Fails with a list of everything that went wrong. */
 async function failEach(
   faults: readonly Fault[],
   check: (fault: Fault, report: Report) => string[],
@@ -366,7 +366,7 @@ async function failEach(
 }
 
 test(
-  "a flush whose system call fails leaves file and edits whole, and can be made again",
+  "a flush whose system call fails keeps file and edits intact, and can be retried",
   traced,
   async () => {
     const faults = faultsIn(await stepsOf(scenarios, "flush"));
@@ -375,7 +375,7 @@ test(
       const { error, isCommitted, strays } = report;
       const wrong = [];
       if (error !== undefined && isCommitted && !WAITS.includes(name)) {
-        wrong.push(`threw when all was done: ${error.message}`);
+        wrong.push(`threw after everything was done: ${error.message}`);
       }
       // A file that could not be unlinked stays until the next writable open.
       if (strays.length > 0 && !name.startsWith("unlink")) {
@@ -392,7 +392,7 @@ test(
 );
 
 test(
-  "finishing a killed append can fail at any system call, and is done by the next open",
+  "finishing a killed append can fail at any system call, and the next open finishes it",
   traced,
   async () => {
     const faults = faultsIn(await stepsOf(appends, "reopen"));
@@ -412,7 +412,7 @@ const DISKS = [
 
 for (const [kind, mount] of DISKS) {
   const skip = unproved(`a full disk (${kind})`, skipUnlessMounting(mount));
-  test(`a full disk (${kind}) is ENOSPC, with file and edits whole`, {
+  test(`a full disk (${kind}) is ENOSPC, and keeps file and edits intact`, {
     timeout: TIMEOUT,
     skip,
   }, () => {
@@ -430,8 +430,8 @@ for (const [kind, mount] of DISKS) {
     const report: FullDiskReport = JSON.parse(child.stdout);
     assert.deepEqual(report.problems, []);
     proof(
-      `${report.refused} flushes refused by a full disk (${kind}), and made ` +
-        `when there was room; ${report.fitted} that need no room made at once`,
+      `${report.refused} flushes refused by a full disk (${kind}), which ` +
+        `succeeded with room; ${report.fitted} that need no room succeeded at once`,
     );
   });
 }

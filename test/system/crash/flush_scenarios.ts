@@ -1,6 +1,6 @@
 /**
- * The flushes that are broken on purpose by crash_test.ts and its children: what
- * is in the file before, what is done to it, and what is in it afterwards.
+ * The flushes that crash_test.ts and its children break on purpose: the file's content
+ * before, the edits, and the content afterwards.
  *
  * @module
  */
@@ -12,23 +12,23 @@ import type { FlushOptions, FlushResult, Memmap } from "../../../mod.ts";
 /** One flush. */
 export interface Scenario {
   readonly name: string;
-  /** Part of the short sample; the others need `MEMMAP_THOROUGH`. */
+  /** Is it part of the short sample? The others need `MEMMAP_THOROUGH`. */
   readonly isSample: boolean;
-  /** The file when it is opened, and still when the flush begins. */
+  /** The file's content when it is opened, and still when the flush begins. */
   readonly before: Uint8Array;
   /** The file to be flushed to afterwards. */
   readonly after: Uint8Array;
   readonly mode: "r" | "c" | "r+";
-  /** Bytes to map; all by default. */
+  /** How many bytes to map; all by default. */
   readonly length?: number;
   readonly reserve: boolean;
   readonly edit: (map: Memmap) => void;
   readonly options: Omit<FlushOptions, "path">;
-  /** Save to another file, which has these bytes before; `null`: does not exist. */
+  /** Save to another file, which has these bytes before, or does not exist: `null`. */
   readonly saveTo?: Uint8Array | null;
   /** Open through a symbolic link? */
   readonly isLinked: boolean;
-  /** What the flush will say it did. */
+  /** The strategy that the flush will report. */
   readonly strategy: FlushResult["strategy"];
 }
 
@@ -38,11 +38,11 @@ export interface Place {
   readonly path: string;
   /** The file that is opened. */
   readonly source: string;
-  /** The file that the flush writes: the same one, or another. */
+  /** The file that the flush writes: the same one or another. */
   readonly target: string;
 }
 
-/** Bytes without a pattern that a shift of a whole number of pages would keep. */
+/** Bytes whose pattern no shift by whole pages preserves. */
 export function noise(length: number, seed = 1): Uint8Array {
   const words = new Uint32Array(Math.ceil(length / 4));
   let state = seed;
@@ -238,14 +238,14 @@ export const SCENARIOS: readonly Scenario[] = [
   }),
 ];
 
-/** The scenario of that name. */
+/** The scenario with that name. */
 export function scenarioNamed(name: string): Scenario {
   const found = SCENARIOS.find((scenario) => scenario.name === name);
   if (found === undefined) throw new Error(`No scenario is named '${name}'.`);
   return found;
 }
 
-/** Where `scenario` happens in `folder`. */
+/** The paths of `scenario` in `folder`. */
 export function placeIn(folder: string, scenario: Scenario): Place {
   const data = join(folder, "data");
   const source = join(data, "file");
@@ -256,7 +256,7 @@ export function placeIn(folder: string, scenario: Scenario): Place {
   };
 }
 
-/** Makes the files that `scenario` begins with. */
+/** Creates the files with which `scenario` begins. */
 export function prepare(folder: string, scenario: Scenario): Place {
   const place = placeIn(folder, scenario);
   mkdirSync(join(folder, "data"), { recursive: true });
@@ -266,18 +266,18 @@ export function prepare(folder: string, scenario: Scenario): Place {
   return place;
 }
 
-/** What the target has before the flush; `null` if it does not exist. */
+/** The target's content before the flush, or `null` if it does not exist. */
 export function targetBefore(scenario: Scenario): Uint8Array | null {
   return scenario.saveTo === undefined ? scenario.before : scenario.saveTo;
 }
 
-/** Are these the same bytes? `null`: no file. */
+/** Are the bytes the same? `null` stands for no file. */
 export function same(a: Uint8Array | null, b: Uint8Array | null): boolean {
   if (a === null || b === null) return a === b;
   return Buffer.compare(a, b) === 0;
 }
 
-/** The bytes at `path`; `null` if there is no file. */
+/** The bytes at `path`, or `null` if there is no file. */
 export function contentOf(path: string): Uint8Array | null {
   try {
     return readFileSync(path);
@@ -287,10 +287,10 @@ export function contentOf(path: string): Uint8Array | null {
   }
 }
 
-/** What the map would hold if it were flushed now. */
+/** The content that a flush would write now. */
 export function contentOfMap(map: Memmap): Uint8Array {
   const content = new Uint8Array(map.length);
-  // Gaps have no view of their own, and a slice cut for the look would stay.
+  // Gaps have no view, and a slice cut just for reading would change the map.
   for (const { slice, begin, end, offset } of map.layout()) {
     const part = slice ?? map.slice(begin, end);
     content.set(part.bytes, offset);

@@ -49,7 +49,7 @@ interface End {
   readonly errors: string;
 }
 
-/** Runs a child that prints files to cut, one per line, and cuts them. */
+/** Runs a child that prints files to cut, one a line, and cuts them. */
 async function runAndCut(script: URL, args: readonly string[]): Promise<End> {
   const [command, ...rest] = commandOf(script, args);
   const child: ChildProcess = spawn(command, rest, {
@@ -71,9 +71,9 @@ async function runAndCut(script: URL, args: readonly string[]): Promise<End> {
       if (!text.startsWith("{")) output += `${text}\n`;
       else {
         const { path, cut } = JSON.parse(text);
-        await setTimeout(delay = (delay + 7) % 23); // at varying points of a round
+        await setTimeout(delay = (delay + 7) % 23); // hits a round at varying points
         truncateSync(path, cut);
-        writeFileSync(`${path}.cut`, ""); // tells that the pages are gone
+        writeFileSync(`${path}.cut`, ""); // tells the child that the pages are gone
       }
     }
   });
@@ -83,7 +83,7 @@ async function runAndCut(script: URL, args: readonly string[]): Promise<End> {
   return { status, signal, output, errors };
 }
 
-test("nothing that meets lost pages ends the process", guarded, async () => {
+test("no use of lost pages ends the process", guarded, async () => {
   const names = Object.entries(USES)
     .filter(([, { isDenos }]) => isDeno || !isDenos).map(([name]) => name);
   await forEach(names, async (name) => {
@@ -97,12 +97,12 @@ test("nothing that meets lost pages ends the process", guarded, async () => {
     );
   });
   proof(
-    `${names.length * CUTS.length} files cut by another process in the midst ` +
-      `of ${names.length} uses: 0 deaths`,
+    `${names.length * CUTS.length} files cut by another process during ` +
+      `${names.length} uses: 0 deaths`,
   );
 });
 
-test("without the guard a lost page ends the process", guarded, async () => {
+test("without the guard, a lost page ends the process", guarded, async () => {
   for (const name of ["a typed array", "find()"]) {
     using folder = temporaryFolder();
     const end = await runAndCut(FAULTS, [folder.path, name, "unguarded"]);
@@ -116,7 +116,7 @@ test("without the guard a lost page ends the process", guarded, async () => {
 });
 
 test(
-  "a block is left by the FaultError, not by what closing says again",
+  "a block ends with the FaultError, which closing does not report again",
   guarded,
   () => {
     using folder = temporaryFolder();
@@ -129,7 +129,7 @@ test(
       map.find("x");
     };
     assert.throws(() => use(() => {}), { name: "FaultError" });
-    // Floating bytes are not dropped silently.
+    // Floating bytes are never dropped silently.
     let left: Memmap | undefined;
     const edit = (map: Memmap) => {
       left = map;
@@ -139,7 +139,7 @@ test(
     assert.equal(left!.closed, false);
     assert.deepEqual([...left!.slices[0]!.bytes], [1, 2]);
     left!.close({ discard: true });
-    // An error that was not reported yet is thrown by dispose.
+    // Disposal throws an error that was not reported yet.
     writeFileSync(path, new Uint8Array(100_000));
     const map = open(path);
     const { bytes } = map.slice();
@@ -150,7 +150,7 @@ test(
   },
 );
 
-test("what faults() and FaultError say after a cut", guarded, () => {
+test("faults and FaultError describe a cut", guarded, () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "cut.dat");
   writeFileSync(path, new Uint8Array(100_000).fill(7));
@@ -160,12 +160,12 @@ test("what faults() and FaultError say after a cut", guarded, () => {
   const array = slice.array("int32", { byteOffset: 2 });
   const whole = map.slice(0, 50_000);
   const floating = map.insert(0, new Uint8Array([1, 2]));
-  whole.resize(10); // copies what is still there
+  whole.resize(10); // copies the bytes while they are still there
   truncateSync(path, 60_000);
-  assert.equal(map.faults, 0); // no access so far
+  assert.equal(map.faults, 0); // nothing was accessed yet
   assert.equal(bytes[0], 7);
   assert.equal(bytes[9999], 7);
-  assert.equal(bytes[10_000], 0); // the rest of the last page is zeros anyway
+  assert.equal(bytes[10_000], 0); // zeros fill the rest of the last page
   assert.equal(map.faults, 0);
   assert.equal(bytes[49_999], 0);
   assert.equal(map.faults, 1);
@@ -178,14 +178,14 @@ test("what faults() and FaultError say after a cut", guarded, () => {
   assert.throws(() => array.get(0), { code: "ERR_MEMMAP_FAULT" });
   assert.throws(() => array.set(0, 1), { code: "ERR_MEMMAP_FAULT" });
   assert.throws(() => array.subarray(1).fill(1), { code: "ERR_MEMMAP_FAULT" });
-  // Floating bytes are in memory and can be rescued.
+  // Floating bytes are in memory, and can be rescued.
   assert.deepEqual([...floating.bytes, ...whole.bytes], [
     ...[1, 2],
     ...new Array(10).fill(7),
   ]);
   assert.equal(floating.array("int8").get(1), 2);
   assert.equal(whole.find("\x07\x07"), 0);
-  // Properties do not access the bytes.
+  // Properties do not touch the bytes.
   assert.equal(map.length, 100_000 - 50_000 + 10 + 2);
   assert.equal(map.layout().length, 3);
   assert.equal(map.slices.length, 3);
@@ -195,23 +195,27 @@ test("what faults() and FaultError say after a cut", guarded, () => {
   assert.throws(() => map.faults, { name: "ClosedError" });
 });
 
-test("a map opened after another one's faults has none", guarded, () => {
-  using folder = temporaryFolder();
-  const path = join(folder.path, "again.dat");
-  for (let i = 0; i < 3; i++) {
-    writeFileSync(path, new Uint8Array(100_000).fill(7));
-    const map = open(path, "r");
-    const array = map.slice().array("uint8");
-    assert.equal(map.faults, 0);
-    assert.equal(array.get(99_999), 7);
-    truncateSync(path, 5);
-    assert.throws(() => array.get(99_999), { name: "FaultError" });
-    map.close();
-    assert.throws(() => array.get(0), { name: "ClosedError" });
-  }
-});
+test(
+  "a new map has no faults, whatever happened to others before",
+  guarded,
+  () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "again.dat");
+    for (let i = 0; i < 3; i++) {
+      writeFileSync(path, new Uint8Array(100_000).fill(7));
+      const map = open(path, "r");
+      const array = map.slice().array("uint8");
+      assert.equal(map.faults, 0);
+      assert.equal(array.get(99_999), 7);
+      truncateSync(path, 5);
+      assert.throws(() => array.get(99_999), { name: "FaultError" });
+      map.close();
+      assert.throws(() => array.get(0), { name: "ClosedError" });
+    }
+  },
+);
 
-test("reading many lost pages makes few mappings", guarded, () => {
+test("reading many lost pages creates few mappings", guarded, () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "large.dat");
   writeFileSync(path, "");
@@ -219,7 +223,7 @@ test("reading many lost pages makes few mappings", guarded, () => {
   const map = open(path, "r");
   const { bytes } = map.slice(0, 2 ** 32);
   truncateSync(path, 0);
-  // No two of these pages are neighbours; Linux has room for 65,530 mappings.
+  // No two of these pages are neighbours. Linux allows 65,530 mappings.
   let sum = 0;
   for (let i = 0; i < 200_000; i++) {
     sum += bytes[((i * 40_503) % 2 ** 19) * 8192]!;
@@ -229,18 +233,23 @@ test("reading many lost pages makes few mappings", guarded, () => {
   map.close();
 });
 
-test("a write into a hole on a full disk is a fault, not a death", {
-  ...TIMEOUT,
-  skip: unproved(
-    "holes on a full disk",
-    hasGuard ? skipUnlessMounting(TMPFS) : "there is no guard for this system",
-  ),
-}, () => {
-  using folder = temporaryFolder();
-  const mounted = mounting(TMPFS, folder.path);
-  assert.ok(mounted.skip === false);
-  const child = runChild(
-    `
+test(
+  "a write into a hole on a full disk is a fault, and does not kill the process",
+  {
+    ...TIMEOUT,
+    skip: unproved(
+      "holes on a full disk",
+      hasGuard
+        ? skipUnlessMounting(TMPFS)
+        : "there is no guard for this system",
+    ),
+  },
+  () => {
+    using folder = temporaryFolder();
+    const mounted = mounting(TMPFS, folder.path);
+    assert.ok(mounted.skip === false);
+    const child = runChild(
+      `
     import assert from "node:assert/strict";
     import { type Memmap, open } from "../mod.ts";
     import process from "node:process";
@@ -255,13 +264,14 @@ test("a write into a hole on a full disk is a fault, not a death", {
     map.close({ discard: true });
     console.log("survived");
   `,
-    { args: [folder.path], under: mounted.under },
-  );
-  assert.deepEqual([child.status, child.signal], [0, null], child.stderr);
-  assert.equal(child.stdout, "survived\n");
-});
+      { args: [folder.path], under: mounted.under },
+    );
+    assert.deepEqual([child.status, child.signal], [0, null], child.stderr);
+    assert.equal(child.stdout, "survived\n");
+  },
+);
 
-test("one table serves all threads of the process", guarded, () => {
+test("all threads of the process share one table", guarded, () => {
   using folder = temporaryFolder();
   const child = runChild(new URL("./children/threads.ts", import.meta.url), {
     args: [folder.path, isThorough ? "100" : "25"],
@@ -275,7 +285,7 @@ test("one table serves all threads of the process", guarded, () => {
 });
 
 test(
-  "maps beyond the table's rows are unguarded, and rows come back",
+  "maps beyond the size of the table are unguarded, and rows are reused",
   guarded,
   () => {
     const child = runChild(
@@ -288,7 +298,7 @@ test(
     import process from "node:process";
     const { guard, pageSize } = libc();
     const ranges = [];
-    // Far from anything that is mapped: the lowest pages never are.
+    // The lowest pages are never mapped.
     for (let range; (range = guard.watch(pageSize, 1)) !== null;) ranges.push(range);
     assert.equal(ranges.length, ROWS);
     const path = process.env["MEMMAP_FILE"];
@@ -310,7 +320,7 @@ test(
 );
 
 test(
-  "signals that are not the guard's go where they went before",
+  "signals that do not concern the guard reach the previous handler",
   guarded,
   () => {
     const end = (source: string) => {
@@ -326,14 +336,14 @@ test(
       return { status, signal, wentOn: stdout.includes("went on") };
     };
     const openMap = 'const map = open(process.env.MEMMAP_FILE, "r");';
-    // From kill(), twice: runtimes let the first one pass.
+    // Twice from kill(), since runtimes ignore the first one.
     const kill = `for (let i = 0; i < 2; i++) {
       process.kill(process.pid, "SIGBUS");
       for (const until = Date.now() + 300; Date.now() < until;);
     }`;
     assert.deepEqual(end(openMap + kill), end(kill));
-    // What listened before goes on listening. The signal is somebody else's: Bun's
-    // own kill() takes every handler away that it does not know.
+    // Earlier listeners keep listening. Another process sends the signal, since Bun's
+    // own kill() removes every handler that it does not know.
     const heard = end(`
       import { spawnSync } from "node:child_process";
       let heard = 0;
@@ -352,7 +362,7 @@ test(
 );
 
 test(
-  "the guard gets along with an engine that makes exceptions of faults",
+  "the guard works beside an engine that turns faults into exceptions",
   guarded,
   () => {
     using folder = temporaryFolder();
@@ -365,7 +375,7 @@ test(
       0, 97, 115, 109, 1, 0, 0, 0, 1, 6, 1, 96, 1, 127, 1, 127, 3, 2, 1, 0, 5, 3, 1,
       0, 1, 7, 5, 1, 1, 102, 0, 0, 10, 9, 1, 7, 0, 32, 0, 40, 2, 0, 11,
     ]);
-    // Outside of its memory: SIGSEGV, which the engine turns into an exception.
+    // Beyond its memory: a SIGSEGV that the engine turns into an exception.
     function trap() {
       const { exports } = new WebAssembly.Instance(new WebAssembly.Module(code));
       try {
@@ -395,7 +405,7 @@ test(
 );
 
 test(
-  "while somebody else handles the signal, no map says that it is guarded",
+  "while other code handles the signal, no map claims to be guarded",
   guarded,
   () => {
     const { stdout, stderr } = runChild(
@@ -425,7 +435,7 @@ test("a map with guard: false says so", () => {
 });
 
 test(
-  "where the system refuses a handler, there is no guard, and nothing is left",
+  "if the system refuses a handler, there is no guard, and nothing is left mapped",
   guarded,
   () => {
     const c = libc();
@@ -442,7 +452,7 @@ test(
         mapped.splice(mapped.indexOf(address), 1);
         return c.munmap(address, length);
       },
-      // Never the real ones: this process has its handler.
+      // Fake calls: the real handler is installed in this process.
       mprotect: () => 0,
       sigaction: (_, __, before) => {
         before?.fill(0);
@@ -462,11 +472,11 @@ test(
     for (const refusal of refusals) {
       const guard = guardOf({ ...calls, ...refusal }, handler);
       assert.equal(guard!.watch(4096, 1), null);
-      assert.equal(guard!.watch(4096, 1), null); // and is not tried again
+      assert.equal(guard!.watch(4096, 1), null); // and it does not try again
       assert.deepEqual(mapped, []);
     }
     assert.equal(guardOf(calls, null), null);
-    // The handler before is the one that was there at the very end.
+    // The previous handler is the one that was installed last.
     let before = 11n;
     const guard = guardOf({
       ...calls,
@@ -493,7 +503,7 @@ for (const [i, { arch, prefixes, code }] of ASSEMBLERS.entries()) {
         spawnSync("as", ["--version"]).status === 0
       : spawnSync(`${prefix}as`, ["--version"]).status === 0
   );
-  test(`the handler's bytes are its assembly's (${arch})`, {
+  test(`the handler's bytes are what its assembly code gives (${arch})`, {
     skip: unproved(
       `the handler's bytes (${arch})`,
       prefix === undefined ? "there is no assembler for it" : false,

@@ -1,8 +1,9 @@
 /**
- * What file systems do: each has its own idea of holes, of room, and of what it refuses.
+ * Flushes on different file systems. Each treats holes, room and refused calls in its own
+ * way.
  *
- * Each is made in an image of its own, or by a FUSE file system of the test's own,
- * and mounted where only one child process sees it.
+ * Each is made in an image, or by the test's own FUSE file system, and mounted where only
+ * one child process sees it.
  *
  * @module
  */
@@ -24,12 +25,12 @@ import type { HolesReport } from "./children/holes.ts";
 
 const TIMEOUT = 300_000;
 
-/** Where a child finds the file system, and what it runs under; or why there is none. */
+/** Where a child finds the file system, and the command to run it under, or why not. */
 type Mounted =
   | { folder: string; under: readonly string[]; skip: false }
   | { skip: string };
 
-/** Mounts a file system for a child, in a folder that is there already. */
+/** Mounts a file system for a child, in an existing folder. */
 type Mount = (folder: string) => Mounted;
 
 function mountingOf(commands: string): Mount {
@@ -59,13 +60,13 @@ const MOUNTS: Readonly<Record<string, Mount>> = {
   "FUSE without fallocate": fuse("reserve"),
 };
 
-/** Why a file system cannot be had here; `false` if it can. */
+/** Why a file system cannot be mounted here; `false` if it can. */
 function skipUnlessMounted(name: string, what: string): string | false {
   using folder = temporaryFolder();
   return unproved(`${what} (${name})`, MOUNTS[name]!(folder.path).skip);
 }
 
-/** The same of the FUSE file system. */
+/** The same for the FUSE file system. */
 function skipUnlessBuilt(what: string): string | false {
   using folder = temporaryFolder();
   return unproved(what, fuse()(folder.path).skip);
@@ -73,7 +74,7 @@ function skipUnlessBuilt(what: string): string | false {
 
 for (const name of Object.keys(MOUNTS)) {
   test(
-    `what maps wrote into holes is flushed, and the other holes stay (${name})`,
+    `writes into holes are flushed, and other holes stay holes (${name})`,
     {
       timeout: TIMEOUT,
       skip: skipUnlessMounted(name, "holes"),
@@ -91,7 +92,7 @@ for (const name of Object.keys(MOUNTS)) {
       assert.deepEqual(report.problems, []);
       proof(
         `${report.flushes} flushes of files with holes on ${name}` +
-          (report.hasHoles ? "" : ", which has none"),
+          (report.hasHoles ? "" : ", which keeps none"),
       );
     },
   );
@@ -103,7 +104,7 @@ const REFUSALS: readonly (readonly [name: string, refuse: string])[] = [
 ];
 
 for (const [name, refuse] of REFUSALS) {
-  test(`every flush works where the file system refuses ${name}`, {
+  test(`every flush works on a file system that refuses ${name}`, {
     timeout: TIMEOUT,
     skip: skipUnlessBuilt(name),
   }, () => {
@@ -114,12 +115,12 @@ for (const [name, refuse] of REFUSALS) {
   });
 }
 
-/** Root may read every folder, unless it does without that right. */
+/** Root may read every folder, unless it gives up that right. */
 const WITHOUT_RIGHTS = process.geteuid?.() === 0
   ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
   : [];
 
-test("every flush works in a folder that may be written and not read", {
+test("every flush works in a folder that can be written but not read", {
   skip: unproved(
     "folders that may not be read",
     spawnSync(WITHOUT_RIGHTS[0] ?? "true", ["--version"]).status === 0
@@ -133,7 +134,7 @@ test("every flush works in a folder that may be written and not read", {
   flushInside(inside, WITHOUT_RIGHTS, "unreadable");
 });
 
-/** Has a child flush in every way in a folder where something is refused. */
+/** Has a child flush in every way, in a folder where something is refused. */
 function flushInside(
   folder: string,
   under: readonly string[],
@@ -152,9 +153,9 @@ function flushInside(
     fs.writeFileSync(saved, "old");
     const back = folder + "/../back/file";
     try {
-      fs.chownSync(back, 12345, 12345); // its owner cannot be carried over either
+      fs.chownSync(back, 12345, 12345); // the owner cannot be preserved either
     } catch {
-      // There is no such file, or this process may not give it away.
+      // There is no such file, or this process may not change its owner.
     }
     if (process.argv[3] === "unreadable") fs.chmodSync(folder, 0o300);
     const text = () => fs.readFileSync(path, "latin1");
@@ -196,7 +197,7 @@ function flushInside(
 }
 
 test(
-  "a file with content and no size is ENODEV in every mode, and says what to do",
+  "a file with content but no size is ENODEV in every mode, with advice",
   {
     skip: skipUnlessBuilt("files without a size"),
   },
@@ -228,7 +229,7 @@ test(
   },
 );
 
-test("in-place asks for room before it writes over what is there (btrfs)", {
+test("in-place asks for room before it overwrites anything (btrfs)", {
   timeout: TIMEOUT,
   skip: skipUnlessMounted("btrfs", "in-place on a full disk"),
 }, () => {

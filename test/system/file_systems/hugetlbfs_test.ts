@@ -1,5 +1,5 @@
 /**
- * hugetlbfs: a file there is as long as what is mapped of it, in pages of megabytes.
+ * hugetlbfs, where mapping a file also sets its length, in pages of megabytes.
  *
  * @module
  */
@@ -11,9 +11,9 @@ import { mounting } from "../../support/mounting.ts";
 import { runChild, temporaryFolder, unproved } from "../../support/support.ts";
 
 const MOUNT = 'mount -t hugetlbfs memmap-test "$0"';
-/** Huge pages that the system makes when they are needed, and that cost nothing before. */
+/** How many huge pages the system may create on demand; they cost nothing before. */
 const SURPLUS = "/proc/sys/vm/nr_overcommit_hugepages";
-/** As many as the child has at once, with room to spare. */
+/** More than the child has at once. */
 const NEEDED = 16;
 
 function addSurplus(change: number): void {
@@ -21,7 +21,7 @@ function addSurplus(change: number): void {
   writeFileSync(SURPLUS, String(now + change));
 }
 
-/** Lets the system make the pages, until the end of the block; or says why it cannot. */
+/** Lets the system create the pages until the end of the block, or says why it cannot. */
 function hugePages(): Disposable | string {
   try {
     const about = readFileSync("/proc/meminfo", "latin1");
@@ -31,7 +31,7 @@ function hugePages(): Disposable | string {
     if (kibibytes * 4 > of("MemAvailable")) return "huge pages are too large";
     addSurplus(NEEDED);
   } catch (error) {
-    return `no huge pages can be had: ${(error as Error).message}`;
+    return `huge pages are not available: ${(error as Error).message}`;
   }
   return { [Symbol.dispose]: () => addSurplus(-NEEDED) };
 }
@@ -44,7 +44,7 @@ function skip(): string | false {
   return mounting(MOUNT, folder.path).skip;
 }
 
-test("a file of hugetlbfs keeps its length, and says that it has no guard", {
+test("a file on hugetlbfs keeps its length, and reports that it is unguarded", {
   timeout: 300_000,
   skip: unproved("files of huge pages", skip()),
 }, () => {

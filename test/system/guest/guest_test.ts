@@ -1,6 +1,6 @@
 /**
- * The library is a clean guest in other projects: one package without dependencies,
- * whose sources pass their compilers' strictest flags with only their runtime's types.
+ * The library is a clean guest in other projects. It is one package without dependencies,
+ * and its sources pass the strictest compiler flags with one runtime's types alone.
  *
  * @module
  */
@@ -27,7 +27,7 @@ const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const MODULES = join(ROOT, "node_modules");
 const TIMEOUT = 120_000;
 
-/** The first of some commands that runs at all. */
+/** The first of these commands that can be run. */
 function firstOf(commands: readonly string[]): string | undefined {
   return commands.find((one) => spawnSync(one, ["--version"]).status === 0);
 }
@@ -43,7 +43,7 @@ const BUN = isDeno
 const skipWithout = (what: string, command: string | undefined) =>
   unproved(what, command === undefined ? "a tool for it is missing" : false);
 
-/** Runs a command in a folder; returns what it wrote, after it ended with status 0. */
+/** Runs a command in a folder. Returns its output, after asserting status 0. */
 function run(folder: string, command: string, ...args: string[]): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
     cwd: folder,
@@ -55,7 +55,7 @@ function run(folder: string, command: string, ...args: string[]): string {
   return stdout;
 }
 
-/** A program of another project. If a type of ours were `any`, an error would be missing. */
+/** A program in another project. If a type of ours were `any`, an error would not come. */
 const PROGRAM = `
 import {
   type FlushResult,
@@ -75,18 +75,18 @@ const options: OpenOptions = { length: 48 };
   header.resize(24);
   const result: FlushResult = map.flush();
   console.log(first, map.length, typeof result);
-  // @ts-expect-error: the length of a file is no text
+  // @ts-expect-error: a length is not a string
   map.length satisfies string;
   // @ts-expect-error: there is no such mode
   const impossible = () => open("guest.dat", "x");
-  // @ts-expect-error: an option is left out, not undefined
+  // @ts-expect-error: an option is omitted, never undefined
   const unset: OpenOptions = { length: undefined };
 }
 `;
 
 const OUTPUT = "0.5 56 object\n";
 
-/** What `bun init` writes, with the flags beyond it that strict projects set. */
+/** What `bun init` writes, plus the flags that strict projects add. */
 const TSCONFIG = {
   compilerOptions: {
     lib: ["ESNext"],
@@ -131,7 +131,7 @@ function filesOf(path: string): string[] {
   );
 }
 
-/** A fresh project with a strict configuration; of type packages it has `types` alone. */
+/** A fresh project with a strict configuration, and `types` as its only type package. */
 function makeProject(folder: string, types?: "bun" | "node"): void {
   writeFileSync(join(folder, "index.ts"), PROGRAM);
   writeFileSync(
@@ -146,7 +146,7 @@ function makeProject(folder: string, types?: "bun" | "node"): void {
   );
 }
 
-/** The types of a runtime, as the registry has them. */
+/** A runtime's types, as the registry has them. */
 function addTypes(folder: string, types: "bun" | "node"): void {
   mkdirSync(join(folder, "node_modules", "@types"), { recursive: true });
   symlinkSync(
@@ -155,7 +155,7 @@ function addTypes(folder: string, types: "bun" | "node"): void {
   );
 }
 
-/** Puts the library where npm would: only the files that `package.json` names. */
+/** Installs the library as npm would: only the files that `package.json` lists. */
 function install(folder: string): void {
   const target = join(folder, "node_modules", "@memmap", "memmap");
   for (const path of ["package.json", ...readManifest(ROOT).files]) {
@@ -164,7 +164,7 @@ function install(folder: string): void {
   }
 }
 
-test("the package depends on nothing, and has one version", () => {
+test("the package has no dependencies, and one version", () => {
   const manifest = readManifest(ROOT);
   const fields = Object.keys(manifest).filter((name) =>
     /dependencies/i.test(name)
@@ -176,7 +176,7 @@ test("the package depends on nothing, and has one version", () => {
 
 const NPM = firstOf(["npm"]);
 
-test("the package is the library with its documentation", {
+test("the package contains the library and its documentation", {
   skip: skipWithout("what npm packs", NPM),
   timeout: TIMEOUT,
 }, () => {
@@ -192,21 +192,25 @@ test("the package is the library with its documentation", {
   assert.deepEqual(packed.bundled, []);
 });
 
-test("'bun add' of the repository's folder brings one package, and it works", {
-  skip: skipWithout("what bun add brings", BUN),
-  timeout: TIMEOUT,
-}, () => {
-  using folder = temporaryFolder();
-  makeProject(folder.path);
-  // A registry that nobody can reach: nothing is asked of it.
-  run(folder.path, BUN!, "add", "--registry=http://127.0.0.1:9/", ROOT);
-  const modules = join(folder.path, "node_modules");
-  const packages = readdirSync(modules).filter((name) => name[0] !== ".");
-  assert.deepEqual(packages, ["@memmap"]);
-  assert.deepEqual(readdirSync(join(modules, "@memmap")), ["memmap"]);
-  assert.ok(!existsSync(join(modules, "@memmap", "memmap", "node_modules")));
-  assert.equal(run(folder.path, BUN!, "index.ts"), OUTPUT);
-});
+test(
+  "'bun add' of the repository's folder installs one package, and it works",
+  {
+    skip: skipWithout("what bun add brings", BUN),
+    timeout: TIMEOUT,
+  },
+  () => {
+    using folder = temporaryFolder();
+    makeProject(folder.path);
+    // The registry cannot be reached, and is never asked.
+    run(folder.path, BUN!, "add", "--registry=http://127.0.0.1:9/", ROOT);
+    const modules = join(folder.path, "node_modules");
+    const packages = readdirSync(modules).filter((name) => name[0] !== ".");
+    assert.deepEqual(packages, ["@memmap"]);
+    assert.deepEqual(readdirSync(join(modules, "@memmap")), ["memmap"]);
+    assert.ok(!existsSync(join(modules, "@memmap", "memmap", "node_modules")));
+    assert.equal(run(folder.path, BUN!, "index.ts"), OUTPUT);
+  },
+);
 
 for (const types of ["bun", "node"] as const) {
   test(`a strict project with only the types of ${types} type-checks`, {

@@ -1,17 +1,23 @@
+/**
+ * Hostile arguments and a stack that ends anywhere harm neither maps nor the process.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { proof, runChild, temporaryFolder } from "../../support/support.ts";
 
-/** What a call with a hostile argument may end in: an answer, or an error that says why. */
+/** How a call with a hostile argument may end: with a result, or with one of these errors. */
 const ENDS = [
   "returned",
   ...["TypeError", "RangeError"],
   ...["ClosedError", "DeletedSliceError", "BusyError", "OverlapError"],
-  "SystemError", // a hostile path
+  "SystemError", // for a hostile path
   "EvalError", // thrown by the argument itself
 ];
 
-test("no argument that runs code, lies or changes can harm a map or the process", () => {
+test("arguments that run code, lie or change harm neither the map nor the process", () => {
   using folder = temporaryFolder();
   const child = runChild(
     new URL("./children/hostile_arguments.ts", import.meta.url),
@@ -26,7 +32,7 @@ test("no argument that runs code, lies or changes can harm a map or the process"
     const [, label, ends] = /^(\S+): (.*)$/.exec(line)!;
     for (const end of ends!.split(", ")) {
       const [name, count] = end.split(" ");
-      assert.ok(ENDS.includes(name!), `${label} ended in ${name}`);
+      assert.ok(ENDS.includes(name!), `${label} ended with ${name}`);
       calls += Number(count);
     }
   }
@@ -34,7 +40,7 @@ test("no argument that runs code, lies or changes can harm a map or the process"
   proof(`${calls} calls of ${lines.length} methods with hostile arguments`);
 });
 
-test("an error from the stack's end leaves the books true, wherever it comes", () => {
+test("a stack overflow leaves the map consistent, wherever it happens", () => {
   using folder = temporaryFolder();
   const child = runChild(
     new URL("./children/stack_depths.ts", import.meta.url),
@@ -44,8 +50,9 @@ test("an error from the stack's end leaves the books true, wherever it comes", (
   assert.equal(child.status, 0, child.stderr);
   const lines = child.stdout.trimEnd().split("\n");
   assert.equal(lines.pop(), "done");
+  assert.ok(lines.length > 0);
   for (const line of lines) {
-    // Each has failed for want of stack, and then has had enough.
+    // Each method has failed for lack of stack at first, and succeeded in the end.
     const [, failed, done] = /: (\d+) failed, (\d+) done$/.exec(line)!;
     assert.ok(Number(failed) > 0, line);
     assert.equal(Number(done), 20, line);

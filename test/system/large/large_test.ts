@@ -1,10 +1,16 @@
+/**
+ * Files and slices far larger than memory, and offsets beyond 2^32.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { runChild, temporaryFolder } from "../../support/support.ts";
 
-/** Why large files cannot be made here, or false. */
+/** Why large files cannot be created here; `false` if they can. */
 function skipWithoutSparseFiles(): string | false {
   using folder = temporaryFolder();
   const path = join(folder.path, "sparse.dat");
@@ -30,11 +36,11 @@ function runCase(name: string, parent?: string): void {
     { status: 0, signal: null },
     child.stderr,
   );
-  if (child.stdout !== "") console.log(child.stdout); // why a part was skipped
+  if (child.stdout !== "") console.log(child.stdout); // says why a part was skipped
 }
 
 test(
-  "a sparse file of 100 GiB can be used at both ends, and takes no memory",
+  "a sparse file of 100 GiB can be used at both ends without taking memory",
   LARGE,
   () => {
     runCase("100 GiB");
@@ -42,7 +48,7 @@ test(
 );
 
 test(
-  "a sparse file of 1 TiB can be used at both ends, and takes no memory",
+  "a sparse file of 1 TiB can be used at both ends without taking memory",
   LARGE,
   () => {
     runCase("1 TiB");
@@ -52,7 +58,7 @@ test(
 test("offsets beyond 2^32 are exact", LARGE, () => runCase("exact offsets"));
 
 test(
-  "a slice of more than 4 GiB works, its views as far as the runtime has them",
+  "a slice of more than 4 GiB works, with views if the runtime allows such large ones",
   LARGE,
   () => {
     runCase("a slice larger than 4 GiB");
@@ -67,7 +73,7 @@ test(
   "an insert of more than 4 GiB is flushed in place in bounded memory",
   LARGE,
   () => {
-    // Zeros are written all the same: in memory, where there is room, within seconds.
+    // Zeros are really written. In memory, if there is room, that takes seconds.
     const memory = "/dev/shm";
     const free = fs.existsSync(memory)
       ? fs.statfsSync(memory)

@@ -1,3 +1,10 @@
+/**
+ * A failed open leaves nothing behind and changes nothing, and neither do a thousand
+ * rounds of everything.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
@@ -23,12 +30,12 @@ import {
 const MODES: readonly Mode[] = ["r", "c", "r+", "w+"];
 const CONTENT = "The old content.";
 
-/** Undoes what this process has the system do at SIGXFSZ, where `env` can. */
+/** Restores the default reaction to SIGXFSZ, if `env` can do that. */
 const DEFAULT_SIGNAL =
   spawnSync("env", ["--default-signal=XFSZ", "true"]).status === 0
     ? ["env", "--default-signal=XFSZ"]
     : [];
-/** No file may have more than 2 GiB; `ulimit` counts in units of 512 bytes. */
+/** Limits files to 2 GiB. `ulimit` counts in units of 512 bytes. */
 const LIMITED = [
   ...DEFAULT_SIGNAL,
   "sh",
@@ -37,7 +44,7 @@ const LIMITED = [
   "sh",
 ];
 
-/** Everything in a folder, so that a change of it shows. */
+/** Everything in a folder, to be compared afterwards. */
 function picture(folder: string): unknown {
   return fs.readdirSync(folder).sort().map((name) => {
     const path = join(folder, name);
@@ -49,7 +56,7 @@ function picture(folder: string): unknown {
   });
 }
 
-/** Opens what cannot be opened, and checks that nothing is left and nothing changed. */
+/** Fails to open something, and checks that nothing is left behind and nothing changed. */
 function assertRefused(
   folder: string,
   path: string | URL,
@@ -97,7 +104,7 @@ function assertSystemError(
   }
 }
 
-test("a missing file is ENOENT, and is not made", () => {
+test("a missing file is ENOENT, and is not created", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "missing.dat");
   assertSystemError(folder.path, path, "ENOENT", -2, /no such file/i, [
@@ -113,14 +120,14 @@ test("a file in a missing folder is ENOENT in every mode", () => {
   assertSystemError(folder.path, path, "ENOENT", -2, /no such file/i);
 });
 
-test("a file inside a file is ENOTDIR", () => {
+test("a path through a file is ENOTDIR", () => {
   using folder = temporaryFolder();
   fs.writeFileSync(join(folder.path, "file"), CONTENT);
   const path = join(folder.path, "file", "inner.dat");
   assertSystemError(folder.path, path, "ENOTDIR", -20, /not a directory/i);
 });
 
-test("a link that leads nowhere is ENOENT", () => {
+test("a dangling link is ENOENT", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "link");
   fs.symlinkSync("nowhere", path);
@@ -131,7 +138,7 @@ test("a link that leads nowhere is ENOENT", () => {
   ]);
 });
 
-test("a directory is EISDIR, and the message says what it is", () => {
+test("a directory is EISDIR, and the message says so", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "directory");
   fs.mkdirSync(path);
@@ -147,7 +154,7 @@ test("a directory is EISDIR, and the message says what it is", () => {
 });
 
 test(
-  "a pipe is refused without waiting for its other end",
+  "a pipe is rejected without waiting for its other end",
   { timeout: 300_000 },
   () => {
     using folder = temporaryFolder();
@@ -188,7 +195,7 @@ test(
   },
 );
 
-test("a socket is refused", async () => {
+test("a socket is rejected", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "socket");
   const server = createServer();
@@ -208,7 +215,7 @@ test("a socket is refused", async () => {
   }
 });
 
-test("a device is refused", () => {
+test("a device is rejected", () => {
   using folder = temporaryFolder();
   assertSystemError(folder.path, "/dev/null", "ENODEV", -19, /a device/);
 });
@@ -229,7 +236,7 @@ test("a path with a NUL byte is a TypeError", () => {
   assertRefused(folder.path, url, "r", {}, TypeError);
 });
 
-test("what is no path, or no file: URL, is a TypeError", () => {
+test("anything but a path or a file: URL is a TypeError", () => {
   using folder = temporaryFolder();
   for (
     const path of ["", 5, null, undefined, {}, new URL("https://deno.com/")]
@@ -323,7 +330,7 @@ test("mode 'w+' without a length is a TypeError", () => {
   assertRefused(folder.path, join(folder.path, "new"), "write", {}, TypeError);
 });
 
-test("a length that no system has room for changes nothing", () => {
+test("a length for which no system has room changes nothing", () => {
   using folder = temporaryFolder();
   const old = join(folder.path, "old");
   fs.writeFileSync(old, CONTENT);
@@ -345,7 +352,7 @@ test("a length that no system has room for changes nothing", () => {
   }
 });
 
-test("a file larger than the process may make is EFBIG, and flush keeps its edits", () => {
+test("a file beyond the process's size limit is EFBIG, and a flush keeps its edits", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "old");
   fs.writeFileSync(path, CONTENT);
@@ -404,7 +411,7 @@ test("a file larger than the process may make is EFBIG, and flush keeps its edit
 });
 
 test(
-  "the signal of a file too large is ignored once files are written, and a handler stays",
+  "SIGXFSZ is ignored once a file is opened for writing, and a handler stays in place",
   {
     skip: skipWithoutProc,
   },
@@ -447,7 +454,7 @@ test(
       return child.stdout.trimEnd().split("\n");
     };
     const outcome = outcomeOf("");
-    // Bun ignores the signal itself. What this process ignores, its child does, too.
+    // Bun ignores the signal itself. A child ignores what this process ignores.
     const atFirst = !isDeno
       ? "ignored"
       : DEFAULT_SIGNAL.length > 0
@@ -472,8 +479,8 @@ test("a thousand rounds of open, edit, flush and close leave nothing behind", {
   timeout: 600_000,
   skip: skipWithoutProc,
 }, () => {
-  // Rounds rewrite megabytes: on a full disk they fail for want of room, and on a
-  // busy one each waits for its writes.
+  // Rounds rewrite megabytes. On a full disk they would fail for lack of room, and on a
+  // busy one each would wait for its writes.
   using folder = temporaryFolder(fastFolder());
   const child = runChild(new URL("./children/rounds.ts", import.meta.url), {
     args: [folder.path],
@@ -483,7 +490,7 @@ test("a thousand rounds of open, edit, flush and close leave nothing behind", {
 });
 
 test(
-  "what stays reachable after a map is let go of piles up neither kernel mappings nor heap",
+  "bytes that stay reachable after their map is gone pile up neither mappings nor heap",
   {
     timeout: 120_000,
     skip: skipWithoutProc,

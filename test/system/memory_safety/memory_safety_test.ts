@@ -24,10 +24,10 @@ import {
   withLibc,
 } from "../../support/support.ts";
 
-/** Only what hangs takes as long. */
+/** Only a hang takes this long. */
 const GUARDED = { timeout: 300_000 };
 
-/** Runs `script` with a fresh folder; it must exit normally. Returns its lines. */
+/** Runs `script` with a fresh folder, and returns its lines. It must exit normally. */
 function linesOf(script: string | URL, ...args: string[]): string[] {
   using folder = temporaryFolder(fastFolder());
   const child = runChild(script, { args: [folder.path, ...args] });
@@ -39,7 +39,7 @@ function linesOf(script: string | URL, ...args: string[]): string[] {
   return child.stdout.split("\n").filter((line) => line !== "");
 }
 
-/** Every mmap fails for want of memory; with `of`, only those of files or of memory. */
+/** Makes every mmap fail for lack of memory; with `of`, only those of files or of memory. */
 function withoutMemory<T>(use: () => T, of?: "files" | "memory"): T {
   const real = libc();
   let failed = false;
@@ -61,7 +61,7 @@ const NO_MEMORY = {
 };
 
 test(
-  "a child that uses every kind of stale view exits normally",
+  "using any kind of stale view does not end the process",
   GUARDED,
   () => {
     const lines = linesOf(
@@ -74,7 +74,7 @@ test(
 );
 
 test(
-  "a child that uses buffers moved out of reach exits normally",
+  "using buffers that were moved out of reach does not end the process",
   GUARDED,
   () => {
     const lines = linesOf(
@@ -85,7 +85,7 @@ test(
 );
 
 test(
-  "a worker may go on with a buffer after close() and a cut of the file",
+  "a worker may keep using a buffer after close() and a cut of the file",
   GUARDED,
   () => {
     const lines = linesOf(`
@@ -151,12 +151,12 @@ test(
 );
 
 test(
-  "bytes may be let go while operations on other threads are at work on them",
+  "bytes may be let go while operations on other threads use them",
   GUARDED,
   () => {
     const lines = linesOf(
       new URL("./children/in_use.ts", import.meta.url),
-      // Every operation still takes some milliseconds in the sample.
+      // Even in the sample, every operation takes some milliseconds.
       String(isThorough ? 2 ** 23 : 2 ** 21),
     );
     assert.equal(lines.length, 9 * 12);
@@ -167,7 +167,7 @@ test(
 );
 
 test(
-  "in mode 'r' a write through slice.bytes stays in this process",
+  "in mode 'r', a write through slice.bytes stays in this process",
   GUARDED,
   () => {
     const lines = linesOf(`
@@ -192,7 +192,7 @@ test(
   },
 );
 
-test("a view lives on where a flush neither moves nor resizes its bytes", () => {
+test("a view stays attached if a flush neither moves nor resizes its bytes", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "stays.dat");
   fs.writeFileSync(path, new Uint8Array(10_000).fill(7));
@@ -209,7 +209,7 @@ test("a view lives on where a flush neither moves nor resizes its bytes", () => 
   assert.equal(fs.readFileSync(path)[3], 8);
 });
 
-test("an unclosed map is let go of when nothing can reach it, and not before", {
+test("an unclosed map is released once nothing can reach it, and not before", {
   ...GUARDED,
   skip: skipWithoutProc,
 }, () => {
@@ -217,31 +217,35 @@ test("an unclosed map is let go of when nothing can reach it, and not before", {
   assert.equal(lines.length, 3 * 7 + 6);
 });
 
-test("open() whose mmap fails leaves no descriptor, and the file as it was", {
-  skip: skipWithoutProc,
-}, () => {
-  using folder = temporaryFolder();
-  const path = join(folder.path, "kept.dat");
-  fs.writeFileSync(path, "old content");
-  for (const mode of ["r", "c", "r+", "w+"] as const) {
-    const longer = mode === "w+" || mode === "r+" ? { length: 5000 } : {};
-    withoutMemory(() => {
-      assert.throws(() => open(path, mode, longer), { ...NO_MEMORY, path });
-      assert.throws(
-        () => open(path, mode, { ...longer, reserve: false }),
-        NO_MEMORY,
-      );
-    });
-    assert.equal(fs.readFileSync(path, "utf8"), "old content", mode);
-  }
-  assert.deepEqual(descriptorsOf(path), []);
-  assert.deepEqual(mappingsOf(path), []);
-});
+test(
+  "an open() whose mmap fails leaves no descriptor, and does not change the file",
+  {
+    skip: skipWithoutProc,
+  },
+  () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "kept.dat");
+    fs.writeFileSync(path, "old content");
+    for (const mode of ["r", "c", "r+", "w+"] as const) {
+      const longer = mode === "w+" || mode === "r+" ? { length: 5000 } : {};
+      withoutMemory(() => {
+        assert.throws(() => open(path, mode, longer), { ...NO_MEMORY, path });
+        assert.throws(
+          () => open(path, mode, { ...longer, reserve: false }),
+          NO_MEMORY,
+        );
+      });
+      assert.equal(fs.readFileSync(path, "utf8"), "old content", mode);
+    }
+    assert.deepEqual(descriptorsOf(path), []);
+    assert.deepEqual(mappingsOf(path), []);
+  },
+);
 
 test(
-  "what a closed map keeps stays reserved while an operation may be at work there",
+  "a closed map's addresses stay reserved while an operation may use them",
   {
-    skip: isDeno ? false : "of Deno, where buffers in use can be detached",
+    skip: isDeno ? false : "only Deno can detach buffers in use",
   },
   () => {
     using folder = temporaryFolder();
@@ -264,7 +268,7 @@ test(
 );
 
 test(
-  "a request that is refused leaves the memory that an operation reads mapped",
+  "a refused request does not unmap memory that an operation is reading",
   GUARDED,
   () => {
     const lines = linesOf(`
@@ -283,7 +287,7 @@ test(
         writeFileSync(other, "");
         truncateSync(other, 2 ** 43);
         open(other, "c");
-        throw new Error("the system lends as much memory as is asked for");
+        throw new Error("the system grants any amount of memory");
       },
     };
     for (const [name, refuse] of Object.entries(refusals)) {
@@ -307,7 +311,7 @@ test(
   },
 );
 
-test("a buffer whose properties tell lies is detached all the same", () => {
+test("a buffer whose properties lie is still detached", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "liar.dat");
   fs.writeFileSync(path, new Uint8Array(10_000).fill(7));
@@ -354,7 +358,7 @@ test("a buffer whose properties tell lies is detached all the same", () => {
   assert.deepEqual(mappingsOf(path) ?? [], []);
 });
 
-test("close() that throws half-way is finished by the next one", () => {
+test("a close() that throws half-way is finished by the next one", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "half.dat");
   fs.writeFileSync(path, new Uint8Array(10_000).fill(7));
@@ -381,7 +385,7 @@ test("close() that throws half-way is finished by the next one", () => {
   assert.deepEqual(descriptorsOf(path) ?? [], []);
 });
 
-test("advice that the system has no room for is left out; other failures are told", () => {
+test("advice for which the system lacks memory is skipped, and other failures are reported", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "advised.dat");
   fs.writeFileSync(path, new Uint8Array(5000));
@@ -403,7 +407,7 @@ test("advice that the system has no room for is left out; other failures are tol
   });
 });
 
-test("open() in mode 'w+' whose mmap fails leaves no half-made file", () => {
+test("an open() in mode 'w+' whose mmap fails leaves no half-made file", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "new.dat");
   withoutMemory(() =>
@@ -412,7 +416,7 @@ test("open() in mode 'w+' whose mmap fails leaves no half-made file", () => {
   assert.deepEqual(fs.readdirSync(folder.path), []);
 });
 
-test("open() on a full disk leaves no half-made file, and an old one as it was", () => {
+test("an open() on a full disk leaves no half-made file, and does not change an old one", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "full.dat");
   const full = { name: "SystemError", code: "ENOSPC", errno: -28, path };
@@ -430,7 +434,7 @@ test("open() on a full disk leaves no half-made file, and an old one as it was",
   assert.deepEqual(mappingsOf(path) ?? [], []);
 });
 
-/** What a flush is to write, and how it is made to fail. */
+/** What a flush is asked to write, and how it is made to fail. */
 const FAILURES: Record<string, {
   edit?: (map: Memmap) => void;
   options?: FlushOptions;
@@ -488,7 +492,7 @@ const FAILURES: Record<string, {
 };
 
 for (const [name, { edit, options, fail }] of Object.entries(FAILURES)) {
-  test(`a failed flush keeps file and edits, and a second succeeds: ${name}`, () => {
+  test(`a failed flush keeps file and edits, and a second one succeeds: ${name}`, () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "edited.dat");
     fs.writeFileSync(path, "0123456789".repeat(1000));
@@ -519,7 +523,7 @@ for (const [name, { edit, options, fail }] of Object.entries(FAILURES)) {
     assert.equal(inserted.state, "floating");
     assert.equal(new TextDecoder().decode(inserted.bytes), "xyz");
     assert.equal(new TextDecoder().decode(middle.bytes), "01234abc56789");
-    if (bytes.length > 0) assert.equal(bytes[9], 57); // where the mapping could stay
+    if (bytes.length > 0) assert.equal(bytes[9], 57); // unless the mapping had to be replaced
 
     const { path: _, ...ownFile } = options ?? {};
     map.flush(ownFile);
@@ -536,7 +540,7 @@ for (const [name, { edit, options, fail }] of Object.entries(FAILURES)) {
   });
 }
 
-test("close() whose flush finds a conflict leaves the map open", () => {
+test("a close() whose flush finds a conflict leaves the map open", () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "conflict.dat");
   fs.writeFileSync(path, "0123456789");
@@ -576,8 +580,12 @@ test("after a conflict the edits can be saved to another file", () => {
 });
 
 test(
-  "large files are mapped where the system can use huge pages, whatever waits",
-  { skip: process.platform === "linux" ? false : "of Linux" },
+  "large files are mapped at addresses that allow huge pages, whatever is reserved",
+  {
+    skip: process.platform === "linux"
+      ? false
+      : "only Linux has huge pages of this kind",
+  },
   () => {
     using folder = temporaryFolder();
     const large = join(folder.path, "large");
@@ -592,7 +600,7 @@ test(
       const address = runtime().addressOf(map.slice().bytes);
       if (address % 2 ** 21 === 0) aligned++;
     }
-    // The system may have put something else there.
+    // The system may have mapped something else there.
     assert.ok(aligned >= 8, `${aligned} of 10`);
   },
 );

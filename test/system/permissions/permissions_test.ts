@@ -21,10 +21,10 @@ const SKIP: string | false = isDeno ? false : "Bun has no permissions";
 const TRACING: string | false =
   spawnSync("strace", ["-e", "trace=none", "true"]).status === 0
     ? false
-    : "there is no strace that may trace here";
+    : "strace is missing or may not trace here";
 const STRACE: string | false = SKIP || TRACING;
 
-/** Runs what is to be reported, under the given permissions; answers its lines. */
+/** Runs a script under the given permissions. Returns the lines that it reports. */
 function report(
   denoPermissions: readonly string[],
   body: string,
@@ -47,14 +47,14 @@ function report(
       }
       ${body}
     `,
-    // Spelt so that the call that starts the child does not name the path.
+    // Spelled so that the call that starts the child does not contain the path.
     { denoPermissions, args: [target.replaceAll("/", "|")], under },
   );
   assert.equal(child.status, 0, child.stderr);
   return child.stdout.trimEnd().split("\n");
 }
 
-/** A folder with one file, and what must be true of it afterwards. */
+/** A folder with one file, and an assertion that it has not changed. */
 function oneFile():
   & { folder: string; path: string; assertUnchanged(): void }
   & Disposable {
@@ -169,7 +169,7 @@ test(
       "--allow-ffi=/usr/lib/other.so",
     ];
     assert.deepEqual(report(elsewhere, OPEN_ALL, file.path), denied);
-    // Deno gives no ArrayBuffer over a pointer to who may load one library only.
+    // Deno makes no ArrayBuffer over a pointer if only one library may be loaded.
     const [libc] = platformOf(process.platform, process.arch)!.libraries;
     const limited = ["--allow-read", "--allow-write", `--allow-ffi=${libc}`];
     assert.deepEqual(report(limited, OPEN_ALL, file.path), denied);
@@ -178,7 +178,7 @@ test(
 );
 
 test(
-  "--allow-ffi and the file's path for --allow-read are enough to read",
+  "--allow-ffi, and --allow-read of the file's path, are enough to read",
   {
     skip: SKIP,
   },
@@ -207,7 +207,7 @@ test(
 );
 
 test(
-  "the file's path for --allow-read and --allow-write is enough for what keeps the inode",
+  "--allow-read and --allow-write of the file's path are enough for flushes that keep the inode",
   {
     skip: SKIP,
   },
@@ -317,7 +317,7 @@ test(
 );
 
 test(
-  "all that a flush makes beside the file is made new, so that no planted link is written through",
+  "a flush creates every file beside the file anew, so that it writes through no planted link",
   { skip: TRACING },
   () => {
     using folder = temporaryFolder();
@@ -351,7 +351,7 @@ test(
         .filter((line) => line.includes(join(folder.path, ".memmap-")));
       const made = lines.filter((line) => line.includes("O_CREAT"));
       const renamed = lines.filter((line) => / rename/.test(line));
-      // Three journals and two new files, which take the names they are for.
+      // Three journals and two new files, which are renamed in the end.
       assert.equal(made.length, 5, lines.join("\n"));
       assert.equal(renamed.length, 2, lines.join("\n"));
       for (const line of lines) {
@@ -363,7 +363,7 @@ test(
       assert.equal(
         new Set(names).size,
         4,
-        "each new file has a name of its own",
+        "each new file has its own name",
       );
     } finally {
       fs.rmSync(trace, { force: true });
@@ -371,7 +371,7 @@ test(
   },
 );
 
-test("a file: URL is its path, decoded once, or a TypeError", () => {
+test("a file: URL stands for its path, decoded once, or is a TypeError", () => {
   using folder = temporaryFolder();
   const name = "100%41 %2e%2e a\nb\tc?d#e\\f.dat";
   const path = join(folder.path, name);
@@ -406,7 +406,7 @@ test("a file: URL is its path, decoded once, or a TypeError", () => {
 });
 
 test(
-  "dots and encoded dots of a path or URL lead out of no permitted folder",
+  "dots and encoded dots in a path or URL do not lead out of the permitted folder",
   { skip: SKIP },
   () => {
     using folders = twoFolders();
@@ -440,13 +440,13 @@ test(
   },
 );
 
-test("importing needs no permission at all", { skip: SKIP }, () => {
+test("importing needs no permission", { skip: SKIP }, () => {
   assert.deepEqual(report([], `report(() => typeof open);`, "/nowhere"), [
     "function",
   ]);
 });
 
-test("a relative path needs no more permission than the file's own", {
+test("a relative path needs no permission beyond that for the file", {
   skip: SKIP,
 }, () => {
   using file = oneFile();
@@ -461,7 +461,7 @@ test("a relative path needs no more permission than the file's own", {
   ]);
 });
 
-/** A permitted folder and one that is not, side by side. */
+/** A permitted folder and a forbidden one, side by side. */
 function twoFolders():
   & {
     path: string;
@@ -490,13 +490,13 @@ function twoFolders():
   };
 }
 
-/** Reading and writing, in these folders alone. */
+/** Permissions to read and write in these folders only. */
 function within(...folders: string[]): string[] {
   const list = folders.join(",");
   return ["--allow-ffi", `--allow-read=${list}`, `--allow-write=${list}`];
 }
 
-/** The links out of the permitted folder, and where each stands. */
+/** Creates links out of the permitted folder, and returns their paths. */
 function layLinks(
   { inside, outside }: ReturnType<typeof twoFolders>,
 ): string[] {
@@ -522,7 +522,7 @@ function layLinks(
 }
 
 test(
-  "a link inside of the permitted folder reaches nothing outside of it, in any mode",
+  "a link inside the permitted folder reaches nothing outside it, in any mode",
   { skip: SKIP },
   () => {
     using folders = twoFolders();
@@ -546,7 +546,7 @@ test(
 );
 
 test(
-  "a link out of the folder that may be written reads what may be read, and writes nothing",
+  "a link from a writable folder into a readable one reads, and writes nothing",
   { skip: SKIP },
   () => {
     using folders = twoFolders();
@@ -573,7 +573,7 @@ test(
 );
 
 test(
-  "a file that is denied is denied by its links too",
+  "a denied file is also denied through its links",
   { skip: SKIP },
   () => {
     using folders = twoFolders();
@@ -606,7 +606,7 @@ test(
 );
 
 test(
-  "nothing is made outside of the permitted folder, through a dangling link or a linked folder",
+  "nothing is created outside the permitted folder through a dangling link or a linked folder",
   { skip: SKIP },
   () => {
     using folders = twoFolders();
@@ -668,7 +668,7 @@ test(
 );
 
 test(
-  "a link that is swapped under an open map leads no flush out of the permitted folder",
+  "swapping a link under an open map leads no flush out of the permitted folder",
   { skip: SKIP },
   () => {
     using folders = twoFolders();
@@ -677,7 +677,7 @@ test(
     for (const strategy of ["auto", "replace", "in-place"]) {
       for (const offset of [5, 10]) {
         const lines = report(
-          // Only who may do all can lay links: another process does it here.
+          // In Deno, creating links needs full permission, so another process does it.
           [...within(inside()), `--allow-run=/bin/ln`],
           `
             const map = open(path);
@@ -750,14 +750,14 @@ test(
 );
 
 test(
-  "links that stay inside of the permitted folder are followed, whatever links lead to it",
+  "links within the permitted folder are followed, even if the folder is reached by links",
   { skip: SKIP },
   () => {
     using folders = twoFolders();
     const { inside, path: parent } = folders;
     fs.symlinkSync("../file.dat", inside("below", "link"));
     fs.symlinkSync("new.dat", inside("dangling"));
-    // As /tmp and /var are links on macOS: the permission is for the name.
+    // /tmp and /var are links on macOS. The permission is for the name.
     fs.symlinkSync("inside", join(parent, "alias"));
     fs.mkdirSync(join(parent, "links"));
     fs.symlinkSync("..", join(parent, "links", "up"));
@@ -812,7 +812,7 @@ test(
 );
 
 test(
-  "a link that a permission names may be used, for what keeps the inode",
+  "a link that a permission names may be used for flushes that keep the inode",
   { skip: SKIP },
   () => {
     using folders = twoFolders();
@@ -842,7 +842,7 @@ test(
 );
 
 test(
-  "a link to a name that is no text leads out of no permitted folder",
+  "a link to a name that is not valid text does not lead out of the permitted folder",
   { skip: SKIP },
   (t) => {
     using folders = twoFolders();
@@ -857,7 +857,9 @@ test(
       outside(),
       inside(),
     ]);
-    if (made.status !== 0) return t.skip("names are text only here");
+    if (made.status !== 0) {
+      return t.skip("this file system only allows names that are text");
+    }
     for (const path of [inside("link"), inside("folder", "secret.dat")]) {
       assert.equal(fs.statSync(path).size, 10);
       const permissions = [
@@ -907,7 +909,7 @@ test(
         import { open } from "../mod.ts";
         if (typeof WorkerGlobalScope === "undefined") {
           const [inside, link, outside] = process.argv.slice(2);
-          open(outside).close(); // the thread that starts it may do all
+          open(outside).close(); // the thread that starts it has all permissions
           const worker = new Worker(import.meta.url, {
             type: "module",
             deno: { permissions: { ffi: true, read: [inside], write: [inside] } },

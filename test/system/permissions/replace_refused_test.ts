@@ -1,4 +1,4 @@
-/** What a flush says where the folder lets no new file take the old one's place. */
+/** What a flush reports if the folder does not let a new file replace the old one. */
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -16,19 +16,19 @@ const WITHOUT_RIGHTS = isRoot
   ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
   : [];
 
-/** Makes the folder refuse; returns how to end that, or why it cannot be done here. */
+/** Makes the folder refuse. Returns how to undo that, or why it is not possible here. */
 function refuse(folder: string, path: string): (() => void) | string {
   if (!isRoot) {
     fs.chmodSync(folder, 0o555);
     return () => fs.chmodSync(folder, 0o755);
   }
-  // Root may write into any folder, but no name can be changed that is a mount.
+  // Root may write into any folder, but cannot rename over a mount point.
   const { status } = spawnSync("mount", ["--bind", path, path]);
   if (status !== 0) return "nothing can be mounted here";
   return () => void spawnSync("umount", [path]);
 }
 
-test("where a folder refuses a new file, the error names in-place, which works", (t) => {
+test("if a folder refuses a new file, the error suggests in-place, which works", (t) => {
   using folder = temporaryFolder();
   const path = join(folder.path, "file");
   fs.writeFileSync(path, "0123456789");

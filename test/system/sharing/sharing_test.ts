@@ -1,3 +1,9 @@
+/**
+ * Several processes, threads and scripts use one file at the same time.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
@@ -53,7 +59,7 @@ function startCommand(
 const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
 
 test(
-  "who opens a file while another process appends to it sees whole appends",
+  "opening a file while another process appends to it shows whole appends only",
   {
     timeout: TIMEOUT,
   },
@@ -73,7 +79,7 @@ test(
         assert.equal(map.length % length, 0, `${mode}: ${map.length} bytes`);
         found.opened++;
       } catch (error) {
-        // Only who wants to write may be kept out.
+        // Only opening for writing may be refused.
         if (!isMemmapError(error) || error.code !== "EBUSY") throw error;
         assert.equal(mode, "r+");
         found.busy++;
@@ -83,7 +89,7 @@ test(
     assert.equal(await appender.ended, `${records}\n`);
     assert.equal(fs.statSync(path).size, records * length);
     proof(
-      `${found.opened} opens of a file that another process appends to: ` +
+      `${found.opened} opens of a file to which another process appends: ` +
         `whole appends only; ${found.busy} for writing were EBUSY`,
     );
   },
@@ -171,29 +177,33 @@ test(
   },
 );
 
-test("two processes that append by two names lose nothing, and add nothing", {
-  timeout: TIMEOUT,
-}, async () => {
-  using folder = temporaryFolder();
-  const path = join(folder.path, "one name");
-  const other = join(folder.path, "another");
-  fs.writeFileSync(path, "");
-  fs.linkSync(path, other);
-  const records = 150;
-  const appenders = [[path, "65"], [other, "66"]].map(([name, byte]) =>
-    start("appender", [name!, byte!, `${RECORD}`, `${records}`])
-  );
-  for (const { ended } of appenders) assert.equal(await ended, `${records}\n`);
-  const bytes = fs.readFileSync(path);
-  assert.equal(bytes.length, 2 * records * RECORD);
-  for (let at = 0; at < bytes.length; at += RECORD) {
-    const record = bytes.subarray(at, at + RECORD);
-    assert.ok(record.every((byte) => byte === record[0]), `record at ${at}`);
-  }
-});
+test(
+  "two processes that append under two names lose nothing, and duplicate nothing",
+  { timeout: TIMEOUT },
+  async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "one name");
+    const other = join(folder.path, "another");
+    fs.writeFileSync(path, "");
+    fs.linkSync(path, other);
+    const records = 150;
+    const appenders = [[path, "65"], [other, "66"]].map(([name, byte]) =>
+      start("appender", [name!, byte!, `${RECORD}`, `${records}`])
+    );
+    for (const { ended } of appenders) {
+      assert.equal(await ended, `${records}\n`);
+    }
+    const bytes = fs.readFileSync(path);
+    assert.equal(bytes.length, 2 * records * RECORD);
+    for (let at = 0; at < bytes.length; at += RECORD) {
+      const record = bytes.subarray(at, at + RECORD);
+      assert.ok(record.every((byte) => byte === record[0]), `record at ${at}`);
+    }
+  },
+);
 
 test(
-  "cuts and in-place flushes of one process, and appends of another, all happen or are refused",
+  "one process's cuts and in-place flushes and another's appends all happen or are refused",
   {
     timeout: TIMEOUT,
   },
@@ -213,32 +223,44 @@ test(
   },
 );
 
-test("who opens a file to make it longer cuts off nothing that others append", {
-  timeout: TIMEOUT,
-}, async () => {
-  for (const reserve of [true, false]) {
-    using folder = temporaryFolder();
-    const path = join(folder.path, "longer");
-    fs.writeFileSync(path, "");
-    const records = 150;
-    const appender = start("appender", [path, "65", `${RECORD}`, `${records}`]);
-    while (appender.isRunning()) {
-      try {
-        const length = fs.statSync(path).size + 1;
-        open(path, "r+", { length, reserve }).close();
-      } catch (error) {
-        if (!isMemmapError(error) || error.code !== "EBUSY") throw error;
+test(
+  "opening a file with a larger length cuts off nothing that others append",
+  {
+    timeout: TIMEOUT,
+  },
+  async () => {
+    for (const reserve of [true, false]) {
+      using folder = temporaryFolder();
+      const path = join(folder.path, "longer");
+      fs.writeFileSync(path, "");
+      const records = 150;
+      const appender = start("appender", [
+        path,
+        "65",
+        `${RECORD}`,
+        `${records}`,
+      ]);
+      while (appender.isRunning()) {
+        try {
+          const length = fs.statSync(path).size + 1;
+          open(path, "r+", { length, reserve }).close();
+        } catch (error) {
+          if (!isMemmapError(error) || error.code !== "EBUSY") throw error;
+        }
+        await turn();
       }
-      await turn();
+      assert.equal(await appender.ended, `${records}\n`);
+      const bytes = fs.readFileSync(path);
+      const theirs = bytes.reduce(
+        (sum, byte) => sum + (byte === 65 ? 1 : 0),
+        0,
+      );
+      assert.equal(theirs, records * RECORD);
     }
-    assert.equal(await appender.ended, `${records}\n`);
-    const bytes = fs.readFileSync(path);
-    const theirs = bytes.reduce((sum, byte) => sum + (byte === 65 ? 1 : 0), 0);
-    assert.equal(theirs, records * RECORD);
-  }
-});
+  },
+);
 
-test("a script that is stopped in the midst of a flush locks nobody out", {
+test("a script stopped in the middle of a flush locks nobody out", {
   timeout: TIMEOUT,
 }, async () => {
   for (const strategy of ["auto", "replace", "in-place"] as const) {
@@ -267,7 +289,7 @@ test("a script that is stopped in the midst of a flush locks nobody out", {
   }
 });
 
-test("a worker that is stopped in the midst of a flush locks nobody out", {
+test("a worker stopped in the middle of a flush locks nobody out", {
   timeout: TIMEOUT,
 }, () => {
   for (const stop of ["terminate", "exit"]) {

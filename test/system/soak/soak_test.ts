@@ -1,6 +1,6 @@
 /**
- * Thousands of rounds of open, slice, view, resize, flush and close leave the
- * process with what it had.
+ * After thousands of rounds of open, slice, view, resize, flush and close, the process
+ * holds what it held before.
  *
  * @module
  */
@@ -18,11 +18,11 @@ import {
 
 const ROUNDS = isThorough ? 100_000 : 2000;
 // The runtime's own memory varies by 7 MiB and 20 mappings in the first thousands of
-// rounds, and by no more in 100,000. Its spare room is known to within some MiB. In
-// 100,000 rounds, one leaked page in every twelve would exceed the limit.
+// rounds, and by no more in 100,000. Its spare room is known to within a few MiB. In
+// 100,000 rounds, one leaked page in every twelve rounds would exceed the limit.
 const DESCRIPTORS = 20;
 const MAPPINGS = 100;
-/** Bytes. */
+/** In bytes. */
 const RESIDENT = 2 ** 25;
 
 test(

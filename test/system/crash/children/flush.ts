@@ -1,9 +1,9 @@
 /**
- * Does one flush between two marks in the trace, while crash_test.ts kills it or makes
- * its system calls fail. Reports how it went if it survives.
+ * Makes one flush between two marks in the trace, while crash_test.ts kills it or makes
+ * its system calls fail. If it survives, it reports how the flush went.
  *
  * Arguments: the action, the scenario's name, a folder, and the path of a pipe to
- * write to when all is ready. The flush begins when a byte arrives on standard input.
+ * write to when it is ready. The flush begins when a byte arrives on standard input.
  *
  * @module
  */
@@ -27,7 +27,7 @@ import {
 import { mark } from "../../../support/mark.ts";
 import { givenArguments } from "../../../support/support.ts";
 
-/** How a flush or an open went that was not killed. */
+/** How a flush or an open went, if it was not killed. */
 export interface Report {
   /** What it threw, if anything. */
   error?: { name: string; code?: string | undefined; message: string };
@@ -56,7 +56,7 @@ function flush(map: Memmap, scenario: Scenario, { target }: Place): string {
   ).strategy;
 }
 
-/** Flushes once beforehand, so that one-time work of the runtime is not in the trace. */
+/** Flushes once in advance, to keep one-time work of the runtime out of the trace. */
 function warmUp(folder: string, scenario: Scenario): void {
   const place = prepare(folder, scenario);
   const map = openScenario(scenario, place);
@@ -64,7 +64,7 @@ function warmUp(folder: string, scenario: Scenario): void {
   map.close();
 }
 
-/** Flushes between the marks, and once more if that fails. */
+/** Flushes between the marks, and again if that fails. */
 function flushOnce(folder: string, scenario: Scenario): Report {
   const place = prepare(folder, scenario);
   const { before, after, length, saveTo } = scenario;
@@ -99,7 +99,7 @@ function flushOnce(folder: string, scenario: Scenario): Report {
   check(same(contentOf(place.target), expected), "the file is not whole");
   check(
     report.error !== undefined || report.isCommitted,
-    "nothing was thrown, and nothing flushed",
+    "no error was thrown, but nothing was flushed",
   );
   check(same(contentOfMap(map), mapped), "the map has lost bytes or edits");
   if (report.error !== undefined) {
@@ -110,7 +110,7 @@ function flushOnce(folder: string, scenario: Scenario): Report {
     check(same(contentOfMap(map), mapped), "the second flush lost bytes");
   }
   succeed("close", () => map.close());
-  check(same(contentOf(place.target), after), "the file has not all edits");
+  check(same(contentOf(place.target), after), "the file lacks edits");
   check(
     !isSaved || same(contentOf(place.source), before),
     "saving elsewhere changed the original",
@@ -140,7 +140,9 @@ function reopen(folder: string, scenario: Scenario): Report {
     const content = contentOfMap(map);
     const { before, after } = scenario;
     if (!same(content, after) && !same(content, before)) {
-      report.problems.push(`the map has ${content.length} bytes of a mixture`);
+      report.problems.push(
+        `the map has ${content.length} bytes, a mixture of old and new`,
+      );
     }
     map.close();
   } catch (error) {

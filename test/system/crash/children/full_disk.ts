@@ -1,5 +1,5 @@
 /**
- * Flushes what does not fit, on a small disk of its own, and then what does.
+ * On a small disk, makes flushes that do not fit, then gives them room and repeats them.
  *
  * Run by crash_test.ts with the folder where the disk is mounted.
  *
@@ -15,7 +15,7 @@ import { givenArguments } from "../../../support/support.ts";
 
 /** What came of it. */
 export interface FullDiskReport {
-  /** Flushes that failed for want of room, and succeeded with it. */
+  /** Flushes that failed for lack of room, and succeeded once there was room. */
   refused: number;
   /** Flushes that succeeded on a full disk. */
   fitted: number;
@@ -24,14 +24,14 @@ export interface FullDiskReport {
 
 interface Case {
   readonly name: string;
-  /** The file; what is more than `noise` is a hole. */
+  /** The length of the file. With `holes`, most of it is a hole. */
   readonly size?: number;
   readonly holes?: boolean;
   readonly edit: (map: Memmap) => void;
   readonly options?: FlushOptions;
-  /** Bytes that are free when the flush begins. */
+  /** Free bytes on the disk when the flush begins. */
   readonly room: number;
-  /** Does it need no more than that? */
+  /** Is that enough? */
   readonly fits?: boolean;
 }
 
@@ -178,7 +178,7 @@ function fill(room: number): void {
   fs.closeSync(fd);
 }
 
-/** Bytes that are free, once what was written is on the disk. */
+/** Free bytes on the disk, after everything written has reached it. */
 function roomNow(): number {
   const fd = fs.openSync(root, "r");
   fs.fsyncSync(fd);
@@ -188,8 +188,8 @@ function roomNow(): number {
 }
 
 /**
- * What the map would write. Gaps by a plain read: tmpfs gives blocks to a hole that
- * is looked at through a mapping, or SIGBUS where it has none.
+ * What the map would write. Gaps are read with plain reads: reading a hole through a
+ * mapping makes tmpfs allocate blocks, or raises SIGBUS if there are none left.
  */
 function content(map: Memmap): Uint8Array {
   const file = fs.readFileSync(map.path);
@@ -236,7 +236,7 @@ function run(given: Case, reserve: boolean): void {
   }
   if (given.fits) {
     check(thrown === undefined, `threw ${thrown?.message}`);
-    check(same(contentOf(target), after), "the file has not all edits");
+    check(same(contentOf(target), after), "the file lacks edits");
     report.fitted++;
   } else {
     const { name, code, message } = thrown ?? { name: "nothing", message: "" };
@@ -249,7 +249,7 @@ function run(given: Case, reserve: boolean): void {
     check(same(content(map), after), "edits are lost");
     check(names() === namesBefore, `in the folder: ${names()}`);
     const less = roomBefore - roomNow();
-    check(less < 32 * KIB, `${less} bytes of the disk are not given back`);
+    check(less < 32 * KIB, `${less} bytes of the disk were not given back`);
     report.refused++;
   }
   fs.unlinkSync(filler);
@@ -262,7 +262,7 @@ function run(given: Case, reserve: boolean): void {
   }
 }
 
-/** Opens in mode w+ what has no room at first, over a file of `size` bytes. */
+/** Opens a file of `size` bytes in mode w+, at first without enough room. */
 function makeAnew(size: number, data: number, length: number): void {
   const check = (isRight: boolean, problem: string) => {
     if (!isRight) {
@@ -277,7 +277,7 @@ function makeAnew(size: number, data: number, length: number): void {
   const roomBefore = roomNow();
   try {
     open(path, "w+", { length }).close();
-    check(false, "it was opened");
+    check(false, "it was opened without room");
   } catch (error) {
     const { code } = error as { code?: string };
     check(code === "ENOSPC", `threw ${error}`);
@@ -285,13 +285,16 @@ function makeAnew(size: number, data: number, length: number): void {
   }
   check(same(contentOf(path), before), "the old content is gone");
   const less = roomBefore - roomNow();
-  check(less < 32 * KIB, `${less} bytes of the disk are not given back`);
+  check(less < 32 * KIB, `${less} bytes of the disk were not given back`);
   fs.unlinkSync(filler);
   using map = open(path, "w+", { length });
-  check(map.length === length && map.find("\x01") === -1, "it is not zeros");
+  check(
+    map.length === length && map.find("\x01") === -1,
+    "the new content is not zeros",
+  );
 }
 
-/** Opens in mode w+ what is larger than a file may be, on most disks. */
+/** Opens in mode w+ with a length that most file systems do not allow. */
 function makeTooLarge(reserve: boolean): void {
   fs.rmSync(path, { force: true });
   fs.writeFileSync(path, noise(1000));

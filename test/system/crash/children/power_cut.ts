@@ -1,10 +1,10 @@
 /**
- * Flushes on a small ext4 disk whose image it keeps, stops the flush after every
- * system call that changes something, and copies the image: what a power cut at
- * that moment would leave. Then looks at each copy, as after the next start.
+ * Flushes on a small ext4 image. After every system call that changes something, it
+ * stops the flush and copies the image, which is what a power cut would leave. Then it
+ * checks each copy, as after a restart.
  *
- * Run by crash_test.ts in a mount namespace of its own, with a folder for its
- * disks, and "all" or "sample".
+ * Run by crash_test.ts in its own mount namespace, with a folder for images, and "all"
+ * or "sample".
  *
  * @module
  */
@@ -33,17 +33,17 @@ import { forEach, givenArguments } from "../../../support/support.ts";
 /** What came of it. */
 export interface PowerCutReport {
   flushes: number;
-  /** Power cuts, by what was found after them. */
+  /** The number of power cuts, by what was found afterwards. */
   old: number;
   new: number;
-  /** Of them, those whose disk was the same as one that was looked at. */
+  /** Of these, how many left an image that had been checked already. */
   repeated: number;
 }
 
-/** What else goes on while a flush is under way. */
+/** What else happens during a flush. */
 type Meanwhile = "nothing" | "commits" | "writeback";
 
-/** How a flush is cut. */
+/** A flush and the circumstances of its power cuts. */
 interface Cut {
   readonly action: "flush" | "reopen";
   readonly scenario: Scenario;
@@ -57,9 +57,9 @@ const CHILD = new URL("./flush.ts", import.meta.url);
 const SIZE = 24 * 2 ** 20;
 
 /**
- * What changes a file, a folder or the disk; strace passes over what it lacks. Not
- * copy_file_range, which begins again for as long as there is a signal: what it
- * has done is seen after the call that follows.
+ * Calls that change a file, a folder or the disk. strace ignores those that it does not
+ * know. copy_file_range is left out, since it restarts for as long as a signal is
+ * pending. What it has done shows after the next call.
  */
 const CHANGING = [
   "openat",
@@ -99,7 +99,7 @@ function mounted(
 ): { path: string } & Disposable {
   const path = `${image}.mounted`;
   fs.mkdirSync(path);
-  // The kernel writes back nothing by itself before the hour is over.
+  // The kernel writes nothing back by itself within the next hour.
   command("mount", "-o", `loop,commit=3600${options}`, image, path);
   return {
     path,
@@ -113,12 +113,12 @@ function mounted(
 function makeImage(path: string): void {
   fs.writeFileSync(path, "");
   fs.truncateSync(path, SIZE);
-  // Nothing is left for the kernel to do later, by itself.
+  // Leaves the kernel nothing to do later by itself.
   const extended = "lazy_itable_init=0,lazy_journal_init=0,nodiscard";
   command("mkfs.ext4", "-q", "-F", "-E", extended, path);
 }
 
-/** What has reached the disk; read until twice the same, as nothing may move. */
+/** What has reached the disk. It is read until two reads agree. */
 function readDisk(image: string, bytes: Uint8Array, again: Uint8Array): void {
   const fd = fs.openSync(image, "r");
   try {
@@ -133,7 +133,7 @@ function readDisk(image: string, bytes: Uint8Array, again: Uint8Array): void {
 const report: PowerCutReport = { flushes: 0, old: 0, new: 0, repeated: 0 };
 const problems: string[] = [];
 
-/** A folder to work in, and room for two states of a disk. */
+/** A working folder, and buffers for states of a disk. */
 interface Bench {
   readonly root: string;
   readonly now: Uint8Array;
@@ -141,7 +141,7 @@ interface Bench {
   readonly scratch: Uint8Array;
 }
 
-/** Runs a flush, and looks at what is on the disk after each of its system calls. */
+/** Runs a flush, and checks what is on the disk after each of its system calls. */
 async function run(cut: Cut, bench: Bench): Promise<void> {
   const { action, scenario, meanwhile, data } = cut;
   const { root, now, last, scratch } = bench;
@@ -155,7 +155,7 @@ async function run(cut: Cut, bench: Bench): Promise<void> {
     const disturb = () => {
       if (meanwhile === "writeback") command("sync", "-f", disk.path);
       if (meanwhile !== "commits") return;
-      // The journal is one for all: what waits in it is committed as well.
+      // All files share ext4's journal: this also commits what waits in it.
       const fd = fs.openSync(other, "a");
       fs.writeSync(fd, "x");
       fs.fsyncSync(fd);
@@ -215,7 +215,7 @@ async function run(cut: Cut, bench: Bench): Promise<void> {
   report.flushes++;
 }
 
-/** Mounts a copy, which plays the journal back, and looks at the file in it. */
+/** Mounts a copy, which replays ext4's journal, and checks the file in it. */
 function lookAt(
   disk: Uint8Array,
   copy: string,
@@ -267,8 +267,8 @@ function cuts(): Cut[] {
 const buffer = () => new Uint8Array(SIZE);
 
 await forEach(cuts(), async (cut) => {
-  // Mounted beside the first, the copy is on a device of another number, as a disk
-  // can be after the next start.
+  // The copy is mounted beside the original, so its device has another number. That can
+  // also happen after a restart.
   const [now, last, scratch] = [buffer(), buffer(), buffer()];
   const folder = fs.mkdtempSync(join(root, "bench-"));
   await run(cut, { root: folder, now, last, scratch });

@@ -1,10 +1,10 @@
 /**
- * Uses a map in one way, over and over, while another process truncates its file.
+ * Uses a map in one way, repeatedly, while another process truncates its file.
  *
  * Run by faults_test.ts with a folder, the name of a use and `guarded` or not. For
  * each cut it writes a file, prints its path and the length to cut it to, and repeats
- * the use until the cut was noticed. Then it checks what the map reports. Prints
- * "survived" at the end; an unhandled fault would kill the process before that.
+ * the use until the cut is noticed. Then it checks what the map reports. At the end it
+ * prints "survived": an unhandled fault would have killed the process before.
  *
  * @module
  */
@@ -23,13 +23,13 @@ import {
 } from "../../../../mod.ts";
 import { givenArguments } from "../../../support/support.ts";
 
-/** Bytes: many pages, and not a whole number of them. */
+/** In bytes: many pages, but not a whole number of them. */
 export const LENGTH = 3_000_001;
 
-/** What is left of the file: nothing, a page, a page and a half, all but the last pages. */
+/** What is left of the file: nothing, a page, a page and a half, or most of it. */
 export const CUTS: readonly number[] = [0, 4096, 6000, LENGTH - 9000];
 
-/** What a use works on. */
+/** What a use has to work with. */
 interface Scene {
   readonly map: Memmap;
   readonly slice: MemmapSlice;
@@ -40,11 +40,11 @@ interface Scene {
 
 interface Use {
   readonly mode?: Mode;
-  /** One round. It may throw the errors that the library has for lost pages. */
+  /** One round. It may throw the library's errors for lost pages. */
   readonly round: (scene: Scene) => unknown;
   /** Only the kernel touches the lost pages, so this process never faults. */
   readonly isBlind?: boolean;
-  /** Would never end in Bun, whose compiled loop of reads may check for faults only once. */
+  /** Would never end in Bun, whose compiled read loop may check for faults only once. */
   readonly isDenos?: boolean;
 }
 
@@ -78,7 +78,7 @@ export const USES: Readonly<Record<string, Use>> = {
   "get() in a loop that never ends": {
     isDenos: true,
     round: ({ array }) => {
-      let sum = 0; // used, so that the read is not optimised away
+      let sum = 0; // keeps the reads from being optimized away
       for (let i = 0; sum >= 0; i = (i + 1) % array.size) sum += array.get(i);
     },
   },
@@ -121,7 +121,7 @@ export const USES: Readonly<Record<string, Use>> = {
     round: ({ map }) => {
       const slice = map.slices.find(({ state }) => state === "mapped")!;
       slice.resize(LENGTH + 1);
-      slice.delete(); // falls back to what is in the file
+      slice.delete(); // its bytes are the file's again
       map.slice();
     },
   },
@@ -191,25 +191,25 @@ export const USES: Readonly<Record<string, Use>> = {
   },
 };
 
-/** Rethrows what no call may throw when the file is cut. */
+/** Rethrows errors that a cut of the file does not explain. */
 function assertExpected(error: unknown): void {
   const { name, code } = error as { name: string; code?: string };
   const isOurs = ["FaultError", "ConflictError"].includes(name);
-  // A system call that is given lost memory fails with EFAULT.
+  // A system call on lost memory fails with EFAULT.
   const isSystems = code === "EFAULT" || String(error).includes("os error 14");
   if (!isOurs && !isSystems) throw error;
 }
 
-/** Rounds after the pages are gone, for a use that cannot meet them. */
+/** Rounds after the pages are gone, for a use that never touches them. */
 const BLIND_ROUNDS = 20;
-/** For any other use: by far enough to meet them. */
+/** The same for any other use: far more than it needs to notice. */
 const MOST_ROUNDS = 200;
 
-/** Goes on until the file was cut and the use has met it, or cannot meet it. */
+/** Repeats the use until the file is cut, and the use has noticed or cannot notice. */
 async function useUntilCut(path: string, use: Use, scene: Scene) {
   const most = use.isBlind ? BLIND_ROUNDS : MOST_ROUNDS;
   for (let rounds = 0; rounds <= most;) {
-    // The other process makes this file when the pages are gone.
+    // The other process creates this file once the pages are gone.
     if (fs.existsSync(`${path}.cut`)) rounds++;
     try {
       await use.round(scene);
@@ -232,7 +232,7 @@ function assertArrayRefuses(array: MemmapArray<"float64">): void {
   assert.equal(String(array), "<MemmapArray of lost bytes>");
 }
 
-/** A map with lost pages refuses everything that touches them, and can be closed. */
+/** Asserts that a map with lost pages rejects all use of them, and can be closed. */
 function assertRefuses({ map, folder }: Scene, floating: MemmapSlice): void {
   const slice = map.slices.find(({ state }) => state === "mapped")!;
   assert.ok(map.faults > 0);
@@ -285,7 +285,7 @@ async function main(folder: string, name: string, guard: boolean) {
       : map.insert(0, new Uint8Array([1, 2, 3]));
     console.log(JSON.stringify({ path, cut }));
     await useUntilCut(path, use, scene);
-    // Touches whatever still lies over lost pages.
+    // Touch whatever is still mapped over lost pages.
     if (bytes.length > 0 && bytes.buffer.byteLength > 0) {
       for (let at = 0; at < bytes.length; at += 512) bytes[at] = 1;
     }

@@ -1,6 +1,6 @@
 /**
- * One of the threads of threads.ts: opens maps, says so, and when it is told
- * to, cuts their files while it reads them; then says how many faults that made.
+ * One of the threads of threads.ts. It opens maps and reports that. When told to, it
+ * cuts their files while it reads them, then reports how many faults that caused.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { truncateSync, writeFileSync } from "node:fs";
 import { libc } from "../../../../ffi/libc.ts";
 import { open } from "../../../../mod.ts";
 
-/** What each thread adds to a number of the guard's table while it waits. */
+/** What each waiting thread adds to a number in the guard's table. */
 const MARK = 1_000_000;
 const MAPS = 4;
 const LENGTH = 400_000;

@@ -2,7 +2,7 @@
  * Many threads, each with maps whose files are cut while it reads them.
  *
  * Run by faults_test.ts with a folder and the number of threads. Prints how many maps
- * were cut in how many threads, how many faults that made, and how many threads share
+ * were cut in how many threads, how many faults that caused, and how many threads share
  * one table.
  *
  * @module
@@ -14,11 +14,11 @@ import { libc } from "../../../../ffi/libc.ts";
 import { open } from "../../../../mod.ts";
 import { givenArguments } from "../../../support/support.ts";
 
-/** Maps that each thread opens. */
+/** How many maps each thread opens. */
 const MAPS = 4;
-/** Added by each waiting thread to a number in the guard's table. */
+/** What each waiting thread adds to a number in the guard's table. */
 const MARK = 1_000_000;
-/** Threads at a time: a small machine starts as many in bearable time. */
+/** How many threads start at a time; a small machine copes with this many. */
 const AT_ONCE = 25;
 const THREAD = new URL("./thread.ts", import.meta.url);
 

@@ -1,6 +1,6 @@
 /**
- * Writes into holes through maps, flushes in every way, and looks at what is in the
- * file then, and how much of the disk it takes.
+ * Writes into holes through maps and flushes in every way. Then it checks what is in the
+ * file, and how much of the disk it takes.
  *
  * Run by file_systems_test.ts with a folder on the file system in question.
  *
@@ -15,9 +15,9 @@ import { givenArguments } from "../../../support/support.ts";
 
 /** What came of it. */
 export interface HolesReport {
-  /** Flushes whose result was looked at. */
+  /** Flushes whose result was checked. */
   flushes: number;
-  /** Can a file have holes here, and does it say so? */
+  /** Does this file system have holes, and report them? */
   hasHoles: boolean;
   problems: string[];
 }
@@ -26,7 +26,7 @@ const MIB = 2 ** 20;
 const LENGTH = 4 * MIB;
 /** Without fallocate, a megabyte is written as zeros, reserved or not. */
 const ADDED = 3 * MIB;
-/** Bytes more than those written that a file may take: rounding, and the tree. */
+/** How many more bytes than were written a file may take: rounding, and its block tree. */
 const SLACK = 128 * 1024;
 
 const [folder] = givenArguments("folder");
@@ -54,7 +54,7 @@ function makeSparse(): Uint8Array {
   return content;
 }
 
-/** Each writes something into a hole, through the map and in `content`; how many bytes? */
+/** Each writes into a hole, through the map and in `content`. Returns how many bytes. */
 const WAYS: Record<string, (map: Memmap, content: Uint8Array) => number> = {
   bytes(map, content) {
     using slice = map.slice(MIB, MIB + 10_000);
@@ -133,7 +133,7 @@ const FLUSHES: Record<string, Flush> = {
 };
 
 for (const reserve of [true, false]) {
-  durable = reserve; // half of them wait for the disk, which takes time
+  durable = reserve; // only half of them wait for the disk, which takes time
   for (const [flushName, { run, mode = "r+" }] of Object.entries(FLUSHES)) {
     for (
       const [wayName, write] of Object.entries(WAYS)
@@ -152,7 +152,7 @@ for (const reserve of [true, false]) {
           isEdited ? INSERTED : new Uint8Array(),
           content.subarray(100),
         ]).equals(fs.readFileSync(result)),
-        `${name}: the file has not what was written`,
+        `${name}: the file lacks what was written`,
       );
       if (report.hasHoles) {
         const now = taken(result);
@@ -167,7 +167,7 @@ for (const reserve of [true, false]) {
   }
 }
 
-// Many small slices, between which something is inserted.
+// Many small slices, with inserts in between.
 for (const strategy of ["replace", "in-place"] as const) {
   for (const mode of ["r+", "c"] as const) {
     if (mode === "c" && strategy === "in-place") continue;
@@ -207,7 +207,7 @@ for (const strategy of ["replace", "in-place"] as const) {
   }
 }
 
-// Bytes are cut out, so that data and holes move towards the start.
+// Cutting bytes out moves data and holes towards the start.
 for (const strategy of ["replace", "in-place"] as const) {
   const content = makeSparse();
   const sparse = taken(path);
@@ -227,7 +227,7 @@ for (const strategy of ["replace", "in-place"] as const) {
   report.flushes++;
 }
 
-// Where the file is made longer, only what is new gets blocks, and only if reserved.
+// If the file is made longer, only the new part gets blocks, and only if reserved.
 for (const reserve of [true, false]) {
   const content = makeSparse();
   const sparse = taken(path);
@@ -256,7 +256,7 @@ for (const reserve of [true, false]) {
   anew.close();
 }
 
-// What was reserved and not written to is no hole.
+// Reserved blocks that were never written are not holes.
 for (const strategy of ["replace", "in-place"] as const) {
   fs.rmSync(path);
   const map = open(path, "w+", { length: LENGTH });

@@ -1,7 +1,7 @@
 /**
- * Maps files of hugetlbfs, and looks whether they are as long afterwards as before.
+ * Maps files of hugetlbfs, and checks that they keep their length.
  *
- * Run by hugetlbfs_test.ts with such a folder as argument; prints one line for each case.
+ * Run by hugetlbfs_test.ts with a folder there. Prints one line for each case.
  *
  * @module
  */
@@ -20,7 +20,7 @@ const [folder] = givenArguments("folder");
 const PAGE = fs.statfsSync(folder).bsize;
 const path = join(folder, "huge.dat");
 
-/** Makes the file anew, with `pages` pages. */
+/** Creates the file anew, with `pages` pages. */
 function make(pages: number): void {
   fs.rmSync(path, { force: true });
   fs.closeSync(fs.openSync(path, "w"));

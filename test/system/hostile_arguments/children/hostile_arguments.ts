@@ -1,10 +1,10 @@
 /**
- * Calls every public method with arguments that run code of their own in the midst of
- * the call, lie about themselves or change, and looks at the map after each call. Run
- * by `hostile_arguments_test.ts`; prints one line for each method.
+ * Calls every public method with arguments that run code of their own during the call,
+ * lie about themselves, or change. Checks the map after each call. Run by
+ * `hostile_arguments_test.ts`; prints one line for each method.
  *
- * The methods are found by reflection. What each is called with, where nothing is
- * hostile, is in USUAL: a new method that is not there ends the run.
+ * Methods are found by reflection. USUAL has the arguments of a harmless call of each. A
+ * method that is missing there ends the run.
  *
  * @module
  */
@@ -26,14 +26,14 @@ const path = join(folder, "hostile.dat");
 const PART = 4096;
 const [LEFT, RIGHT] = [0x11, 0x33];
 
-/** A map of three slices. The outer two belong to somebody else. */
+/** A map of three slices. No call may change the outer two. */
 interface World {
   readonly map: Memmap;
   readonly left: MemmapSlice;
   readonly slice: MemmapSlice;
   readonly right: MemmapSlice;
   readonly array: MemmapArray;
-  /** Views that were taken before. */
+  /** Views taken before the call. */
   readonly views: Uint8Array[];
 }
 
@@ -50,7 +50,7 @@ function makeWorld(): World {
   return { map, left, slice, right, array, views };
 }
 
-// What methods are usually called with
+// The usual arguments of each method
 
 type Arguments = readonly unknown[];
 
@@ -101,9 +101,9 @@ const USUAL_OF_ARRAYS: Record<PropertyKey, (world: World) => Arguments> = {
   [Symbol.iterator]: () => [],
 };
 
-// What is hostile
+// Hostile arguments
 
-/** What happens in the midst of a call. */
+/** What an argument does during a call. */
 const ACTS: Record<string, (world: World) => void> = {
   flush: ({ map, slice }) => {
     if (slice.state === "mapped") slice.resize(PART + 1);
@@ -122,12 +122,12 @@ const ACTS: Record<string, (world: World) => void> = {
   },
 };
 
-/** Makes an argument out of the usual one; it calls `act` whenever it is looked at. */
+/** Turns the usual argument into a hostile one, which calls `act` whenever it is read. */
 type Hostile = (usual: unknown, act: () => void) => unknown;
 
 const KEYS = ["buffer", "byteOffset", "byteLength", "length", "constructor"];
 
-/** An object whose every property is a getter that acts, then tells the truth or lies. */
+/** An object whose properties are getters that act, then tell the truth or lie. */
 function withGetters(
   target: object,
   keys: readonly PropertyKey[],
@@ -298,11 +298,11 @@ const STILL: Record<string, (usual: unknown, world: World) => unknown> = {
   "its neighbour": (_, { left }) => left,
 };
 
-// The look afterwards
+// The checks afterwards
 
 function check({ map, left, right, views }: World): void {
   for (const view of views) {
-    // Reading is harmless, whatever became of it.
+    // Reading must be safe, whatever happened.
     assert.ok(view.length === 0 || view[0]! + view.at(-1)! >= 0);
   }
   if (map.closed) return;
@@ -315,7 +315,7 @@ function check({ map, left, right, views }: World): void {
     offset += entry.length;
     if (entry.slice === null) continue;
     assert.equal(entry.slice.length, entry.length);
-    // Larger ones have no view in Bun.
+    // In Bun, larger slices have no view.
     if (entry.length < 2 ** 32) {
       assert.equal(entry.slice.bytes.length, entry.length);
     }
@@ -336,12 +336,12 @@ function check({ map, left, right, views }: World): void {
   }
 }
 
-/** The map is as good as before: what is pending can be flushed, and the file is as said. */
+/** Asserts that the map still works: a flush makes the file what layout() says. */
 function checkFlush(world: World): void {
   const { map } = world;
   if (map.closed) return;
   const { length } = map;
-  if (length > 2 ** 26) return; // a rightful edit that fills a disk
+  if (length > 2 ** 26) return; // a legitimate edit that would fill the disk
   map.flush({ durable: false });
   assert.equal(fs.statSync(path).size, length);
   check(world);
@@ -383,7 +383,7 @@ const TARGETS: readonly Target[] = [
   },
 ];
 
-/** What the REPLs call. */
+/** Methods that REPLs call. */
 const CUSTOM_INSPECT: readonly PropertyKey[] = [
   Symbol.for("nodejs.util.inspect.custom"),
   Symbol.for("Deno.customInspect"),
@@ -391,7 +391,7 @@ const CUSTOM_INSPECT: readonly PropertyKey[] = [
 
 const tallies = new Map<string, Map<string, number>>();
 
-/** Makes one call, then looks at everything. */
+/** Makes one call, then checks everything. */
 function attempt(
   label: string,
   kind: string,
@@ -403,7 +403,7 @@ function attempt(
   const world = makeWorld();
   let isActing = false;
   const once = (act: (world: World) => void) => () => {
-    if (isActing) return; // an act may look at the argument again
+    if (isActing) return; // the act itself may read the argument
     isActing = true;
     act(world);
   };
@@ -419,14 +419,14 @@ function attempt(
     check(world);
     checkFlush(world);
   } catch (error) {
-    console.error(`after ${label} with ${kind}, which ended in ${end}`);
+    console.error(`after ${label} with ${kind}, which ended with ${end}`);
     throw error;
   } finally {
     world.map.close({ discard: true });
   }
 }
 
-/** Makes all calls of a function that takes `usual`. */
+/** Makes all hostile calls of a function whose usual arguments are `usual`. */
 function attack(
   label: string,
   usual: (world: World) => Arguments,
@@ -436,7 +436,7 @@ function attack(
   const { length } = usual(makeWorldOnce());
   for (let at = 0; at <= length; at++) {
     for (const [kind, make] of Object.entries(STILL)) {
-      // It repeats its elements until memory is full, as it was asked to.
+      // It would repeat its elements until memory is full, as requested.
       if (label === "MemmapArray.resize" && kind === "2^40") continue;
       attempt(label, `${kind} at ${at}`, (world) => {
         const args = [...usual(world)];
@@ -468,7 +468,7 @@ for (const { name, prototype, of, usual } of TARGETS) {
     const { value, get } = Object.getOwnPropertyDescriptor(prototype, key)!;
     const label = `${name}.${String(key)}`;
     if (get !== undefined) {
-      // Wherever it is asked, it answers or throws.
+      // Whenever it is read, it answers or throws.
       for (const object of [{}, prototype, proxied({}, () => {})]) {
         assert.throws(() => Reflect.apply(get, object, []), TypeError, label);
       }
@@ -476,7 +476,10 @@ for (const { name, prototype, of, usual } of TARGETS) {
       continue;
     }
     const args = usual[key];
-    assert.ok(args !== undefined, `${label} is called by no test here: add it`);
+    assert.ok(
+      args !== undefined,
+      `no test here calls ${label}: add it to USUAL`,
+    );
     for (const object of [{}, prototype, proxied({}, () => {})]) {
       assert.throws(
         () => Reflect.apply(value, object, args(makeWorldOnce())),
@@ -504,7 +507,7 @@ attack(
   (_, args) => Reflect.apply(close, undefined, args),
 );
 
-// Objects whose properties the user has made: the engine is asked, not they.
+// Objects with properties that the user defined. The library must ask the engine instead.
 {
   const world = makeWorld();
   const { buffer } = world.slice;
@@ -519,7 +522,7 @@ attack(
   world.map.close({ discard: true });
 }
 
-// Prototypes that are patched after the import.
+// Prototypes patched after the import.
 {
   const world = makeWorld();
   const { buffer } = ArrayBuffer.prototype as unknown as { buffer: unknown };

@@ -1,7 +1,6 @@
 /**
- * Calls public methods at every depth that is left of the stack, so that it ends at
- * every step of theirs, and looks at the map after each call. Run by
- * `hostile_arguments_test.ts`.
+ * Calls public methods with every amount of stack left, so that the stack ends at each of
+ * their steps. Checks the map after each call. Run by `hostile_arguments_test.ts`.
  *
  * @module
  */
@@ -14,12 +13,12 @@ import { givenArguments } from "../../../support/support.ts";
 
 const path = join(givenArguments("folder")[0], "stack.dat");
 const SIZE = 64;
-/** Frames from the stack's end within which calls may fail. */
+/** Within how many frames of the stack's end calls may fail. */
 const FRAMES = 3000;
 
-/** Runs `act` with `left` frames less than there are. */
+/** Runs `act` with `left` frames of stack left. */
 function atDepth(left: number, act: () => void): void {
-  let height = -1; // frames that fit below the current one
+  let height = -1; // how many frames fit below the current one
   let isDone = false;
   const dive = (): void => {
     try {
@@ -35,7 +34,7 @@ function atDepth(left: number, act: () => void): void {
   try {
     dive();
   } catch {
-    // The act has failed for want of stack, or of something else: who acts notes it.
+    // The act failed, for lack of stack or otherwise. The caller records the error.
   }
 }
 
@@ -55,7 +54,7 @@ function makeWorld(count: number): World {
   return { map, slices, views: slices.map(({ bytes }) => bytes) };
 }
 
-/** The books say what the slices say, and the file becomes what the books say. */
+/** Asserts that layout() agrees with the slices, and that a flush writes just that. */
 function check({ map, slices, views }: World, label: string): void {
   if (map.closed) {
     for (const view of views) assert.equal(view.length, 0, label);
@@ -83,7 +82,7 @@ function check({ map, slices, views }: World, label: string): void {
     );
   }
   for (const [i, view] of views.entries()) {
-    // A view is the slice's own, or it is detached.
+    // A view is either the slice's current one or detached.
     const slice = slices[i]!;
     if (view.length > 0) {
       assert.equal(slice.state, "mapped", label);
@@ -129,11 +128,11 @@ const ACTS: Record<string, Act> = {
   close: ({ map }) => map.close({ discard: true }),
 };
 
-/** Frames from one depth to the next, of acts that take long and of others. */
+/** Frames between the depths to try, for slow acts and for others. */
 const STRIDES = [7, 3] as const;
 
-// First as it comes, when an engine still has to compile what is called, which takes
-// stack too; then again.
+// First while the engine still has to compile what is called, which also takes
+// stack. Then once more.
 for (const name of [...Object.keys(ACTS), ...Object.keys(ACTS)]) {
   const act = ACTS[name]!;
   const count = name === "delete" || name === "slice" ? 200 : 100;

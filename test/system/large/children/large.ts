@@ -1,5 +1,5 @@
 /**
- * Uses files far larger than memory, and watches what stays resident.
+ * Uses files far larger than memory, and checks how much stays resident.
  *
  * Run by large_test.ts with the name of a case and a folder as arguments.
  *
@@ -19,7 +19,7 @@ const path = join(folder, "large.dat");
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
-/** What the runtime's own heap may take meanwhile. */
+/** How much the runtime's own heap may grow meanwhile. */
 const NOISE = 16 * MiB;
 
 function sparse(length: number): void {
@@ -45,7 +45,7 @@ function writeAt(position: number, bytes: Uint8Array): void {
   fs.closeSync(fd);
 }
 
-/** Asserts that `use` leaves little more than `touched` bytes resident. */
+/** Asserts that `use` makes little more than `touched` bytes resident. */
 function assertResident(touched: number, use: () => void): void {
   collectGarbage();
   const before = process.memoryUsage().rss;
@@ -54,7 +54,7 @@ function assertResident(touched: number, use: () => void): void {
   const grown = process.memoryUsage().rss - before;
   assert.ok(
     grown <= touched + NOISE,
-    `${Math.round(grown / MiB)} MiB more are resident`,
+    `${Math.round(grown / MiB)} MiB more became resident`,
   );
 }
 

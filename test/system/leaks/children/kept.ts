@@ -1,9 +1,9 @@
 /**
- * Lets maps go whose bytes may still be reached, in every way, many times over. Their
- * addresses stay for good; this looks whether kernel mappings pile up with them, and
- * whether heap does.
+ * Repeatedly lets go of maps whose bytes can still be reached, in every way. Their
+ * addresses stay reserved for good. This checks that neither kernel mappings nor heap
+ * pile up with them.
  *
- * Run by leaks_test.ts with a folder as argument; prints one line for each way.
+ * Run by leaks_test.ts with a folder as argument. Prints one line for each way.
  *
  * @module
  */
@@ -34,7 +34,7 @@ async function collectThoroughly(): Promise<void> {
 
 const moved: ArrayBuffer[] = [];
 
-/** What is done in round `i`. */
+/** What round `i` does. */
 const WAYS: Record<string, (i: number) => void> = {
   "dropped unclosed": (i) => {
     const map = open(path, i % 2 === 0 ? "r" : "r+");
@@ -66,7 +66,7 @@ for (const [way, letGo] of Object.entries(WAYS)) {
     if (i % 50 === 0) await collectThoroughly();
   }
   await collectThoroughly();
-  // The runtime's own heap comes and goes; one a round would be 600.
+  // The runtime's own heap varies. A leak of one mapping a round would make 600.
   const added = mappings() - before;
   assert.ok(added < 200, `${way}: ${added} kernel mappings`);
   console.log(way);
@@ -88,4 +88,4 @@ assert.ok(added < 8e6, `${added} bytes of heap for 100,000 moved buffers`);
 console.log("moved over and over");
 map.close();
 
-for (const buffer of moved) new Uint8Array(buffer).fill(1); // and none faults
+for (const buffer of moved) new Uint8Array(buffer).fill(1); // and none of them faults

@@ -71,7 +71,7 @@ for (let i = 0; i < 1000; i++) round(i);
 assert.deepEqual(descriptorsOf(folder), []);
 assert.deepEqual(mappingsOf(folder), []);
 assert.deepEqual(readdirSync(folder).sort(), ["other.dat", "rounds.dat"]);
-// The runtime's heap comes and goes; a leak of one a round would be a thousand.
+// The runtime's heap varies. A leak of one a round would make a thousand.
 assert.ok(
   openDescriptors()! - descriptors < 50,
   `${openDescriptors()! - descriptors} descriptors`,

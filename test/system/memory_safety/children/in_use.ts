@@ -1,8 +1,8 @@
 /**
- * Lets bytes go, in every way, while operations on other threads are at work on them.
+ * Lets bytes go, in every way, while operations on other threads use them.
  *
- * Run by memory_safety_test.ts with a folder and the number of bytes to work on;
- * prints one line for each operation and way. A fault would end the process.
+ * Run by memory_safety_test.ts with a folder and the number of bytes to work on. Prints
+ * one line for each operation and way. A fault would end the process.
  *
  * @module
  */
@@ -22,13 +22,13 @@ const LENGTH = Number(length);
 const target = join(folder, "target.dat");
 fs.writeFileSync(target, new Uint8Array(LENGTH).fill(9));
 
-// As many rows as threads that were ended can leave: this one has its own, still.
+// As if thousands of threads had ended and left their rows. This one still has its own.
 open(target, "r").close();
 Atomics.add(libc().guard?.waiting ?? new Int32Array(1), 0, 5000);
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What works on bytes for a while, on another thread or in another turn. */
+/** Operations that use bytes for a while, on another thread or in a later turn. */
 const OPERATIONS: Record<string, (bytes: Bytes) => Promise<unknown>> = {
   "scrypt": (bytes) =>
     new Promise((resolve) => scrypt(bytes, bytes, 64, resolve)),
@@ -64,7 +64,7 @@ interface Scene {
   readonly path: string;
 }
 
-/** How bytes are let go; what was there may be unmapped, moved or cut off. */
+/** Ways to let bytes go: they may be unmapped, moved or cut off. */
 const WAYS: Record<string, (scene: Scene) => void> = {
   "close": ({ map }) => map.close(),
   "close, then a cut by another": ({ map, path }) => {
@@ -96,7 +96,7 @@ const WAYS: Record<string, (scene: Scene) => void> = {
   },
 };
 
-/** Ways that take the bytes of a floating slice away. */
+/** Ways to take away the bytes of a floating slice. */
 const FLOATING_WAYS: Record<string, (scene: Scene) => void> = {
   "close of a floating slice": ({ map }) => map.close({ discard: true }),
   "resize of a floating slice": ({ slice }) => slice.resize(3 * LENGTH),
@@ -114,7 +114,7 @@ for (const [name, operate] of Object.entries(OPERATIONS)) {
     const slice = map.slice();
     if (way in FLOATING_WAYS) slice.resize(LENGTH + 5);
     const operation = operate(slice.bytes).catch(() => {});
-    // Some begin in this turn of the event loop, some later.
+    // Some operations begin in this turn of the event loop, and some later.
     if (way.length % 2 === 0) await setTimeout(1);
     letGo({ map, slice, path });
     await operation;

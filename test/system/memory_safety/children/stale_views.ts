@@ -1,8 +1,7 @@
 /**
  * Takes every kind of view, makes it stale in every way, and uses it.
  *
- * Run by memory_safety_test.ts with a folder as argument; prints one line for
- * each way.
+ * Run by memory_safety_test.ts with a folder as argument. Prints one line for each way.
  *
  * @module
  */
@@ -48,13 +47,13 @@ function assertStale({ buffer, all }: Views): void {
     assert.equal(view.length, 0);
     assert.equal(view.byteLength, 0);
     assert.equal(view[0], undefined);
-    view[0] = 1; // nothing, and no fault
+    view[0] = 1; // has no effect, and does not fault
     assert.throws(() => view.at(-1), TypeError);
     assert.throws(() => view.fill(1), TypeError);
   }
 }
 
-/** What each way is done to: a map with three slices, and the middle one's views. */
+/** What each way works on: a map with three slices, and the middle one's views. */
 interface Scene {
   map: Memmap;
   first: MemmapSlice;

@@ -1,9 +1,9 @@
 /**
- * Moves slices' buffers out of the library's reach, lets the bytes go in every
- * way, and reads and writes what was moved.
+ * Moves slices' buffers out of the library's reach, lets the bytes go in every way, then
+ * reads and writes what was moved.
  *
- * Run by memory_safety_test.ts with a folder as argument; prints one line for
- * each theft and way.
+ * Run by memory_safety_test.ts with a folder as argument. Prints one line for each theft
+ * and way.
  *
  * @module
  */

@@ -1,9 +1,9 @@
 /**
- * Drops maps without closing them, and looks at what the process still holds.
+ * Drops maps without closing them, and checks what the process still holds.
  *
- * Run by memory_safety_test.ts with a folder as argument; prints one line for
- * each case. Every case is a function of its own, so that nothing of it stays
- * in a register or on the stack.
+ * Run by memory_safety_test.ts with a folder as argument. Prints one line for each case.
+ * Every case is a function, so that none of its values stays in a register or on the
+ * stack.
  *
  * @module
  */
@@ -31,7 +31,7 @@ function newFile(): string {
   return path;
 }
 
-/** Finalizers run between turns of the event loop, and when they like. */
+/** Finalizers run between turns of the event loop, at times of their own choice. */
 async function collectThoroughly(): Promise<void> {
   for (let i = 0; i < 5; i++) {
     collectGarbage();
@@ -50,7 +50,7 @@ async function assertLetGo(path: string): Promise<void> {
       Date.now() < end,
       `${mapped} mappings left, ${open} descriptors`,
     );
-    // JavaScriptCore scans the stack conservatively: write something else there.
+    // JavaScriptCore scans the stack conservatively, so overwrite it.
     JSON.parse(JSON.stringify(Array.from({ length: 1000 }, (_, i) => ({ i }))));
   }
 }
@@ -60,7 +60,7 @@ async function assertKept(path: string): Promise<void> {
   assert.notEqual(mappingsOf(path)!.length, 0);
 }
 
-/** A box that can be emptied: a local variable might live on in its frame. */
+/** A box that can be emptied. A local variable might live on in its frame. */
 interface Box<T> {
   content: T | undefined;
 }
@@ -157,14 +157,14 @@ CASES["views of two slices, dropped one after the other"] = async () => {
   await assertLetGo(path);
 };
 
-/** So long that no other mapping can come to lie where all of it was. */
+/** So long that no other mapping can take all of its addresses. */
 function newLongFile(): string {
   const path = newFile();
   truncateSync(path, 2 ** 28);
   return path;
 }
 
-/** The file's bytes are out of reach now, and zeros have been laid over them. */
+/** The file's bytes are out of reach now, and zeros are mapped over them. */
 function assertZeros(bytes: Uint8Array): void {
   for (let i = 0; i < bytes.length; i += LENGTH) {
     assert.equal(bytes[i], 0);
@@ -188,7 +188,7 @@ CASES["a buffer transferred after the map was dropped"] = async () => {
   (() => {
     box.content = open(path).slice().bytes;
   })();
-  // With its descriptor gone the map is, too, and only the view keeps the bytes.
+  // Once the descriptor is gone, so is the map, and only the view keeps the bytes.
   for (let i = 0; i < 100 && descriptorsOf(path)!.length > 0; i++) {
     await assertKept(path);
   }

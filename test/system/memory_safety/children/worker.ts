@@ -1,6 +1,6 @@
 /**
- * A worker that reads and writes the buffer it is sent for half a second, and
- * then says so.
+ * A worker that reads and writes the buffer that it receives for half a second, then
+ * reports that it is done.
  *
  * @module
  */

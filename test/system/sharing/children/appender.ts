@@ -1,10 +1,10 @@
 /**
- * Appends records to a file by flushes, one after another, each in a map of its own,
- * and prints how many were acknowledged. A record is its bytes, all the same.
+ * Appends records to a file, each by a flush of a new map, and prints how many were
+ * acknowledged. All bytes of a record are the same.
  *
  * Run by sharing_test.ts with the file's path, the byte, the length of a record, and
- * how many records to append. What others do meanwhile may refuse one: then it is
- * tried again.
+ * how many records to append. If one is refused because of what others do meanwhile,
+ * it is tried again.
  *
  * @module
  */

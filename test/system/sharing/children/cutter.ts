@@ -1,8 +1,8 @@
 /**
- * Cuts a file that others append to back to nothing, and moves its bytes in place, by
- * flushes, for as long as there is a file beside it. Prints how many bytes it cut off.
+ * Flushes that empty a file or move its bytes in place, while others append to it. Goes
+ * on for as long as there is a file beside it. Prints how many bytes it cut off.
  *
- * Run by sharing_test.ts with the file's path and the byte that may stand in it.
+ * Run by sharing_test.ts with the file's path and the only byte that may be in it.
  *
  * @module
  */
@@ -25,7 +25,7 @@ for (let turn = 0; fs.existsSync(`${path}.busy`); turn++) {
       problems.add("the file has bytes that nobody wrote");
     }
     map.slices[0]!.delete();
-    // The whole file, or some at its beginning, which moves all the rest.
+    // Cut the whole file, or some bytes at its beginning, which moves all the rest.
     map.slice(0, length).resize(0);
     map.flush({ durable: false, strategy: isCut ? "auto" : "in-place" });
     cut += length;

@@ -1,6 +1,6 @@
 /**
- * Has a worker flush a file, and stops it in the midst of that. Then flushes the file
- * here, and has another process do so.
+ * Stops a worker in the middle of a flush. Then it flushes the file in this thread, and
+ * in another process.
  *
  * Run by sharing_test.ts with the file's path, how to flush, and how to stop.
  *
@@ -23,7 +23,7 @@ import { commandOf } from "../../../support/support.ts";
 
 const MIB = 2 ** 20;
 
-/** Flushes `path` as `how` says, and never comes to the end of it. */
+/** Flushes `path` as `how` says, and never finishes. */
 function flushForEver(path: string, how: string, stop: string): void {
   const map = open(path);
   map.insert(how === "extend" ? map.mappedLength : 5, new Uint8Array(9 * MIB));
@@ -52,7 +52,7 @@ if (isMainThread) {
   });
   await new Promise((resolve) => worker.once("message", resolve));
   await worker.terminate();
-  // Deno lets the flush come to its end.
+  // Deno lets the flush finish.
   const append = () => {
     using map = open(target);
     map.insert(map.mappedLength, new Uint8Array([7]));

@@ -1,8 +1,8 @@
 /**
- * Opens, slices, views, resizes, flushes and closes, round after round, and compares
- * what the process holds at the end with what it held when it had warmed up.
+ * Opens, slices, views, resizes, flushes and closes, round after round. Compares what the
+ * process holds at the end with what it held after warming up.
  *
- * Run by `soak_test.ts`: with a folder, and how many rounds.
+ * Run by `soak_test.ts` with a folder and the number of rounds.
  *
  * @module
  */
@@ -23,9 +23,9 @@ import {
 const STRATEGIES = ["auto", "replace", "in-place"] as const;
 const MODES = ["w+", "r+", "c", "r+", "r", "r+"] as const;
 const LENGTH = 20_000;
-/** Rounds after which what the finalizers are owed gets its turn. */
+/** Rounds after which finalizers get a turn of the event loop. */
 const TURN = 500;
-/** Rounds after which memory is stolen once. */
+/** Rounds after which memory is moved out of reach once. */
 const THEFT = 1000;
 
 const [folder, count] = givenArguments("folder", "rounds");
@@ -33,14 +33,14 @@ const rounds = Number(count);
 const path = join(folder, "soak.dat");
 const other = join(folder, "other.dat");
 
-/** V8 takes memory in pieces of this size, each of which is a mapping. */
+/** V8 takes memory in pieces of this size. Each is a mapping. */
 const V8_PAGE = 2 ** 18;
 
-/** What a process holds, but for what V8's heap has to spare. */
+/** What a process holds, without the spare room of V8's heap. */
 interface Held {
   readonly descriptors: number;
   readonly mappings: number;
-  /** Bytes of memory that is resident: VmRSS. */
+  /** Resident memory in bytes: VmRSS. */
   readonly resident: number;
 }
 
@@ -55,7 +55,7 @@ function held(): Held {
   const status = readFileSync("/proc/self/status", "utf8");
   const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(status)!;
   const { heapTotal, heapUsed } = process.memoryUsage();
-  // It doubles its room for young objects when it likes, 16 MiB and more at once.
+  // V8 doubles its room for young objects at any time, by 16 MiB and more.
   const spare = isDeno ? heapTotal - heapUsed : 0;
   const lines = readFileSync("/proc/self/maps", "utf8").split("\n").length;
   return {
@@ -65,7 +65,7 @@ function held(): Held {
   };
 }
 
-/** Slices, views and arrays of all kinds; all that may be written is. */
+/** Uses slices, views and arrays of all kinds, and writes to whatever is writable. */
 function edit(map: Memmap, i: number): void {
   const header = map.slice(0, 100);
   const body = map.slice(100, 9000);
@@ -83,7 +83,7 @@ function edit(map: Memmap, i: number): void {
     return;
   }
   values.set(3, 3, i);
-  // What grows and what shrinks come to the same length again.
+  // What grows and what shrinks add up to the same length.
   header.resize(150);
   body.splice(7, 50, 0);
   assert.equal(buffer.byteLength, 0);
@@ -104,7 +104,7 @@ function round(i: number): void {
     const strategy = STRATEGIES[Math.floor(i / MODES.length) % 3]!;
     map.flush({ strategy, durable: false });
     assert.equal(map.slices[0]!.bytes.length, 150);
-    // An append, and a cut: both by "extend".
+    // An append and a cut, both with strategy "extend".
     const end = map.insert(map.mappedLength, 100);
     assert.equal(map.flush({ durable: false }).strategy, "extend");
     end.resize(0);
@@ -115,7 +115,7 @@ function round(i: number): void {
   map.close({ discard: i % 5 === 0 });
 }
 
-/** Moves memory away, whose pages stay for good: so this is no round. */
+/** Moves memory out of reach. Its pages stay for good, so this is not part of a round. */
 function steal(): void {
   const map = open(path, "r+");
   const stolen = map.slice(0, 10).buffer.transfer();
@@ -123,7 +123,7 @@ function steal(): void {
   assert.equal(stolen.byteLength, 10);
 }
 
-/** Answers what stealing has cost. */
+/** Returns how many mappings the stolen memory takes. */
 async function run(first: number, count: number): Promise<number> {
   let islands = 0;
   for (let i = first; i < first + count; i++) {
