@@ -1,6 +1,6 @@
 /**
- * The part of the model that is arrays: a list of offsets into a slice, one for each
- * element, and what a DataView reads there.
+ * Arrays in the model. An array is a list of offsets into a slice, one for each element,
+ * and what a DataView reads there.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import {
   within,
 } from "./model.ts";
 
-/** What an array holds: how a DataView calls it, and the bytes and kind of an element. */
+/** Each element type: its DataView name, its size in bytes, and its kind of value. */
 const ELEMENTS = {
   bool: ["Uint8", 1, "boolean"],
   int8: ["Int8", 1, "number"],
@@ -39,7 +39,7 @@ type Value = number | bigint | boolean;
 export const NATIVE_ORDER: "little" | "big" =
   new Uint16Array(Uint8Array.of(1, 0).buffer)[0] === 1 ? "little" : "big";
 
-/** Bytes of an element. */
+/** The size of an element in bytes. */
 export function elementSize(type: ModelType): number {
   return ELEMENTS[type][1];
 }
@@ -59,7 +59,7 @@ function encode(value: unknown, type: ModelType, order: string): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-/** Some value of a type, the same for the same number; never NaN, which has many bits. */
+/** A value of a type, determined by a number. Never NaN, which has many bit patterns. */
 export function someValue(type: ModelType, number: number): Value {
   const bits = Uint8Array.from({ length: 8 }, (_, i) => number >>> (i * 5));
   const value = decode(bits, type, "little");
@@ -76,7 +76,7 @@ function sideBySide(shape: readonly number[]): number[] {
   );
 }
 
-/** A shape as given, one -1 of which becomes as many as `available` elements are for. */
+/** A shape as given, with a -1 replaced by what `available` elements allow. */
 function shapeOf(shape: unknown, available?: number): number[] {
   const given = typeof shape === "number" ? [shape] : [...shape as number[]];
   const unknown = available === undefined ? -1 : given.indexOf(-1);
@@ -119,7 +119,7 @@ export class ModelArray {
     this.#look();
   }
 
-  /** Stands for `MemmapSlice.array()`. */
+  /** Models `MemmapSlice.array()`. */
   static of(
     slice: ModelSlice,
     dtype: ModelType,
@@ -170,7 +170,7 @@ export class ModelArray {
     return offsets;
   }
 
-  /** Looks that the slice can be used, and all elements are in it. */
+  /** Throws unless the slice can be used and contains all elements. */
   #look(): void {
     this.slice.use();
     const last = this.shape.reduce(
@@ -182,7 +182,7 @@ export class ModelArray {
     this.slice.checkFaults();
   }
 
-  /** Stands for the getter: a view of the slice, whether or not the elements are in it. */
+  /** Models the getter: a view of the slice, whether or not it contains the elements. */
   lookAtData(): void {
     this.slice.use();
     this.slice.checkFaults();
@@ -194,12 +194,12 @@ export class ModelArray {
     this.slice.edit();
   }
 
-  /** Those elements were accessed. */
+  /** Notes that these elements were accessed. */
   #meet(offsets: readonly number[]): void {
     for (const at of offsets) this.slice.meet(at, at + this.itemSize);
   }
 
-  /** The elements' bytes, one by one, in the machine's order; nobody notices. */
+  /** The bytes of each element in the machine's order, read without counting as an access. */
   #peek(offsets: readonly number[]): Uint8Array[] {
     const bytes = this.slice.peek();
     return offsets.map((at) => {
@@ -222,7 +222,7 @@ export class ModelArray {
     return this.bits().map((bits) => this.#decode(bits));
   }
 
-  /** As {@linkcode values}, and nobody notices; for the tests themselves. */
+  /** As {@linkcode values}, without counting as an access; for the tests themselves. */
   peekValues(): Value[] {
     this.#look();
     return this.#peek(this.offsets()).map((bits) => this.#decode(bits));
@@ -254,7 +254,7 @@ export class ModelArray {
   set(...indexThenValue: unknown[]): void {
     const at = this.#locate(indexThenValue.slice(0, -1) as number[]);
     const value = indexThenValue.at(-1);
-    // Made for loops, it finds out about faults when it has written.
+    // It is optimized for loops, so it notices faults only after it has written.
     const isSwift = this.shape.length === 1 &&
       typeof value === ELEMENTS[this.dtype][2];
     const { state, isFaulted, map } = this.slice;
@@ -306,7 +306,7 @@ export class ModelArray {
     const [length, ...others] = this.shape;
     if (length === undefined) throw rangeError();
     const rows = Array.from({ length }, (_, i) => i).slice(begin, end);
-    // An empty part begins where it would if it were not empty.
+    // An empty part begins where it would begin if it were not empty.
     const whole = Math.trunc(begin ?? 0);
     const first = whole < 0
       ? Math.max(whole + length, 0)
@@ -332,7 +332,7 @@ export class ModelArray {
     const target = shapeOf(shape, this.size);
     if (product(target) !== this.size) throw rangeError();
     const offsets = this.offsets();
-    // The only strides that could do: how far apart the elements are now.
+    // The only possible strides: the distances between the elements now.
     const strides = target.map((length, axis) => {
       const next = product(target.slice(axis + 1));
       return length > 1 && this.size > 0
@@ -350,7 +350,7 @@ export class ModelArray {
     const before = this.size * this.itemSize;
     const after = product(target) * this.itemSize;
     const { slice, byteOffset } = this;
-    // Only what grows looks at the bytes, which may have been lost.
+    // Only growing reads the bytes, which may have been lost.
     const old = before === 0 || after <= before
       ? new Uint8Array(0)
       : slice.read(byteOffset, byteOffset + before);

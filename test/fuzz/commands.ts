@@ -1,11 +1,11 @@
 /**
- * The operations of which the fuzz test makes its sequences, as plain data, and how
- * they are drawn.
+ * The operations in the sequences of the fuzz test, as plain data, and how they are
+ * drawn.
  *
- * What an operation is done to, it names by number: maps, slices, views and arrays
- * are taken from a list, as often round as that goes, so that a sequence from which
- * something was left out still makes sense. Places and lengths are numbers, or in
- * proportion to what there is; what they come to is known when they are needed.
+ * An operation names its maps, slices, views and arrays by number. The number is an index
+ * into a list, modulo its length, so that a sequence still makes sense after something
+ * was left out. Places and lengths are numbers, or fractions of what exists. Their values
+ * are known only when they are needed.
  *
  * @module
  */
@@ -13,22 +13,22 @@
 import fc, { type Arbitrary } from "fast-check";
 import { MODEL_TYPES, type ModelType } from "./array_model.ts";
 
-/** The names in the folder; the last is no valid one. */
+/** The names in the folder. The last one is invalid. */
 export const NAMES: readonly string[] = ["a", "b", "c", "d", ""];
 
 /** A place or a length. */
 export type Amount =
   | number
-  /** Thousandths of what there is; `fromEnd`: counted from its end, negative. */
+  /** Thousandths of what exists; with `fromEnd`, negative and counted from its end. */
   | { readonly part: number; readonly fromEnd?: boolean }
-  /** A place where no slice is. */
+  /** A place without a slice. */
   | { readonly gap: number; readonly part: number }
-  /** So many bytes from where a slice begins or ends, or from the length of one. */
+  /** A number of bytes from where a slice begins or ends, or from a slice's length. */
   | { readonly edge: number; readonly plus: number }
-  /** Nothing that could be meant. */
+  /** A value that is never valid. */
   | { readonly odd: "NaN" | "Infinity" | "half" | "text" | "null" };
 
-/** Bytes that are the same for the same numbers. */
+/** Bytes that these numbers determine. */
 export interface Bytes {
   readonly bytes: number;
   readonly seed: number;
@@ -42,7 +42,7 @@ export type Content =
   | { readonly slice: number; readonly from: number; readonly to: number }
   | { readonly wrong: "text" | "null" };
 
-/** Of what kinds an object with bytes may be. */
+/** The kinds of objects that hold bytes. */
 export const CONTENT_KINDS = [
   "Uint8Array",
   "ArrayBuffer",
@@ -51,11 +51,11 @@ export const CONTENT_KINDS = [
   "list",
 ] as const;
 
-/** What is looked for. */
+/** What is searched for. */
 export type Pattern =
   | string
   | Bytes
-  /** Bytes that are there: so many, from that part of it on. */
+  /** Existing bytes: this many, from this fraction on. */
   | { readonly part: number; readonly count: number }
   | { readonly wrong: "number" };
 
@@ -78,11 +78,11 @@ interface OnFile {
 interface InRange {
   readonly begin?: Amount;
   readonly end?: Amount;
-  /** Should they change places if the end is before the beginning? */
+  /** Are the two swapped if the end comes before the beginning? */
   readonly turn?: boolean;
 }
 
-/** What `flush` calls while it works. */
+/** What kind of function `flush` calls while it works. */
 export type ProgressKind = "counts" | "uses the map" | "throws" | "no function";
 
 /** One operation. */
@@ -188,7 +188,7 @@ export type Command =
     readonly do: "reshape" | "resize array" | "transpose";
     readonly shape: readonly number[];
   }
-  // What another process might do.
+  // What another process might do
   | OnFile & { readonly do: "grow file"; readonly content: Bytes }
   | OnFile & { readonly do: "replace file"; readonly content: Bytes }
   | OnFile & {
@@ -200,14 +200,14 @@ export type Command =
   | OnFile & { readonly do: "link file"; readonly to: number }
   | OnFile & { readonly do: "cut file"; readonly part: number };
 
-/** The files to begin with, and what is done. */
+/** The files at the beginning, and the operations. */
 export interface Sequence {
   readonly files: readonly Bytes[];
   readonly commands: readonly Command[];
 }
 
-// Where things go wrong: a page, a cache line, which floating memory is aligned to,
-// and a mebibyte, from which on a floating slice has memory of its own.
+// Critical lengths: a page, a cache line, to which floating memory is aligned, and a
+// mebibyte, from which on a floating slice has its own memory.
 const EDGES = [63, 64, 65, 128, 4095, 4096, 4097, 8192, 12_289];
 const LARGE = 2 ** 20;
 const LARGE_EDGES = [LARGE - 64, LARGE - 1, LARGE, LARGE + 1];
@@ -347,7 +347,7 @@ const LONG_MODES = ["readonly", "copyonwrite", "readwrite", "write", "a"];
 
 type Kind = Command["do"];
 
-/** A command, of which all that is not optional must be there. */
+/** Makes a command. All its required parts must be there. */
 function command(
   kind: Kind,
   fields: Record<string, Arbitrary<unknown>>,
@@ -373,7 +373,7 @@ const openFile = command("open", {
 }, ["length"]);
 
 const RANGE = ["begin", "end"];
-// Two places where no slice is, mostly of one gap.
+// Two places without a slice, mostly in the same gap.
 const freeRange = fc.tuple(gap, part).map(([begin, to]) => ({
   begin,
   end: { ...begin, part: to },
@@ -386,7 +386,7 @@ const freeSlice: Arbitrary<Command> = fc.record({ map: which, freeRange })
     turn: true,
   }));
 
-/** How often each is drawn, and of what. */
+/** The weight of each command, and how its parts are drawn. */
 const COMMANDS: readonly [weight: number, Arbitrary<Command>][] = [
   [14, openFile],
   [3, command("close", { map: which, discard: fc.boolean() }, ["discard"])],
@@ -570,7 +570,7 @@ const COMMANDS: readonly [weight: number, Arbitrary<Command>][] = [
   ],
   [1, command("remove file", { file })],
   [1, command("link file", { file, to: file })],
-  // To nothing as often as not: most files are smaller than a page.
+  // Half of the time to nothing: most files are smaller than a page.
   [
     9,
     command("cut file", { file, part: fc.oneof(part, fc.constant(0)) }),
@@ -581,7 +581,7 @@ const anyCommand: Arbitrary<Command> = fc.oneof(
   ...COMMANDS.map(([weight, arbitrary]) => ({ weight, arbitrary })),
 );
 
-/** Sequences of up to so many operations. */
+/** Sequences with up to this many operations. */
 export function sequences(most: number): Arbitrary<Sequence> {
   const files = fc.array(bytesOf(largeSize), { minLength: 1, maxLength: 3 });
   const others = fc.array(anyCommand, { maxLength: most - 1, size: "max" });

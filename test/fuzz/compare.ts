@@ -1,7 +1,6 @@
 /**
- * What the library and the model answer, side by side: values, bytes, and how calls
- * end. Messages are made where something differs, and nowhere else: most of the time
- * nothing does.
+ * Compares the library with the model: values, bytes, and how calls end. Messages are
+ * built only if something differs, since almost always nothing does.
  *
  * @module
  */
@@ -10,7 +9,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { type Failure, Refusal } from "./model.ts";
 
-/** A value as the steps show it. */
+/** A value as the list of steps shows it. */
 export function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "bigint") return `${value}n`;
@@ -36,7 +35,7 @@ export function shown(value: unknown): string {
 /** How a call ended. */
 export type Outcome<T> = { value: T } | { failure: Failure; error: unknown };
 
-/** Has the model try something; what is not its refusal is a mistake in it. */
+/** Runs a call on the model. Any error but a refusal is a mistake in the model. */
 export function attemptModel<T>(call: () => T): Outcome<T> {
   try {
     return { value: call() };
@@ -46,7 +45,7 @@ export function attemptModel<T>(call: () => T): Outcome<T> {
   }
 }
 
-/** Has the library try something. */
+/** Runs a call on the library. */
 export function attempt<T>(call: () => T): Outcome<T> {
   try {
     return { value: call() };
@@ -56,7 +55,7 @@ export function attempt<T>(call: () => T): Outcome<T> {
   }
 }
 
-/** What an outcome was, for a message. */
+/** An outcome, as text for a message. */
 export function said<T>(outcome: Outcome<T>): string {
   if (!("failure" in outcome)) return "nothing";
   const { name, code } = outcome.failure;
@@ -84,7 +83,7 @@ export function sameList(
   );
 }
 
-/** Fails unless the bytes are the same, and says where they are not. */
+/** Fails unless the bytes are the same, and reports where they differ. */
 export function sameBytes(
   actual: Uint8Array,
   expected: Uint8Array,
@@ -100,7 +99,7 @@ export function sameBytes(
   );
 }
 
-/** Fails unless a call ends in an error of this code. */
+/** Fails unless a call ends with an error with this code. */
 export function refuses(call: () => unknown, code: string, what: string): void {
   const outcome = attempt(call);
   const actual = "failure" in outcome ? outcome.failure.code : undefined;

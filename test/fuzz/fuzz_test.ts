@@ -1,8 +1,8 @@
 /**
- * Random sequences of every public operation, over several maps and modes, against
- * the model of `model.ts`. `scripts/fuzz` runs them as long as one likes.
+ * Random sequences of all public operations, over several maps and modes, compared with
+ * the model in `model.ts`. `scripts/fuzz` runs them for any length of time.
  *
- * `MEMMAP_FUZZ_SEED` makes them others.
+ * `MEMMAP_FUZZ_SEED` selects other sequences.
  *
  * @module
  */

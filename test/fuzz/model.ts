@@ -1,33 +1,33 @@
 /**
- * What the library is meant to do, said as plainly as it can be: the specification
- * that `run.ts` compares it with.
+ * What the library is meant to do, as plainly as possible: the specification with which
+ * `run.ts` compares it.
  *
- * A file is an array of bytes, a map a list of ranges over one. Everything is looked
- * for from the start of a list and copied whole, and a method has the name and the
- * arguments of the one it stands for. Nothing here comes from the library, and no
+ * A file is an array of bytes, and a map is a list of ranges over it. Searches begin at the
+ * start of a list, and everything is copied whole. A method has the name and the
+ * arguments of the method that it models. Nothing here comes from the library, and no
  * file is touched.
  *
- * Where several maps are of one file, the model says what Linux does, and what
- * POSIX says of shared mappings. In `r+` and `w+` all see one memory, the file's. In
- * `r` and `c` a page is the file's until it is first written to, and the map's own
- * from then on. A map holds the file that it was opened on; what another name or
- * another map does to that file, it sees, what is done to a file that took its
- * place, it does not. A page that the file has lost, because it was cut short, is
- * nobody's: the first access makes it a page of zeros for that map, and counts a
- * fault. A private page that lay there is gone.
+ * With several maps of one file, the model does what Linux does and what POSIX says of
+ * shared mappings. Maps in `r+` and `w+` share the file's memory. In `r` and `c`, a page is
+ * the file's until the map first writes to it, and the map's own from then on. A map keeps
+ * the file that it was opened on. It sees what other names and other maps do to that
+ * file, but not what happens to a file that took its place.
+ *
+ * If the file is cut short, it loses pages. A map's first access to a lost page turns it
+ * into zeros for that map, and counts a fault. A private page there is lost, too.
  *
  * @module
  */
 
 import { Buffer } from "node:buffer";
 
-/** How an error shows itself: the class's name, and the code of those that have one. */
+/** What is compared of an error: the name of its class, and its code if it has one. */
 export interface Failure {
   readonly name: string;
   readonly code: string | undefined;
 }
 
-/** What the model throws where the library must throw. */
+/** Thrown by the model where the library must throw. */
 export class Refusal extends Error {
   readonly failure: Failure;
 
@@ -37,9 +37,9 @@ export class Refusal extends Error {
   }
 }
 
-/** For what lies outside. */
+/** For a value out of range. */
 export const rangeError = (): Refusal => new Refusal("RangeError");
-/** For what is of the wrong kind. */
+/** For a value of the wrong kind. */
 export const typeError = (): Refusal => new Refusal("TypeError");
 const overlap = () => new Refusal("OverlapError", "ERR_MEMMAP_OVERLAP");
 const deleted = () => new Refusal("DeletedSliceError", "ERR_MEMMAP_DELETED");
@@ -49,7 +49,7 @@ const conflict = () => new Refusal("ConflictError", "ERR_MEMMAP_CONFLICT");
 const fault = () => new Refusal("FaultError", "ERR_MEMMAP_FAULT");
 const system = (code: string) => new Refusal("SystemError", code);
 
-/** More than any address space has. */
+/** More than any address space can hold. */
 const NO_MEMORY = 2 ** 50;
 
 function checkCount(count: unknown): number {
@@ -57,7 +57,7 @@ function checkCount(count: unknown): number {
   return count as number;
 }
 
-/** An offset within `length` bytes; negative ones count from the end. */
+/** An offset within `length` bytes. Negative ones count from the end. */
 export function within(offset: unknown, length: number): number {
   if (!Number.isSafeInteger(offset)) throw rangeError();
   const at = offset as number < 0 ? offset as number + length : offset;
@@ -76,7 +76,7 @@ function rangeWithin(
   return [from, to];
 }
 
-/** The bytes of what may be inserted. Too many are noticed when they are asked for. */
+/** The bytes to insert. Too many are an error only when they are needed. */
 function contentOf(content: unknown): () => Uint8Array {
   if (typeof content === "number") {
     const count = checkCount(content);
@@ -96,7 +96,7 @@ function bytesOf(content: unknown): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength).slice();
 }
 
-/** What can be searched: a map, or a slice. */
+/** Something that can be searched: a map or a slice. */
 interface Searched {
   use(): void;
   readonly byteLength: number;
@@ -123,12 +123,12 @@ function search(
   searched.checkFaults();
   const bytes = Buffer.from(searched.peek(from, to));
   const found = isLast ? bytes.lastIndexOf(wanted) : bytes.indexOf(wanted);
-  // What is found first ends the search, and skipping is allowed.
+  // The search ends at the first match, and may skip bytes.
   searched.meetPerhaps(from, to);
   return found === -1 ? -1 : found + from;
 }
 
-/** As `Buffer.concat`, but no Buffer, whose slices are no copies. */
+/** Like `Buffer.concat`, but returns a Uint8Array, whose slice() copies. */
 export function joined(parts: readonly Uint8Array[]): Uint8Array {
   const result = new Uint8Array(
     parts.reduce((sum, { length }) => sum + length, 0),
@@ -147,10 +147,10 @@ function resized(bytes: Uint8Array, length: number): Uint8Array {
   return result;
 }
 
-/** A file, whatever its names. */
+/** A file, independent of its names. */
 export class ModelFile {
   bytes: Uint8Array;
-  /** Was something written behind its end, in the last page, where nothing stays? */
+  /** Was something written to the last page beyond the end, where nothing persists? */
   isSoiled = false;
 
   constructor(bytes: Uint8Array) {
@@ -158,10 +158,10 @@ export class ModelFile {
   }
 }
 
-/** A folder: which name leads to which file. */
+/** A folder, which maps names to files. */
 export class ModelFolder {
   readonly files: Map<string, ModelFile> = new Map();
-  /** Every map that is open. */
+  /** All open maps. */
   readonly maps: Set<ModelMap> = new Set();
   readonly pageSize: number;
   /** Does a process survive the loss of pages? */
@@ -172,7 +172,7 @@ export class ModelFolder {
     this.isGuarded = isGuarded;
   }
 
-  /** Gives a file other bytes; if they are fewer, maps lose the pages behind them. */
+  /** Replaces a file's bytes. If there are fewer, maps lose the pages beyond them. */
   put(file: ModelFile, bytes: Uint8Array): void {
     file.bytes = bytes;
     for (const map of this.maps) if (map.file === file) map.losePages();
@@ -182,7 +182,7 @@ export class ModelFolder {
     return [...this.files.values()].filter((other) => other === file).length;
   }
 
-  /** Would a map other than `except` die of it if `file` had `length` bytes? */
+  /** Would a cut of `file` to `length` bytes kill a map other than `except`? */
   isMappedBeyond(file: ModelFile, length: number, except?: ModelMap): boolean {
     return !this.isGuarded &&
       [...this.maps].some((map) =>
@@ -194,7 +194,7 @@ export class ModelFolder {
 /** A view that was handed out. */
 export class ModelView {
   readonly slice: ModelSlice;
-  /** Where it matters to nobody whether the view lives on: `"perhaps"`. */
+  /** `"perhaps"` if the view may stay attached or not. */
   alive: boolean | "perhaps" = true;
 
   constructor(slice: ModelSlice) {
@@ -213,7 +213,7 @@ function shortMode(mode: unknown): ShortMode {
   return name as ShortMode;
 }
 
-/** One stretch of a map; as the public `LayoutEntry`. */
+/** One stretch of a map, like the public `LayoutEntry`. */
 export interface ModelPiece {
   readonly slice: ModelSlice | null;
   readonly state: "gap" | "mapped" | "floating";
@@ -223,17 +223,17 @@ export interface ModelPiece {
   readonly length: number;
 }
 
-/** A flush that may be done. */
+/** A flush that is possible. */
 export interface ModelFlush {
   readonly strategy: "none" | "extend" | "in-place" | "replace";
   readonly bytesWritten: number;
   readonly pieces: readonly ModelPiece[];
   readonly content: Uint8Array;
-  /** The name that it goes to, if to another file. */
+  /** The name that it writes to, if that is another file. */
   readonly path: string | undefined;
 }
 
-/** What a flush is asked for; as the public `FlushOptions`. */
+/** The options of a flush, like the public `FlushOptions`. */
 export interface ModelFlushOptions {
   readonly path?: string | undefined;
   readonly strategy?: string | undefined;
@@ -247,25 +247,25 @@ export class ModelMap {
   mode: ShortMode;
   file: ModelFile;
   mappedLength: number;
-  /** The file's length when it was opened, or last flushed. */
+  /** The file's length when the map was opened or last flushed. */
   knownLength: number;
   /** In file order. */
   slices: ModelSlice[] = [];
   isClosed = false;
   /**
-   * Was a lost page touched? Where only the library can know, `"perhaps"`: it is
-   * asked when that matters.
+   * Was a lost page touched? If only the library can know, `"perhaps"`. Then the
+   * library is asked when it matters.
    */
   isFaulted: boolean | "perhaps" = false;
-  /** Does the library say that one was? */
+  /** Asks the library whether one was. */
   askFaults: () => boolean = () => false;
-  /** Up to here no page was lost since the file was mapped. */
+  /** No page below this offset was lost since the file was mapped. */
   keptLength: number = Infinity;
-  /** Was something written to lost pages? They need not be zeros any more. */
+  /** Was something written to lost pages? Then they may hold more than zeros. */
   isStrayed = false;
-  /** Was a view moved away? What cannot be detached changes which views live on. */
+  /** Was a view moved away? What cannot be detached affects which views stay attached. */
   isStolen = false;
-  /** In `r` and `c`: the pages that were written to. */
+  /** In `r` and `c`, the pages that were written to. */
   #ownPages = new Map<number, Uint8Array>();
 
   constructor(
@@ -313,7 +313,7 @@ export class ModelMap {
     return this.slices.some(({ floating }) => floating !== null);
   }
 
-  /** Bytes that are mapped, whatever the state. */
+  /** How many bytes are mapped, in any state. */
   get byteLength(): number {
     return this.mappedLength;
   }
@@ -331,31 +331,31 @@ export class ModelMap {
     if (this.mode === "r") throw readonly();
   }
 
-  /** Once a lost page was touched, whatever touches the file's bytes throws. */
+  /** Throws if a lost page was touched: then every use of the file's bytes is an error. */
   checkFaults(): void {
     if (this.isFaulted === true) throw fault();
   }
 
-  /** Takes from the library what only it can know. */
+  /** Asks the library for what only it can know. */
   settleFaults(): void {
     if (this.isFaulted === "perhaps") this.isFaulted = this.askFaults();
   }
 
-  /** The bytes were accessed: throws if a lost page was among them, or by now is known. */
+  /** Notes an access. Throws if it touched a lost page, or if an earlier one is now known. */
   meet(begin: number, end: number): void {
     if (this.isLost(begin, end)) this.isFaulted = true;
     this.settleFaults();
     this.checkFaults();
   }
 
-  /** Content was copied: throws if it was a view of this file that met lost pages. */
+  /** Notes a copy of content. Throws if that was a view of this file with lost pages. */
   meetContent(): void {
     if (this.isFaulted !== "perhaps") return;
     this.settleFaults();
     this.checkFaults();
   }
 
-  /** As {@linkcode meet}, of bytes of which some may have been left out. */
+  /** As {@linkcode meet}, for bytes of which not all need have been accessed. */
   meetPerhaps(begin: number, end: number): void {
     if (this.isLost(begin, end)) this.isFaulted ||= "perhaps";
     this.settleFaults();
@@ -367,19 +367,19 @@ export class ModelMap {
     return begin < end && end > this.pagesEnd;
   }
 
-  /** Was a page of these bytes lost, and is there again? Once faulted, it may be either. */
+  /** Was a page of these bytes lost, and has come back? After a fault it may hold either. */
   isUnsure(begin: number, end: number): boolean {
     return this.isFaulted === true && end > this.keptLength &&
       begin < this.pagesEnd;
   }
 
-  /** Where the file's last page ends. */
+  /** The end of the file's last page. */
   get pagesEnd(): number {
     const { pageSize } = this.folder;
     return Math.ceil(this.file.bytes.length / pageSize) * pageSize;
   }
 
-  /** The file may have become shorter. */
+  /** Notes that the file may have become shorter. */
   losePages(): void {
     const end = this.pagesEnd;
     this.keptLength = Math.min(this.keptLength, end);
@@ -394,7 +394,7 @@ export class ModelMap {
     return this.peek(begin, end);
   }
 
-  /** What {@linkcode read} answers, with zeros for what is lost; nobody notices. */
+  /** As {@linkcode read}, with zeros for lost bytes, and without counting as an access. */
   peek(begin: number, end: number): Uint8Array {
     const bytes = resized(this.file.bytes.subarray(begin, end), end - begin);
     const { pageSize } = this.folder;
@@ -413,7 +413,7 @@ export class ModelMap {
     this.meet(at, at + bytes.length);
   }
 
-  /** Writes as a view does: lost pages take it as any others, and nobody says a word. */
+  /** Writes like a view, which can write to lost pages without an error. */
   poke(at: number, bytes: Uint8Array): void {
     const end = at + bytes.length;
     if (this.isLost(at, end)) this.isFaulted = this.isStrayed = true;
@@ -460,7 +460,7 @@ export class ModelMap {
     const read = contentOf(content);
     const at = within(offset, this.mappedLength);
     const bytes = read();
-    this.meet(0, 0); // the content may have been a view of lost pages
+    this.meet(0, 0); // the content may have been a view with lost pages
     return this.#register(new ModelSlice(this, at, at, bytes));
   }
 
@@ -474,7 +474,7 @@ export class ModelMap {
         : begin < other.end && other.begin < end;
       if (isOverlap) throw overlap();
     }
-    // Behind all that begin before it, and the empty ones that begin with it.
+    // After all slices that begin before it, and the empty ones that begin with it.
     let at = 0;
     while (at < this.slices.length) {
       const other = this.slices[at]!;
@@ -539,7 +539,7 @@ export class ModelMap {
     if (advice === "dontneed" && this.mode === "c") return;
     if (from < to) this.checkFaults();
     if (advice !== "dontneed" || this.mode !== "r") return;
-    // What strayed into a page of mode "r" nobody meant to keep.
+    // Stray writes to a page of mode "r" were not meant to stay.
     const { pageSize } = this.folder;
     for (const page of [...this.#ownPages.keys()]) {
       const isWithin = page * pageSize < to && (page + 1) * pageSize > from;
@@ -589,7 +589,7 @@ export class ModelMap {
     return grown === 0 ? "no" : grown > 0 ? "grown" : "cut";
   }
 
-  /** Looks if a flush can be done, and what it would do; nothing is changed. */
+  /** Plans a flush, or throws if there can be none. Changes nothing. */
   planFlush(options: ModelFlushOptions = {}): ModelFlush {
     const { path, strategy = "auto", onProgress } = options;
     if (!["auto", "replace", "in-place"].includes(strategy)) throw typeError();
@@ -611,7 +611,7 @@ export class ModelMap {
       }
     } else if (strategy === "in-place") throw typeError();
     const target = path === undefined ? file : folder.files.get(path);
-    // Its own file by any name, or whatever has the name now.
+    // Its own file under any name, or whatever file has its name now.
     const isHome = target === file ||
       (target !== undefined && path === this.name);
     if (
@@ -649,13 +649,13 @@ export class ModelMap {
 
   #contentOf({ slice, begin, end }: ModelPiece): Uint8Array {
     if (slice !== null && slice.floating !== null) return slice.floating;
-    // What strays into a private page of mode "r" is nothing to save.
+    // Stray writes to a private page of mode "r" are not saved.
     return this.mode === "r"
       ? this.file.bytes.slice(begin, end)
       : this.read(begin, end);
   }
 
-  /** Would no byte that is in the file, and stays, have to move or to change? */
+  /** Can every byte of the file that remains stay where it is, unchanged? */
   #canExtend(pieces: readonly ModelPiece[]): boolean {
     const { knownLength, mappedLength } = this;
     const last = pieces.at(-1);
@@ -666,7 +666,7 @@ export class ModelMap {
       if (length === 0) return true;
       if (slice === null || slice.floating === null) return begin === offset;
       if (offset >= knownLength) return true;
-      // At most the last bytes of the file may become more.
+      // Only the last bytes of the file may be extended.
       if (begin !== offset) return false;
       if (length > end - begin && end !== knownLength) return false;
       const kept = Math.min(length, end - begin);
@@ -675,7 +675,7 @@ export class ModelMap {
     });
   }
 
-  /** Does what was planned. */
+  /** Carries out a planned flush. */
   finishFlush({ strategy, pieces, content, path }: ModelFlush): void {
     if (strategy === "none") return;
     if (strategy === "replace") {
@@ -694,7 +694,7 @@ export class ModelMap {
       if (slice === null) continue;
       const isUnmoved = slice.floating === null && begin === offset;
       const isKept = isUnmoved && strategy !== "replace";
-      // What is empty has no memory, which could have become another.
+      // An empty slice has no memory that could change.
       const isUnsure = isKept ? this.isStolen : isUnmoved && length === 0;
       slice.dropViews(isUnsure ? "perhaps" : isKept);
       slice.begin = offset;
@@ -703,7 +703,7 @@ export class ModelMap {
     }
   }
 
-  /** A flush failed on its way: which views it took along nobody has promised. */
+  /** Notes a flush that failed half-way. Which views it detached is unspecified. */
   abandonFlush({ strategy, pieces }: ModelFlush): void {
     if (strategy === "replace") return;
     for (const { slice, begin, offset } of pieces) {
@@ -730,10 +730,10 @@ export class ModelMap {
 /** A slice. */
 export class ModelSlice {
   readonly map: ModelMap;
-  /** The range in the file, when it was last flushed. */
+  /** Its range in the file as of the last flush. */
   begin: number;
   end: number;
-  /** The bytes, once resized or inserted. */
+  /** Its bytes, once it was resized or inserted. */
   floating: Uint8Array | null;
   isDeleted = false;
   views: ModelView[] = [];
@@ -755,7 +755,7 @@ export class ModelSlice {
     return this.length;
   }
 
-  /** The same, by the name that the public one has. */
+  /** The same, under the name that the public method has. */
   get length(): number {
     return this.floating?.length ?? this.end - this.begin;
   }
@@ -766,12 +766,12 @@ export class ModelSlice {
     return this.floating === null ? "mapped" : "floating";
   }
 
-  /** Are there lost pages among its bytes? */
+  /** Are any of its pages lost? */
   get isLost(): boolean {
     return this.floating === null && this.map.isLost(this.begin, this.end);
   }
 
-  /** Does whatever touches its bytes throw? */
+  /** Does every use of its bytes throw? */
   get isFaulted(): boolean {
     return this.floating === null && this.map.isFaulted === true;
   }
@@ -788,7 +788,7 @@ export class ModelSlice {
     return this;
   }
 
-  /** A view of the bytes; it shows what {@linkcode peek} answers as long as it lives. */
+  /** A view of the bytes. While attached, it shows what {@linkcode peek} returns. */
   view(): ModelView {
     this.use();
     this.checkFaults();
@@ -804,7 +804,7 @@ export class ModelSlice {
     if (alive === false) this.views = [];
   }
 
-  // What floats is in memory, which nobody loses.
+  // Floating bytes are in memory, and are never lost.
 
   checkFaults(): void {
     if (this.floating === null) this.map.checkFaults();
@@ -820,25 +820,25 @@ export class ModelSlice {
     this.map.meetPerhaps(this.begin + begin, this.begin + end);
   }
 
-  /** A copy of a part of the bytes. */
+  /** A copy of some of the bytes. */
   read(begin: number, end: number): Uint8Array {
     return this.floating?.slice(begin, end) ??
       this.map.read(this.begin + begin, this.begin + end);
   }
 
-  /** The same, with zeros for what is lost; nobody notices. */
+  /** The same, with zeros for lost bytes, and without counting as an access. */
   peek(begin: number = 0, end: number = this.length): Uint8Array {
     return this.floating?.slice(begin, end) ??
       this.map.peek(this.begin + begin, this.begin + end);
   }
 
-  /** Writes within the slice; whether that is allowed, others ask. */
+  /** Writes within the slice. Callers check whether that is allowed. */
   write(at: number, bytes: Uint8Array): void {
     if (this.floating === null) this.map.write(this.begin + at, bytes);
     else this.floating.set(bytes, at);
   }
 
-  /** Writes as a view does. */
+  /** Writes like a view. */
   poke(at: number, bytes: Uint8Array): void {
     if (this.floating === null) this.map.poke(this.begin + at, bytes);
     else this.floating.set(bytes, at);
@@ -856,7 +856,7 @@ export class ModelSlice {
     const bytes = source instanceof ArrayBuffer
       ? new Uint8Array(source)
       : Uint8Array.from(source as ArrayLike<number>);
-    // As with Uint8Array.prototype.set, no offset to write at counts from the end.
+    // As with Uint8Array.prototype.set, offsets to write at never count from the end.
     if (typeof offset === "number" && offset < 0) throw rangeError();
     const at = within(offset, this.length);
     if (at + bytes.length > this.length) throw rangeError();
@@ -925,7 +925,7 @@ export class ModelSlice {
 
   #float(length: number, make: () => Uint8Array): void {
     if (length >= NO_MEMORY) {
-      // Too late for the views: they may be gone before memory turns out too short.
+      // Too late for the views, which may be detached before memory turns out too short.
       this.dropViews("perhaps");
       throw system("ENOMEM");
     }

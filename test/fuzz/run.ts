@@ -1,7 +1,7 @@
 /**
- * Runs a sequence of operations on the library and on the model beside it, and
- * compares after each one all that can be seen of both: bytes, lengths, states,
- * layouts, views, errors, and the files as `node:fs` reads them.
+ * Runs a sequence of operations on the library and on the model. After each operation it
+ * compares everything visible: bytes, lengths, states, layouts, views, errors, and the
+ * files as `node:fs` reads them.
  *
  * @module
  */
@@ -61,11 +61,11 @@ import {
   temporaryFolder,
 } from "../support/support.ts";
 
-/** Something of the library's, and what it should be. */
+/** An object of the library, and its counterpart in the model. */
 interface Pair<M, R> {
   readonly model: M;
   readonly real: R;
-  /** What the steps call it. */
+  /** Its name in the list of steps. */
   readonly label: string;
 }
 
@@ -80,27 +80,27 @@ interface HeldView {
   readonly bytes: Uint8Array;
 }
 
-/** Memory that was moved out of the library's reach. */
+/** Memory moved out of the library's reach. */
 interface StolenView {
   readonly buffer: ArrayBuffer;
   readonly slice: SlicePair;
   readonly wasFloating: boolean;
 }
 
-// So many of each are kept at once; of what is of no use any more, a few.
+// How many of each are kept at once, and how many that can no longer be used.
 const MOST_MAPS = 4;
 const MOST_SLICES = 40;
 const MOST_CARVED = 200;
 const MOST_VIEWS = 12;
 const MOST_ARRAYS = 6;
 const MOST_STOLEN = 4;
-/** Elements of an array that is looked at whole. */
+/** Arrays of up to this many elements are compared as a whole. */
 const MOST_ELEMENTS = 600;
 
 const STOP = "onProgress has seen enough.";
 const FAULT = "ERR_MEMMAP_FAULT";
 
-/** Bytes that are the same for the same numbers; every fourth seed has few values. */
+/** Bytes that these numbers determine. Every fourth seed uses only a few values. */
 function bytesOf({ bytes: length, seed }: Bytes): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   let state = Math.imul(seed + 1, 0x9e3779b1) >>> 0;
@@ -139,7 +139,7 @@ function resolve(
   return odd as number;
 }
 
-/** One of the list; of those that are of use, in nine cases of ten. */
+/** An item of the list, in nine cases out of ten a usable one. */
 function pick<T>(
   list: readonly T[],
   which: number,
@@ -150,7 +150,7 @@ function pick<T>(
   return among[which % among.length];
 }
 
-/** Where a range begins and ends. */
+/** The begin and end of a range. */
 function inOrder(
   place: (amount: Amount) => number,
   range: { begin?: Amount; end?: Amount; turn?: boolean },
@@ -163,7 +163,7 @@ function inOrder(
   return isTurned ? [end, begin] : [begin, end];
 }
 
-/** The folder, the maps of its files, and all that was taken from them. */
+/** The folder, the maps of its files, and everything taken from them. */
 class World {
   readonly #path: string;
   readonly #steps: string[] | undefined;
@@ -174,7 +174,7 @@ class World {
   #views: HeldView[] = [];
   #stolen: StolenView[] = [];
   readonly #pairs = new WeakMap<ModelSlice, SlicePair>();
-  /** A descriptor of every file that was mapped, which may have no name any more. */
+  /** A descriptor of every mapped file, which may have lost its name. */
   readonly #descriptors = new Map<ModelFile, number>();
   #made = { map: 0, slice: 0, array: 0, file: 0 };
 
@@ -185,7 +185,7 @@ class World {
     this.#folder = new ModelFolder(pageSize, guard !== null);
   }
 
-  /** Does one operation, and compares; false if there was nothing to do it to. */
+  /** Runs one operation, and compares. Returns false if it had no object to work on. */
   run(command: Command): boolean {
     this.#steps?.push("");
     const isDone = this.#do(command);
@@ -193,7 +193,7 @@ class World {
     return isDone;
   }
 
-  /** Ends it all: closed maps leave nothing behind. */
+  /** Closes everything, and checks that nothing is left behind. */
   end(): void {
     this.#steps?.push("");
     for (const map of this.#maps) {
@@ -201,11 +201,15 @@ class World {
     }
     this.check();
     this.#letGo();
-    sameList(descriptorsOf(this.#path) ?? [], [], "what is open in the end");
-    sameList(mappingsOf(this.#path) ?? [], [], "what is mapped in the end");
+    sameList(
+      descriptorsOf(this.#path) ?? [],
+      [],
+      "open descriptors at the end",
+    );
+    sameList(mappingsOf(this.#path) ?? [], [], "mappings at the end");
   }
 
-  /** Lets go of what a failure left open. */
+  /** Closes what a failure left open. */
   abandon(): void {
     for (const { real } of this.#maps) {
       try {
@@ -228,7 +232,7 @@ class World {
     return this.#doOnView(command);
   }
 
-  // Calls.
+  // Calls
 
   #note(step: string): void {
     if (this.#steps === undefined) return;
@@ -237,9 +241,9 @@ class World {
   }
 
   /**
-   * Has the library and the model do the same, and answers what both answered;
-   * nothing if both threw the same. The library comes first: where the model cannot
-   * know if a lost page was touched, it asks what the library counts.
+   * Runs the same call on the library and the model, and returns both results, or
+   * nothing if both threw the same error. The library comes first: if the model cannot
+   * know whether a lost page was touched, it asks the library.
    */
   #compare<M, R>(
     step: string,
@@ -264,7 +268,7 @@ class World {
     return [expected.value, actual.value];
   }
 
-  /** Calls a method of both; what the model is given differs at most in objects. */
+  /** Calls a method of both. Their arguments differ only in the objects. */
   #both<M extends object, R extends object>(
     { model, real, label }: Pair<M, R>,
     method: string,
@@ -282,7 +286,7 @@ class World {
     );
   }
 
-  /** As {@linkcode #both}, where the answers are plain values. */
+  /** As {@linkcode #both}, for results that are plain values. */
   #answers<M extends object, R extends object>(
     pair: Pair<M, R>,
     method: string,
@@ -295,7 +299,7 @@ class World {
     return true;
   }
 
-  // What operations name.
+  // What operations name
 
   #edgesOf({ model }: MapPair): number[] {
     const edges = model.slices.flatMap(({ begin, end }) => [begin, end]);
@@ -315,7 +319,7 @@ class World {
     return resolve(amount, length, [length, 0, end - begin]);
   }
 
-  /** What to give the library, and what the model. */
+  /** An argument for the library, and its counterpart for the model. */
   #content(
     content: Content,
     amount: (zeros: Amount) => number,
@@ -354,7 +358,7 @@ class World {
     const [from, to] = [content.from, content.to].map((part) =>
       Math.round(slice.model.length * part / 1000)
     );
-    // Whether it will be looked at, the checks of other arguments decide.
+    // The checks of other arguments decide whether it is read at all.
     if (slice.model.isLost) slice.model.map.isFaulted ||= "perhaps";
     return [
       view.subarray(from, to),
@@ -385,7 +389,7 @@ class World {
     return model.state === "mapped" || model.state === "floating";
   }
 
-  /** Takes a view, and holds it. */
+  /** Takes a view and keeps it. */
   #view(slice: SlicePair): HeldView {
     const { buffer, bytes } = slice.real;
     same(bytes.buffer, buffer, `${slice.label}.bytes.buffer`);
@@ -409,7 +413,7 @@ class World {
   #addArray(made: readonly [unknown, unknown] | undefined): void {
     if (made === undefined) return;
     const [model, real] = made as readonly [ModelArray, MemmapArray];
-    // Of an axis of one element any stride is right, and so of no elements.
+    // Any stride is right for an axis with one element, or without elements.
     real.strides.forEach((stride, axis) => {
       if (model.size > 0 && model.shape[axis]! > 1) {
         same(stride, model.strides[axis], `stride ${axis}`);
@@ -422,7 +426,7 @@ class World {
     if (this.#arrays.length > MOST_ARRAYS) this.#arrays.shift();
   }
 
-  // Files, as another process would change them.
+  // Files, changed as by another process
 
   #doOnFile(command: Extract<Command, { file: number }>): boolean {
     const name = NAMES[command.file]!;
@@ -483,7 +487,7 @@ class World {
     }
   }
 
-  /** Puts a new file in the place of what is there. */
+  /** Puts a new file in place of the existing one. */
   makeFile(name: string, bytes: Uint8Array): void {
     const temporary = join(this.#path, `${this.#made.file++}.new`);
     fs.writeFileSync(temporary, bytes);
@@ -491,7 +495,7 @@ class World {
     this.#folder.files.set(name, new ModelFile(bytes));
   }
 
-  // Maps.
+  // Maps
 
   #open(name: string, command: Extract<Command, { do: "open" }>): boolean {
     const { mode, how } = command;
@@ -506,7 +510,7 @@ class World {
     const length = command.length === undefined
       ? undefined
       : resolve(command.length, size, [size, 0]);
-    // "w+" cuts the file to nothing first, and with it everybody's pages.
+    // "w+" first cuts the file to nothing, which takes the pages of all its maps.
     const isCut = mode === "w+" || mode === "write";
     if (isCut && file !== undefined && this.#folder.isMappedBeyond(file, 0)) {
       return false;
@@ -588,7 +592,7 @@ class World {
       case "move": {
         const places = [command.target, command.source, command.count]
           .map(place);
-        // Onto itself, it need not touch anything.
+        // A move onto itself need not touch anything.
         const { model } = map;
         const isLost = model.isLost(0, model.mappedLength);
         if (isLost && places[0] === places[1]) return false;
@@ -603,7 +607,7 @@ class World {
     }
   }
 
-  /** Would it take pages from under another map that does not survive that? */
+  /** Would it take pages from another map that does not survive that? */
   #cutsOthers({ model }: MapPair, plan: ModelFlush): boolean {
     return (plan.strategy === "extend" || plan.strategy === "in-place") &&
       this.#folder.isMappedBeyond(model.file, plan.content.length, model);
@@ -624,8 +628,8 @@ class World {
       this.#compare(
         `${label}[Symbol.dispose]()`,
         () => {
-          // A fault that was thrown before is not thrown again. Only the library
-          // knows if it was.
+          // A fault that was reported before is not reported again. Only the library
+          // knows whether it was.
           model.settleFaults();
           const isSilent = !model.isClosed && model.isFaulted === true &&
             !model.dirty;
@@ -665,7 +669,7 @@ class World {
         if (progress !== "throws" || bytesWritten === 0) {
           model.finishFlush(planned.value);
         } else {
-          // In place it is too late to stop: the error waits until all is done.
+          // An in-place flush can no longer stop: the error waits until it is done.
           if (strategy === "in-place") model.finishFlush(planned.value);
           else model.abandonFlush(planned.value);
           throw new Refusal("Error", STOP);
@@ -688,12 +692,12 @@ class World {
     same(
       calls.length > 0,
       bytesWritten > 0,
-      `was onProgress called in ${step}`,
+      `whether onProgress was called in ${step}`,
     );
     let before = 0;
     for (const [done, total] of calls) {
       same(total, bytesWritten, `the total of onProgress in ${step}`);
-      same(done >= before, true, `onProgress goes on in ${step}`);
+      same(done >= before, true, `onProgress counts up in ${step}`);
       before = done;
     }
     same(before, bytesWritten, `the end of onProgress in ${step}`);
@@ -722,7 +726,7 @@ class World {
           calls.push([done, total]);
           if (calls.length > 1) return;
           const busy = (call: () => unknown) =>
-            refuses(call, "ERR_MEMMAP_BUSY", `${label}, while it is flushed,`);
+            refuses(call, "ERR_MEMMAP_BUSY", `${label}, during its flush,`);
           busy(() => real.length);
           busy(() => real.insert(0, 5));
           busy(() => real.flush());
@@ -734,7 +738,7 @@ class World {
     }
   }
 
-  // Slices and their views.
+  // Slices and their views
 
   #doOnSlice(
     command: Exclude<Extract<Command, { slice: number }>, { map: number }>,
@@ -750,7 +754,7 @@ class World {
     switch (command.do) {
       case "set": {
         const [source, modelSource] = this.#content(command.source, place);
-        // A number is no array-like; what it would do nobody has said.
+        // A number is not array-like, and its effect is unspecified.
         if (typeof source === "number") return false;
         const more = command.offset === undefined
           ? []
@@ -819,7 +823,7 @@ class World {
     }
   }
 
-  /** Moves a slice's memory to where the library cannot detach it. */
+  /** Moves a slice's memory out of the library's reach. */
   #steal(slice: SlicePair, how: "transfer" | "structuredClone"): void {
     const { model, real, label } = slice;
     this.#note(`${label}.buffer is moved away by ${how}()`);
@@ -850,7 +854,7 @@ class World {
     if (command.value % 4 === 0) {
       this.#note(`the view of ${slice.label}: [${at}] is read`);
       const byte = bytes[at];
-      if (!isWithin) same(byte, undefined, "a byte outside of a view");
+      if (!isWithin) same(byte, undefined, "a byte outside a view");
       else {
         attemptModel(() => slice.model.read(at, at + 1));
         const [expected] = slice.model.peek(at, at + 1);
@@ -866,16 +870,16 @@ class World {
   }
 
   /**
-   * Writes through memory that was a floating slice's: that may still be the same
-   * slice's, and nobody else's. What was cut off from it stays untouched, since it
-   * may become the slice's again, and whoever moves memory away has to know.
+   * Writes to memory that was a floating slice's. It may still belong to that slice, but
+   * to no other. Bytes that were cut off are not written, since they may become the
+   * slice's again. Whoever moves memory away has to know that.
    */
   #pokeStolen(which: number, value: number): boolean {
     const writable = this.#stolen.filter(({ wasFloating }) => wasFloating);
     const stolen = pick(writable, which);
     if (stolen === undefined) return false;
     const { buffer, slice: { model, real, label } } = stolen;
-    this.#note(`what was moved from ${label} is filled with ${value}`);
+    this.#note(`memory moved from ${label} is filled with ${value}`);
     const isFloating = model.state === "floating";
     const most = isFloating ? model.length : buffer.byteLength;
     new Uint8Array(buffer).fill(value, 0, most);
@@ -883,7 +887,7 @@ class World {
     return true;
   }
 
-  // Arrays.
+  // Arrays
 
   #array(
     slice: SlicePair,
@@ -893,7 +897,7 @@ class World {
     const byteOffset = command.byteOffset === undefined
       ? undefined
       : this.#onSlice(slice, command.byteOffset);
-    // The model goes through elements one by one: a large array would take it long.
+    // The model handles elements one by one, which is slow for a large array.
     const room = slice.model.length / elementSizeOf(type);
     const isLarge = room > MOST_ELEMENTS &&
       (command.shape ?? [-1]).includes(-1);
@@ -948,7 +952,7 @@ class World {
           ? "1"
           : someValue(dtype, command.value);
         const index = this.#index(model, command.at);
-        // Whether it writes then, hangs on what it has seen before.
+        // Whether it writes depends on what it has read before.
         const { slice } = model;
         const isUnsure = slice.isUnsure(0, slice.length) ||
           (slice.isFaulted && model.size > MOST_ELEMENTS);
@@ -975,7 +979,7 @@ class World {
         return true;
       }
       case "copy to": {
-        // As many elements as are asked for, and one more that must stay.
+        // As many elements as are copied, and one more that must not change.
         const { begin, end } = command;
         const made = this.#compare(
           `${label}.copyTo(…, ${begin}, ${end})`,
@@ -1011,7 +1015,7 @@ class World {
       case "copy from array": {
         const source = this.#pickArray(command.source)!;
         const values = attemptModel(() => source.model.peekValues());
-        // NaN has many bits, and engines choose among them.
+        // NaN has many bit patterns, and engines choose among them.
         if ("value" in values && values.value.some(Number.isNaN)) return false;
         const { offset } = command;
         this.#both(array, "copyFrom", [source.real, offset], [
@@ -1040,7 +1044,7 @@ class World {
     }
   }
 
-  /** An index for an array, now and then one off, or for another rank. */
+  /** An index for an array, sometimes off by one or of the wrong rank. */
   #index(model: ModelArray, at: number): number[] {
     const index = model.shape.map((length, axis) => {
       const i = Math.floor(at / (axis * 7 + 1));
@@ -1050,9 +1054,9 @@ class World {
     return at % 19 === 0 ? index.map((i) => i - 1) : index;
   }
 
-  // Comparing.
+  // Comparing
 
-  /** Compares all that can be seen. */
+  /** Compares everything visible. */
   check(): void {
     this.#settleFiles();
     for (const stolen of this.#stolen) this.#touchStolen(stolen);
@@ -1066,10 +1070,10 @@ class World {
     this.#forget();
   }
 
-  /** Drops what maps wrote behind a file's end, as a kernel may at any time. */
+  /** Drops what maps wrote beyond a file's end, as a kernel may at any time. */
   #settleFiles(): void {
     for (const { model: { file, name, isClosed } } of this.#maps) {
-      // So far its newest map's name leads to it.
+      // Until now, the name of its newest map leads to it.
       if (isClosed || this.#descriptors.has(file)) continue;
       const fd = fs.openSync(join(this.#path, name), "r+");
       this.#descriptors.set(file, fd);
@@ -1152,12 +1156,12 @@ class World {
       if (model.length === 0) return;
       refuses(() => real.slice(), FAULT, `${label}.slice()`);
     } else if (!model.isLost) {
-      // Lost pages are left for operations to find.
+      // Operations should be the first to touch lost pages.
       sameBytes(real.slice(), model.peek(), `${label}.slice()`);
     }
   }
 
-  /** Where nobody has promised whether a view lives on, it may do either. */
+  /** If it is unspecified whether a view stays attached, both are accepted. */
   #settleViews(): void {
     for (const { model, slice, buffer } of this.#views) {
       if (model.alive !== "perhaps") continue;
@@ -1187,10 +1191,10 @@ class World {
       `the length of the stale buffer of ${slice.label}`,
     );
     same(bytes.length, 0, `the length of the stale bytes of ${slice.label}`);
-    same(bytes[0], undefined, `a byte of ${what} that is stale`);
+    same(bytes[0], undefined, `a byte of ${what}, which is stale`);
   }
 
-  /** Nobody can make a plain view throw: where pages are lost, it reads zeros. */
+  /** A plain view cannot throw: it reads lost pages as zeros. */
   #checkLost(bytes: Uint8Array, { model }: SlicePair, what: string): void {
     const { map, begin, length } = model;
     const inSlice = (at: number) => Math.min(Math.max(at - begin, 0), length);
@@ -1239,7 +1243,7 @@ class World {
     }
   }
 
-  /** Lets go of what is of no use any more, but for a few, which must stay so. */
+  /** Drops what can no longer be used, except a few objects, which must stay unusable. */
   #forget(): void {
     const useless = this.#slices.filter((slice) => !this.#isAlive(slice));
     const old = new Set(useless.slice(0, -6));
@@ -1261,7 +1265,7 @@ function bytesUnder({ buffer, byteOffset, byteLength }: ArrayBufferView) {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** Reads a byte of every page: it may be anything, as long as it can be read. */
+/** Reads a byte of every page. Its value does not matter, if only it can be read. */
 function touch(buffer: ArrayBuffer): void {
   const bytes = new Uint8Array(buffer);
   let sum = 0;
@@ -1271,11 +1275,11 @@ function touch(buffer: ArrayBuffer): void {
 }
 
 /**
- * Runs a sequence; throws where the library does something else than the model.
+ * Runs a sequence. Throws if the library does something else than the model.
  *
- * @param steps Takes, for each operation, the calls that were made.
- * @param parent The folder in which it makes one for its files.
- * @returns how many operations there was something to do for.
+ * @param steps Receives the calls that each operation makes.
+ * @param parent The folder in which to make one for the files.
+ * @returns how many operations had an object to work on.
  */
 export function runSequence(
   sequence: Sequence,

@@ -1,6 +1,6 @@
 /**
- * Watches a process that runs random sequences: what it counts, what it found, and
- * whether it lived.
+ * Watches a process that runs random sequences: its counts, its findings, and whether it
+ * survives.
  *
  * @module
  */
@@ -14,9 +14,9 @@ import { asTest, type Sequence } from "./commands.ts";
 import { commandOf } from "../support/support.ts";
 
 const CHILD = new URL("./children/fuzz.ts", import.meta.url);
-/** Milliseconds without a word after which the child counts as hanging. */
+/** Milliseconds of silence after which the child counts as hanging. */
 const SILENCE = 240_000;
-/** Milliseconds to spend on making a sequence shorter that kills its process. */
+/** Milliseconds to spend on shortening a sequence that kills its process. */
 const SHRINKING = 120_000;
 
 /** What a process has done so far. */
@@ -37,14 +37,14 @@ export interface Task {
   /** A folder for the files of the sequences, on a fast disk. */
   readonly folder: string;
   readonly seed: number;
-  /** How many sequences at the most. */
+  /** At most how many sequences to run. */
   readonly sequences: number;
-  /** How long at the most; a batch that has begun is finished. */
+  /** At most how long to run. A batch that has begun is finished. */
   readonly milliseconds: number;
   readonly onProgress?: (counts: Counts) => void;
 }
 
-/** Runs sequences in a process of their own, until one fails or it is enough. */
+/** Runs sequences in their own process, until one fails or the limit is reached. */
 export async function watch(task: Task): Promise<Counts> {
   const { folder, seed, sequences, milliseconds } = task;
   const [command, ...args] = commandOf(CHILD, [
@@ -83,7 +83,7 @@ export async function watch(task: Task): Promise<Counts> {
   process.off("SIGTERM", stop);
   if (status === 0 || counts.failure !== undefined) return counts;
   const end = isHanging
-    ? `did not answer for ${SILENCE / 1000} seconds`
+    ? `wrote nothing for ${SILENCE / 1000} seconds`
     : signal !== null
     ? `died of ${signal}`
     : `ended with status ${status}`;
@@ -91,7 +91,7 @@ export async function watch(task: Task): Promise<Counts> {
   return { ...counts, failure: explain(folder, counts.seed, message) };
 }
 
-/** Finds the shortest sequence that still ends its process as the running one did. */
+/** Finds a shorter sequence that still kills its process. */
 function explain(folder: string, seed: number, message: string): {
   message: string;
   program: string;
@@ -108,7 +108,7 @@ function explain(folder: string, seed: number, message: string): {
       timeout: 30_000,
       killSignal: "SIGKILL",
     });
-    // 1 is an ordinary error, which is something else.
+    // 1 is an ordinary error, which is a different failure.
     return status !== 0 && status !== 1;
   };
   const about = [`Seed ${seed}:`, message.split("\n")[0]!];

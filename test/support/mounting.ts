@@ -10,19 +10,19 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Command, temporaryFolder } from "./support.ts";
 
-/** In mount namespaces of their own, which end with the process that made them. */
+/** Commands for a mount namespace of its own, which ends with its process. */
 const NAMESPACES: readonly Command[] = [
   ["unshare", "--mount"],
   ["unshare", "--mount", "--user", "--map-root-user"],
 ];
 
-/** With processes of their own as well, such as the one behind a FUSE file system. */
+/** Also gives processes a namespace, such as the one behind a FUSE file system. */
 const WITH_PROCESSES = ["--pid", "--fork", "--kill-child", "--mount-proc"];
 
 /**
- * A command to run others under, with `mount` done first, where that is allowed,
- * or else what speaks against it. `$0` is the folder to mount on. `hasProcesses`:
- * does `mount` start processes, which are to end with the command?
+ * Returns a command under which to run others, after `mount` was run, or why that is not
+ * possible. In `mount`, `$0` is the folder to mount on. `hasProcesses` says whether `mount`
+ * starts processes, which must end with the command.
  */
 export function mounting(
   mount: string,
@@ -57,8 +57,8 @@ export function image(format: string, size: string): string {
 }
 
 /**
- * Compiles a FUSE file system into `folder`. Returns the commands that have it show
- * `$0/back` at `$0/mounted` and refuse what `refuse` names, or what speaks against it.
+ * Compiles a FUSE file system into `folder`. It shows `$0/back` at `$0/mounted`, and refuses
+ * what `refuse` names. Returns the commands that mount it, or why there can be none.
  */
 export function passthrough(
   folder: string,
@@ -87,7 +87,7 @@ export function passthrough(
 
 /** A disk of 8 MiB in memory. */
 export const TMPFS = 'mount -t tmpfs -o size=8m memmap-test "$0"';
-/** Why `mount` cannot be done here; `false` if it can. */
+/** Why `mount` is not possible here; `false` if it is. */
 export function skipUnlessMounting(mount: string): string | false {
   using folder = temporaryFolder();
   return mounting(mount, folder.path).skip;

@@ -1,6 +1,6 @@
 /**
- * Runs children under strace: which system calls they make between two marks, and
- * what happens to them when one of those calls fails, stops them or kills them.
+ * Runs children under strace, to see which system calls they make between two marks, and
+ * what happens when one of those calls fails, stops them or kills them.
  *
  * strace (https://strace.io) counts a thread's calls from the moment it attaches. It
  * attaches when the child is ready, and only to the thread that runs JavaScript.
@@ -16,9 +16,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { commandOf, temporaryFolder } from "./support.ts";
 
-/** For `test`'s `skip`: the reason if strace is missing or not allowed, else `false`. */
+/** For `test`'s `skip`: why strace cannot be used; `false` if it can. */
 export const skipWithoutStrace: string | false = (() => {
-  // The version is asked for first, so that strace is in the page cache and attaches in time.
+  // Asking for the version puts strace into the page cache, so that it attaches in time.
   const probe = "strace -V >/dev/null && " +
     "{ sleep 0.5 & exec strace -o /dev/null -p $!; }";
   const { status, stderr, error } = spawnSync("sh", ["-c", probe], {
@@ -48,7 +48,7 @@ export interface Trace {
   readonly stderr: string;
 }
 
-/** Calls that a runtime makes on its own behalf, at any time. */
+/** Calls that a runtime makes by itself at any time. */
 const OWN = new Set([
   "brk",
   "clock_gettime",
@@ -72,9 +72,9 @@ const OWN = new Set([
   "tgkill",
 ]);
 
-/** Bytes of the library's copy buffer; see copying.ts. */
+/** The size of the library's copy buffer in bytes; see copying.ts. */
 const BUFFER = 2 ** 20;
-/** Bytes that a writable map reserves at least. */
+/** The least number of bytes that a writable map reserves. */
 const LEAST_MAP = 2 ** 26;
 
 /** The buffer of a copier. */
@@ -90,14 +90,14 @@ function isOurs({ name, text }: Call): boolean {
     return size === BUFFER || size >= LEAST_MAP;
   }
   if (name !== "mmap" || !text.includes("MAP_ANONYMOUS")) return true;
-  // At an address of the system's choice, or at the end of a row of the quarantine.
+  // The address is the system's choice, or the end of a row of the quarantine.
   return OWN_BUFFER.test(text);
 }
 
-/** The runtime reads about itself, as Bun's garbage collector does. */
+/** The runtime reads about itself: Bun's garbage collector does. */
 const LOOK = /^openat\(AT_FDCWD, "\/(?:proc|sys)\/.* = (\d+)$/;
 
-/** Drops the calls that the runtime makes on its own behalf. */
+/** Drops the calls that the runtime makes by itself. */
 function oursOf(calls: readonly Call[]): Call[] {
   let looked: string | undefined;
   return calls.filter((call) => {
@@ -137,8 +137,8 @@ export function parseTrace(text: string): Pick<
   };
 }
 
-// The shell becomes strace, which makes strace the child's parent. Where a process may
-// trace only its descendants (Yama), this is allowed.
+// The shell becomes strace, which makes strace the child's parent. Yama may restrict
+// tracing to descendants, which this satisfies.
 const SCRIPT = `
   ready=$1 trace=$2 inject=$3
   shift 3
@@ -154,9 +154,9 @@ const SCRIPT = `
 export interface TraceOptions {
   /** The value of strace's `-e inject=`. */
   inject?: string | undefined;
-  /** Called while the child is ready and waits for the go-ahead. */
+  /** Called when the child is ready, before it is told to begin. */
   prepare?: () => void;
-  /** Called with the child's process id and the trace's path when the child goes on. */
+  /** Called with the child's process id and the trace's path when the child begins. */
   watch?: (pid: number, trace: string) => Promise<void>;
   /** Milliseconds after which the child counts as hanging; two minutes by default. */
   timeout?: number;
@@ -193,7 +193,7 @@ export async function runTraced(
     watching = options.watch?.(pid(), trace) ?? Promise.resolve();
     child.stdin.end("x");
   });
-  child.stdin.on("error", () => {}); // it was killed before the go-ahead
+  child.stdin.on("error", () => {}); // the child was killed before it was told to begin
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;

@@ -1,6 +1,6 @@
 /**
- * What several tests share: temporary folders, child processes, the process's open
- * files and mappings, random numbers.
+ * What several tests share: temporary folders, child processes, the process's open files
+ * and mappings, and random numbers.
  *
  * @module
  */
@@ -25,13 +25,13 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Libc, libc, provideLibc } from "../../ffi/libc.ts";
 import { provideRuntime, type Runtime, runtime } from "../../ffi/runtime.ts";
 
-/** What imports in source text for {@linkcode runChild} are relative to. */
+/** Imports in source text for {@linkcode runChild} are relative to this folder. */
 const TESTS = new URL("../", import.meta.url);
 
 /** Whether this is Deno; otherwise it is Bun. */
 export const isDeno: boolean = "deno" in process.versions;
 
-/** For `test`'s `skip`: the reason where there is no `/proc`, as on macOS. */
+/** For `test`'s `skip`: the reason if there is no `/proc`, as on macOS. */
 export const skipWithoutProc: string | false = existsSync("/proc/self/maps")
   ? false
   : "this system has no /proc to look at descriptors and mappings";
@@ -42,12 +42,12 @@ export const isThorough: boolean = Boolean(process.env["MEMMAP_THOROUGH"]);
 /** The seed of random tests; `MEMMAP_FUZZ_SEED` overrides it. */
 export const SEED: number = Number(process.env["MEMMAP_FUZZ_SEED"] ?? 1);
 
-/** Reports what was proved; scripts/test prints the line. */
+/** Reports what was proved. scripts/test prints the line. */
 export function proof(text: string): void {
   console.log(`proof: ${text}`);
 }
 
-/** Reports what cannot be proved here, since no runner prints why it skips a test. */
+/** Reports what cannot be proved here: no runner prints why it skips a test. */
 export function unproved(what: string, reason: string | false): string | false {
   if (reason !== false) proof(`not proved here: ${what}: ${reason}`);
   return reason;
@@ -64,12 +64,12 @@ export function temporaryFolder(
   };
 }
 
-/** Room that a test's files may take in memory. */
+/** How many bytes of memory a test's files may take. */
 const ROOM = 2 ** 28;
 
 /**
- * A place for files that no promise needs on a disk: in memory, where there is one
- * with room. Nothing waits for a disk there, and a full one disturbs nothing.
+ * A folder for files that need not be on a disk. It is in memory if there is room. There,
+ * nothing waits for a disk, and a full disk does not matter.
  */
 export function fastFolder(): string {
   try {
@@ -105,7 +105,7 @@ export function commandOf(
   return [process.execPath, ...flags, fileURLToPath(script), ...args];
 }
 
-/** The arguments that a child was given: one for each name, or an error. */
+/** The arguments of this child process, one for each name. Throws if one is missing. */
 export function givenArguments<const Names extends readonly string[]>(
   ...names: Names
 ): { [I in keyof Names]: string } {
@@ -131,16 +131,16 @@ export interface ChildOptions {
   denoPermissions?: readonly string[];
   /** Environment variables in addition to this process's. */
   env?: Readonly<Record<string, string>>;
-  /** A command to run the child under, such as `["strace", "-f"]`. */
+  /** A command under which to run the child, such as `["strace", "-f"]`. */
   under?: readonly string[];
   /** Milliseconds after which the child counts as hanging and is killed; five minutes by default. */
   timeout?: number;
 }
 
 /**
- * Runs TypeScript in a child process of the runtime that runs the test: a file,
- * given by its URL, or source text, whose imports are relative to `test/`. The
- * child may call {@linkcode collectGarbage}.
+ * Runs TypeScript in a child process, in the same runtime as the test. The source is a
+ * file, given by its URL, or text, whose imports are relative to `test/`. The child may
+ * call {@linkcode collectGarbage}.
  */
 export function runChild(
   source: string | URL,
@@ -174,15 +174,15 @@ export function runChild(
 }
 
 /**
- * The number of open descriptors; `null` where there is no `/proc`. The runtime opens
- * some of its own at any time; {@linkcode descriptorsOf} is exact.
+ * The number of open descriptors, or `null` if there is no `/proc`. The runtime opens some
+ * of its own at any time. {@linkcode descriptorsOf} is exact.
  */
 export function openDescriptors(): number | null {
   if (skipWithoutProc) return null;
   return readdirSync("/proc/self/fd").length;
 }
 
-/** The targets of open descriptors whose path contains `path`; `null` as above. */
+/** The targets of open descriptors whose path contains `path`, or `null` as above. */
 export function descriptorsOf(path: string): string[] | null {
   if (skipWithoutProc) return null;
   const targets = readdirSync("/proc/self/fd").map((fd) => {
@@ -195,7 +195,7 @@ export function descriptorsOf(path: string): string[] | null {
   return targets.filter((target) => target.includes(path));
 }
 
-/** The lines of `/proc/self/maps` that name `path`; `null` where there is none. */
+/** The lines of `/proc/self/maps` that name `path`, or `null` as above. */
 export function mappingsOf(path: string): string[] | null {
   if (skipWithoutProc) return null;
   return readFileSync("/proc/self/maps", "utf8")
@@ -203,7 +203,7 @@ export function mappingsOf(path: string): string[] | null {
     .filter((line) => line.includes(path));
 }
 
-/** Runs `use` with a C library and a runtime that differ from the real ones in `changes`. */
+/** Runs `use` with a C library and a runtime in which `changes` replace the real calls. */
 export function withLibc<T>(
   changes: Partial<Libc & Runtime>,
   use: () => T,
@@ -221,7 +221,7 @@ export function withLibc<T>(
   }
 }
 
-/** For {@linkcode withLibc}: no disk has room for what is to be reserved. */
+/** For {@linkcode withLibc}: the disk has no room for anything to be reserved. */
 export const FULL_DISK: Partial<Libc> = {
   fallocate: () => -1,
   errno: () => 28, // ENOSPC, on Linux and macOS
@@ -259,8 +259,8 @@ export function below(random: Random, limit: number): number {
 }
 
 /**
- * Runs `work` for each item, as many at once as there are processors. After a
- * failure no further item is started; the error is thrown once the others have ended.
+ * Runs `work` for each item, as many at once as there are processors. After a failure it
+ * starts no further item, and throws the error when the others have ended.
  */
 export async function forEach<T>(
   items: readonly T[],

@@ -1,10 +1,10 @@
 /**
- * Runs random sequences, or one from a file. In a process of its own, since what it
- * looks for may end it; `watch.ts` reads what it writes.
+ * Runs random sequences, or one from a file. It is a process of its own, since the bugs
+ * that it looks for may end it. `watch.ts` reads what it writes.
  *
- * Each sequence is in `running.json` before it is run, so that it is known which one
- * the process did not survive. Sequences come in batches, each with a seed of its
- * own, the next number: the seed of the batch that failed is found again at once.
+ * Each sequence is written to `running.json` before it runs, to know which one the process
+ * did not survive. Sequences come in batches, and each batch has its own seed, counting
+ * up. So the seed of a failing batch reproduces the failure at once.
  *
  * @module
  */
@@ -26,8 +26,8 @@ const textOf = (error: unknown) =>
   error instanceof Error ? error.stack ?? error.message : String(error);
 
 /**
- * Runs a sequence that fails once more. Returns the error, `first` if there is none
- * now, and a program that shows it.
+ * Runs a failing sequence once more. Returns the error, or `first` if there is none now,
+ * and a program that shows it.
  */
 function explain(
   sequence: Sequence,
@@ -45,13 +45,13 @@ function explain(
   }
   return {
     message:
-      "The second time it did not fail: it depends on what ran before. " +
+      "It did not fail the second time: it depends on what ran before. " +
       `The first time: ${textOf(first)}`,
     program: asTest(sequence, [`Seed ${seed}, not every time.`], steps),
   };
 }
 
-/** Leaves out whatever can be left out with the same end. */
+/** Leaves out every command without which the sequence still fails. */
 function shortened(sequence: Sequence, fails: (s: Sequence) => boolean) {
   const end = performance.now() + SHRINKING / 2;
   let { commands } = sequence;

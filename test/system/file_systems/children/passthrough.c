@@ -1,14 +1,15 @@
 /*
- * A FUSE file system that shows another folder, and refuses what it is told to.
+ * A FUSE file system that shows another folder, and refuses the operations that it is told
+ * to refuse.
  *
  *     passthrough FOLDER MOUNTPOINT
  *
- * REFUSE in its environment names what it refuses, with EPERM unless it says
- * otherwise: "chmod", "syncfolder" (EINVAL), "reserve" (EOPNOTSUPP). "sizes" has all
- * files say that they have 0 bytes, as those do whose content is made on reading.
+ * REFUSE in its environment names what it refuses: "chmod" (EPERM), "syncfolder" (EINVAL)
+ * or "reserve" (EOPNOTSUPP). With "sizes", all files claim to have 0 bytes, like files
+ * whose content is generated on reading.
  *
- * Asked for holes, it answers what the other folder's file has. What is written
- * through a map of its own files it hears of when the kernel writes that back.
+ * It reports the holes of the other folder's files. It learns what is written through a
+ * map of its own files only when the kernel writes that back.
  */
 
 #define _GNU_SOURCE
@@ -31,7 +32,7 @@ static const char *refused = "";
 
 static int refuses(const char *what) { return strstr(refused, what) != NULL; }
 
-/* Paths begin with a slash; what follows is looked up in the folder. */
+/* Paths begin with a slash. The rest is looked up in the folder. */
 static const char *within(const char *path) {
   return path[1] == '\0' ? "." : path + 1;
 }
