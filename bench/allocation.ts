@@ -1,11 +1,11 @@
 /**
  * How many bytes do loops over an array allocate for each element?
  *
- * The loops run in a process of their own, which says where each begins and ends.
- * V8 keeps a total of the bytes that it has allocated. JavaScriptCore does not; but
- * with `BUN_JSC_logGC=1` it writes, when it asks for a collection, how much was
- * allocated since the last one. What the last 8 MiB or so would add is not seen,
- * which is a quarter of a byte for each element here.
+ * The loops run in a process of their own, which marks where each begins and ends. V8
+ * keeps a total of the bytes that it has allocated. JavaScriptCore does not. But with
+ * `BUN_JSC_logGC=1` it logs, with each request for a collection, how much was allocated
+ * since the last one. The last 8 MiB or so go unseen, which is a quarter of a byte for each
+ * element here.
  *
  * @module
  */
@@ -24,13 +24,13 @@ const COUNT = 2 ** 20;
 const CALLS = 32;
 /** A child's line where a loop begins or ends: `@begin for…of 1234`. */
 const MARK = /^@(begin|end) (.*) (\S+)$/;
-/** JavaScriptCore's, before a collection. */
+/** JavaScriptCore's line before a collection. */
 const REQUEST = /bytes allocated this cycle: (\d+) exceed/;
 
-/** The loop that does allocate, as a check of the method. */
+/** The loop that does allocate, to check the method. */
 const OBJECTS = "a new object for each";
 
-/** What each element costs there: known beforehand, roughly. */
+/** Roughly what each element costs there, which is known in advance. */
 class Point {
   x = 0.5;
   y = 0;
@@ -89,13 +89,13 @@ async function measure(bench: Bench): Promise<void> {
   await Promise.resolve();
 }
 
-/** Runs the loops in a child, and reads what it allocated from what it writes. */
+/** Runs the loops in a child, and reads from its output what it allocated. */
 function allocated(path: string, quick: boolean): Map<string, number> {
   const calls = quick ? 2 : CALLS;
   const { stderr } = runInChild(
     fileURLToPath(import.meta.url),
     ["--loops", path, String(calls)],
-    // One request for each collection, which are many if it goes on meanwhile.
+    // One request for each collection. A concurrent collection makes many.
     { BUN_JSC_logGC: "1", BUN_JSC_useConcurrentGC: "0" },
   );
   const found = new Map<string, number>();
@@ -112,12 +112,12 @@ function allocated(path: string, quick: boolean): Map<string, number> {
   return found;
 }
 
-/** The child's part. */
+/** Runs in the child. */
 function runLoops(path: string, calls: number): void {
   using map = open(path, "c");
   const array = map.slice().array("float64", { byteOrder: "big" });
   for (const [what, loop] of Object.entries(LOOPS)) {
-    // Code that is not compiled yet allocates.
+    // Code that is not compiled yet allocates, too.
     for (let call = 0; call < 20; call++) loop(array);
     mark("begin", what);
     for (let call = 0; call < calls; call++) loop(array);
@@ -129,7 +129,7 @@ function mark(which: "begin" | "end", what: string): void {
   fs.writeSync(2, `@${which} ${what} ${total()}\n`);
 }
 
-/** Bytes allocated up to now, or NaN where only the log of collections tells. */
+/** Bytes allocated so far, or NaN if only the log of collections tells. */
 function total(): number {
   if (!isDeno) return NaN;
   const statistics: { total_allocated_bytes?: number } = v8
@@ -141,9 +141,9 @@ export const question: Question = {
   name: "allocation",
   title: "How much garbage do loops over an array make?",
   method:
-    "V8 says how much it has allocated; JavaScriptCore's log of collections says " +
-    "it to 8 MiB or so, a quarter of a byte an element. A loop that makes an object " +
-    "for each element shows that the method sees garbage.",
+    "V8 reports how much it has allocated. JavaScriptCore's log of collections gives " +
+    "it to within 8 MiB or so, a quarter of a byte an element. A loop that makes an " +
+    "object for each element shows that the method sees garbage.",
   seconds: 6,
   prepare: (folder) => void sparseFile(folder, "doubles", COUNT * 8),
   measure,

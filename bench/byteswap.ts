@@ -13,14 +13,14 @@ import { ask } from "./suite/program.ts";
 import type { Bench, Panel, Question, Rival } from "./suite/question.ts";
 import { inTurn, type Loop, loop, type Way } from "./suite/timing.ts";
 
-/** An element type, and how else its elements are read. */
+/** An element type, and other ways to read its elements. */
 interface Type {
   dtype: "uint16" | "uint32" | "float64";
   /** As DataView and Buffer name it. */
   name: "Uint16" | "Uint32" | "Float64";
   buffer: "readUInt16BE" | "readUInt32BE" | "readDoubleBE";
   Values: typeof Uint16Array | typeof Uint32Array | typeof Float64Array;
-  /** An element at byte `at` of `bytes`, by hand. */
+  /** Code for the element at byte `at` of `bytes`, by hand. */
   shifts: string;
   width: number;
 }
@@ -62,13 +62,13 @@ function size(quick: boolean): number {
 }
 
 /**
- * Where memory to convert into begins within a page: in several places by turns.
- * Where source and target lie a little apart modulo 4096, processors take a load
- * for one of what was just stored, and wait.
+ * Where the target begins within a page: at several places in turn. If source and target
+ * are a small distance apart modulo 4096, processors mistake a load for one of bytes that
+ * were just stored, and wait.
  */
 const STARTS = [0, 584, 1168, 1752, 2336, 2920, 3504];
 
-/** Runs of slow ways take so many elements. */
+/** Runs of slow ways take this many elements. */
 function fewer(quick: boolean): number {
   return quick ? 2000 : 20_000;
 }
@@ -170,7 +170,7 @@ function elementWays(
     const sum: Loop<Given> = loop(names, body);
     let next = -1;
     const run = () => {
-      // The first run is the one whose result is compared.
+      // The result of the first run is compared.
       const from = next === -1 || next + count > all ? 0 : next;
       const to = from + (next === -1 ? few : count);
       next = to;
@@ -211,7 +211,7 @@ function swapped(bytes: Buffer, width: number): Buffer {
     : bytes.swap16();
 }
 
-/** By hand, in words of 32 bits, from `source` to `target`. */
+/** Code by hand, in words of 32 bits, from `source` to `target`. */
 const SHIFTS: Record<number, string> = {
   2: "const w = source[i]; target[i] = w >>> 8 & 0xff00ff | (w & 0xff00ff) << 8;",
   4: "const w = source[i]; target[i] = w >>> 24 | w >>> 8 & 0xff00 | " +
@@ -220,7 +220,7 @@ const SHIFTS: Record<number, string> = {
     "(w & 0xff00) << 8 | w << 24;",
 };
 
-/** Memory to convert into, in all the forms that the ways want. */
+/** Memory to convert into, in all the forms that the ways need. */
 class Target {
   readonly values: Uint16Array | Uint32Array | Float64Array;
   readonly memory: Buffer;
@@ -302,7 +302,7 @@ function bulkWays(
   );
 }
 
-/** A number that says of all words what and where they are. */
+/** A number that depends on the value and the place of every word. */
 function digestOf({ buffer, byteOffset, byteLength }: ArrayBufferView): number {
   const words = new Uint32Array(buffer, byteOffset, byteLength / 4);
   let digest = 0;
@@ -384,11 +384,11 @@ export const question: Question = {
   name: "byteswap",
   title: "How fast are numbers in the other byte order?",
   method:
-    "The file is in the page cache. All bytes of each conversion were compared " +
-    "before. copyTo, copyto, readSync and the loops convert into memory at hand; " +
-    "toTypedArray, astype and readFileSync into new memory, which may cost a page " +
-    "fault for every page; numpy asks Linux for huge pages, unless it is told to keep " +
-    "to small ones. C is a loop over a mapping, vectorised by the compiler.",
+    "The file is in the page cache. All bytes of each conversion are compared " +
+    "beforehand. copyTo, copyto, readSync and the loops convert into existing memory. " +
+    "toTypedArray, astype and readFileSync convert into new memory, which may cost a " +
+    "page fault for every page. numpy asks Linux for huge pages, unless it is told not " +
+    "to. C is a loop over a mapping, vectorized by the compiler.",
   seconds: 20,
   prepare: (folder, quick) =>
     writeSynced(fileIn(folder), doubles(size(quick), false)),

@@ -65,7 +65,7 @@ function searches(quick: boolean): Search[] {
   ];
 }
 
-/** What is searched: `LENGTH` bytes that are in the file once, far from where the search begins. */
+/** The pattern: `LENGTH` bytes that the file has once, far from where the search begins. */
 function patternOf(folder: string, file: string): string {
   return join(folder, `${file}-pattern`);
 }
@@ -76,7 +76,7 @@ function prepare(folder: string, quick: boolean): void {
   const words = new Uint32Array(length / 4).map(() => random() * 2 ** 32);
   const bytes = new Uint8Array(words.buffer);
   writeSynced(join(folder, "random"), bytes);
-  // Forwards and backwards almost the same way.
+  // Almost the same distance forwards and backwards.
   const middle = length / 2 + 4321;
   fs.writeFileSync(
     patternOf(folder, "random"),
@@ -90,7 +90,7 @@ function prepare(folder: string, quick: boolean): void {
   fs.writeFileSync(patternOf(folder, "zeros"), pattern);
 }
 
-/** Searches a file in chunks that overlap, since a pattern may lie across two. */
+/** Searches a file in chunks. They overlap, since a match may lie across two. */
 function chunked(
   fd: number,
   length: number,
@@ -178,9 +178,10 @@ export const question: Question = {
   name: "find",
   title: "How fast is a pattern found in a file?",
   method:
-    "16 bytes that are in the file once, half-way through; what counts is the bytes " +
-    "up to there. In zeros, a search for zeros and a one almost succeeds at every " +
-    "byte: the worst there is. C that adds the bytes up is the limit. Chunks are of 1 MiB and overlap.",
+    "The pattern is 16 bytes that the file has once, half-way through. Speed counts the " +
+    "bytes up to there. In zeros, a search for zeros and a one almost succeeds at every " +
+    "byte, which is the worst case. The limit is C that adds the bytes up. Chunks are of " +
+    "1 MiB, and overlap.",
   seconds: 20,
   prepare,
   measure,

@@ -46,12 +46,12 @@ const RESIDENT = panelOf("Resident memory, over the start", "B", "linear");
 const FAULTS = panelOf("Page faults", "faults", "linear");
 const TIME = panelOf("Time, the first of all", "ns", "log", "a page");
 
-/** What a process that touched the pages says of itself. */
+/** What a process that touched the pages reports about itself. */
 interface Footprint {
   resident: number;
   faults: number;
   nanoseconds: number;
-  /** Of the first byte of each page. */
+  /** The sum of the first byte of each page. */
   check: number;
 }
 
@@ -66,18 +66,18 @@ function prepare(folder: string): void {
     Math.floor(random() * SIZE / PAGE) * PAGE
   );
   fs.writeFileSync(join(folder, "offsets"), offsets);
-  // A byte in each, so that what is read can be told from nothing.
+  // One byte in each page, so that the sum shows that they were read.
   const fd = fs.openSync(path, "r+");
   offsets.forEach((at, i) => fs.writeSync(fd, Uint8Array.of(i), 0, 1, at));
   fs.fsyncSync(fd);
   fs.closeSync(fd);
 }
 
-/** What the system says of this process; of Linux only. */
+/** What the system reports about this process; on Linux only. */
 function usage(): { resident: number; faults: number } {
   const status = fs.readFileSync("/proc/self/status", "latin1");
   const stat = fs.readFileSync("/proc/self/stat", "latin1");
-  // Behind the command's name, which may have spaces: minflt, cminflt, majflt.
+  // After the command's name, which may have spaces, come minflt, cminflt and majflt.
   const fields = stat.slice(stat.lastIndexOf(")")).split(" ");
   return {
     resident: Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * KiB,
@@ -85,7 +85,7 @@ function usage(): { resident: number; faults: number } {
   };
 }
 
-/** The part of a child: touches the pages in one way. */
+/** Runs in a child: touches the pages in one way. */
 function touch(way: string, folder: string): Footprint {
   const offsets = new Float64Array(
     new Uint8Array(fs.readFileSync(join(folder, "offsets"))).buffer,
@@ -166,9 +166,8 @@ export const question: Question = {
   name: "footprint",
   title: "How much memory does it take to look at a few pages of a huge file?",
   method:
-    "A process of its own for each figure, which has done nothing before, so that " +
-    "compiling its code counts too. The map is advised of random access. In C it " +
-    "is a page for each page.",
+    "Each figure comes from a fresh process, so that compiling its code counts too. The " +
+    "map is advised of random access. In C, each page takes exactly one page of memory.",
   seconds: 4,
   prepare,
   measure,

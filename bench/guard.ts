@@ -18,7 +18,7 @@ import type { Bench, Panel, Question } from "./suite/question.ts";
 import { inTurn, loop, type Way } from "./suite/timing.ts";
 
 const READS = 2 ** 20;
-/** How often a file is opened in a run. */
+/** How often a file is opened in each run. */
 const COUNT = 50;
 
 function size(quick: boolean): number {
@@ -31,7 +31,7 @@ function fileIn(folder: string): string {
 
 const GUARDED = "with the guard";
 const UNGUARDED = "guard: false";
-/** `MemmapArray.get` as it would be if nobody looked for faults. */
+/** `MemmapArray.get` without its check for faults. */
 const UNASKED = "without looking for faults";
 
 function panelOf(
@@ -53,7 +53,7 @@ function panelOf(
   };
 }
 
-/** The way through `MemmapArray.get` for one axis, but for its look at the faults. */
+/** What `MemmapArray.get` does for one axis, without its check for faults. */
 class Unasked {
   readonly #vector: DataView;
   readonly #step = 8;
@@ -154,8 +154,8 @@ export const question: Question = {
   name: "guard",
   title: "What does it cost to survive the loss of mapped pages?",
   method:
-    "The same file is mapped with the fault guard and with guard: false. A get() " +
-    "looks for faults in both cases, so it is compared with one that does not.",
+    "The same file is mapped with the fault guard and with guard: false. get() checks " +
+    "for faults in both cases, so it is also compared with a get() that does not.",
   seconds: 8,
   prepare: (folder, quick) =>
     writeSynced(fileIn(folder), doubles(size(quick), false)),

@@ -20,10 +20,10 @@ import type { Bench, Panel, Question, Rival, Role } from "./suite/question.ts";
 import { inTurn, type Way } from "./suite/timing.ts";
 
 const SIZES = [MiB, TiB];
-/** How often a file is opened in a run. */
+/** How often a file is opened in each run. */
 const COUNT = 50;
 
-/** How the library opens a file; another row is another line here. */
+/** How the library opens a file. A line here makes a row in the report. */
 const OPENINGS: Record<string, [mode: Mode, options?: OpenOptions]> = {
   'open, "r"': ["r"],
   'open, "r+"': ["r+"],
@@ -34,7 +34,7 @@ function openings(): [way: string, role: Role][] {
   return Object.keys(OPENINGS).map((way) => [way, "mapped"]);
 }
 
-/** Nobody could have written, so that closing need not wait for the disk. */
+/** Nobody can have written, so closing need not wait for the disk. */
 const UNREAD: Panel = {
   title: "1 MiB, nothing read",
   group: "Opened, a slice made, closed",
@@ -101,7 +101,7 @@ function ways(path: string, size: number): Record<string, Way> {
   const value = new Float64Array(bytes.buffer);
   const each: Record<string, () => number | Promise<number>> = {};
   for (const [way, [mode, options]] of Object.entries(OPENINGS)) {
-    // A private, writable terabyte is more than most systems promise.
+    // Most systems refuse a private, writable terabyte.
     if (mode === "c" && size > MiB) continue;
     each[way] = () => {
       using map = open(path, mode, options);
@@ -128,7 +128,7 @@ function ways(path: string, size: number): Record<string, Way> {
         await file(path).slice(at, at + 8).arrayBuffer(),
       )[0]!;
     if (size === MiB) {
-      // Nothing closes it but the garbage collector: only a half of the work.
+      // Only the garbage collector closes it, so this is half of the work.
       each["Bun.mmap"] = () => new Float64Array(mmap(path).buffer, at, 1)[0]!;
     }
   }
@@ -178,9 +178,9 @@ async function measure(bench: Bench): Promise<void> {
       bench.absent(
         panel,
         ['open, "c"'],
-        "the system does not promise so much memory",
+        "the system refuses that much memory",
       );
-      bench.absent(panel, ["fs.readFileSync"], "1 TiB is not read whole");
+      bench.absent(panel, ["fs.readFileSync"], "nobody reads 1 TiB as a whole");
       if (bun !== undefined) {
         bench.absent(panel, ["Bun.mmap"], "makes no ArrayBuffer of 1 TiB");
       }
@@ -204,11 +204,10 @@ export const question: Question = {
   name: "open_close",
   title: "What does it cost to open a file and to close it again?",
   method:
-    "A file is opened, 8 bytes of it are read, and it is closed. In mode r+, who " +
-    "had a view may have written, so that closing waits for the disk; first, " +
-    "without a view, it does not. Bun.mmap is not closed, but left to the garbage " +
-    "collector. A sparse file of 1 TiB shows " +
-    "whether the size matters.",
+    "A file is opened, 8 bytes of it are read, and it is closed. In mode r+, somebody " +
+    "with a view may have written, so closing waits for the disk. In the first chart " +
+    "there is no view, and it does not wait. Bun.mmap is not closed, but left to the " +
+    "garbage collector. A sparse file of 1 TiB shows whether the size matters.",
   seconds: 5,
   prepare,
   measure,

@@ -24,14 +24,14 @@ import { ask, bun, isDeno } from "./suite/program.ts";
 import type { Bench, Panel, Question, Rival } from "./suite/question.ts";
 import { inTurn, type Loop, loop, type Way } from "./suite/timing.ts";
 
-/** Bytes of a record: what one read wants. */
+/** The sizes of a record in bytes: what one read wants. */
 const RECORDS = [1, 8, 4096];
-/** Reads of a whole file are shared by so many reads of a record. */
+/** The cost of reading a whole file is divided by this many reads of a record. */
 const READS_OF_WHOLE = 1000;
-/** Runs of slow ways read so many records, fast ones as many as there are offsets. */
+/** Runs of slow ways read this many records, and fast ones one for each offset. */
 const SLOW = 5000;
 const COLD = 100;
-/** Reads after which most of what was touched for the first time has been. */
+/** After this many reads, most pages have been touched for the first time. */
 const FIRST = 1000;
 const LARGEST_WITH_DATA = 256 * MiB;
 
@@ -48,7 +48,7 @@ function offsetsOf(folder: string, size: number, record: number): string {
   return join(folder, `records-${size}-${record}`);
 }
 
-/** Which pages are read: any of a file full of data, some of one that is sparse. */
+/** Which pages are read: any of a full file, and some of a sparse one. */
 function pagesOf(size: number, quick: boolean): Float64Array {
   const random = xorshift();
   const count = quick ? 20_000 : size > LARGEST_WITH_DATA ? 20_000 : 500_000;
@@ -75,7 +75,7 @@ function prepare(folder: string, quick: boolean): void {
   }
 }
 
-/** Data where it is read, so that a sparse file is read from the disk there. */
+/** Writes data where a sparse file will be read, so that reads reach the disk. */
 function writePages(path: string, pages: Float64Array): void {
   const page = doubles(PAGE);
   const fd = fs.openSync(path, "r+");
@@ -123,7 +123,7 @@ function panel(size: number, record: number, isCold: boolean): Panel {
   };
 }
 
-/** In the page cache, but new to this process: each page is a page fault, or 16 are. */
+/** In the page cache, but new to this process: a page fault for each page, or for 16. */
 function firstPanel(size: number): Panel {
   return {
     title: `8 bytes of ${sizeName(size)}, the first ${FIRST} reads`,
@@ -144,12 +144,12 @@ function firstPanel(size: number): Panel {
 const WHOLE = wholeFor(READS_OF_WHOLE);
 const WHOLE_COLD = wholeFor(COLD);
 
-/** Reading everything, when so many reads share it. */
+/** Reading everything, divided by the reads that share it. */
 function wholeFor(reads: number): string {
   return `whole file, for ${reads} reads`;
 }
 
-/** What the loops use. */
+/** What the code of the loops uses. */
 interface Given extends Record<string, unknown> {
   at: Uint32Array;
   values: unknown;
@@ -159,8 +159,8 @@ interface Given extends Record<string, unknown> {
 }
 
 /**
- * A loop that reads records: `load` makes record `at[i]` available from `place`
- * on, `value` is one of its elements. Of 4096 bytes all are added up.
+ * A loop that reads records. `load` makes record `at[i]` available from `place` on, and
+ * `value` is one of its elements. In records of 4096 bytes, all elements are added up.
  */
 function reading(
   record: number,
@@ -176,7 +176,7 @@ function reading(
 const DIRECT = "const place = at[i] * step;";
 const READ = "read(at[i]); const place = 0;";
 
-/** One panel: one size of file, and of record. */
+/** The panel for one size of file and one size of record. */
 class RandomAccess implements Disposable {
   readonly #record: number;
   readonly #path: string;
@@ -201,7 +201,7 @@ class RandomAccess implements Disposable {
     this.#file?.close();
   }
 
-  /** Everything that memory-resident files can be read with. */
+  /** All ways to read a file that is in memory. */
   warm(): Record<string, Way> {
     const slice = this.#map.slice();
     const array = slice.array(this.#record === 1 ? "uint8" : "float64");
@@ -223,7 +223,7 @@ class RandomAccess implements Disposable {
     return ways;
   }
 
-  /** What can begin with an empty page cache, and does. */
+  /** The ways that can begin with an empty page cache. */
   cold(): Record<string, Way> {
     const values = this.#typed(this.#map.slice().buffer);
     const advised = (advice: "normal" | "random") => () => {
@@ -251,7 +251,7 @@ class RandomAccess implements Disposable {
     return ways;
   }
 
-  /** What reads memory that this process has not touched yet. */
+  /** The ways to read memory that this process has not touched yet. */
   first(): Record<string, Way> {
     const slice = this.#map.slice();
     const array = slice.array("float64");
@@ -263,7 +263,7 @@ class RandomAccess implements Disposable {
       "MemmapArray.get": this.#fast(array, get, FIRST),
       "fs.readSync": readSync!,
     };
-    // The pages go from this process, and stay in the page cache.
+    // The pages leave this process, but stay in the page cache.
     const before = () => this.#map.advise("dontneed");
     for (const way of Object.values(ways)) way.before = before;
     return ways;
@@ -279,7 +279,7 @@ class RandomAccess implements Disposable {
       : new Float64Array(buffer);
   }
 
-  /** All records, or as many as said, straight from memory. */
+  /** Reads all records, or the given number, straight from memory. */
   #fast(
     values: unknown,
     value?: (place: string) => string,
@@ -293,7 +293,7 @@ class RandomAccess implements Disposable {
     );
   }
 
-  /** The ways of plain file I/O, one call for each record. */
+  /** The ways of plain file I/O, with one call for each record. */
   #plain(count: number): Record<string, Way> {
     const record = this.#record;
     const bytes = new Uint8Array(record);
@@ -350,8 +350,8 @@ class RandomAccess implements Disposable {
   }
 
   /**
-   * The first run reads the first records, the same ones in every way, for their
-   * sum to be compared; each later one reads on from where the last one ended.
+   * The first run reads the same records in every way, so that their sums can be
+   * compared. Each later run continues where the last one ended.
    */
   #onward(
     read: (from: number, to: number) => number | Promise<number>,
@@ -378,7 +378,7 @@ async function measure(bench: Bench): Promise<void> {
   const panels = (isCold: boolean) =>
     all.flatMap((size) => RECORDS.map((each) => panel(size, each, isCold)));
   bench.panels(...panels(false), ...all.map(firstPanel), ...panels(true));
-  // Cold ones come first: what Bun.mmap has mapped stays so, and in the cache.
+  // Cold ones come first: what Bun.mmap has mapped stays mapped, and in the cache.
   for (const size of all) await measureCold(bench, size);
   for (const size of all) {
     using access = new RandomAccess(bench, size, 8);
@@ -388,7 +388,7 @@ async function measure(bench: Bench): Promise<void> {
 }
 
 async function measureCold(bench: Bench, size: number): Promise<void> {
-  // Of a file that is full of data: a hole is not read from the disk.
+  // Ask with a file full of data: a hole is never read from the disk.
   const [smallest] = sizes(bench.quick);
   const whyNot = await askWhyNotCold(fileOf(bench.folder, smallest!));
   for (const record of RECORDS) {
@@ -417,7 +417,7 @@ async function measureWarm(bench: Bench, size: number): Promise<void> {
 }
 
 function tooLarge(size: number): string {
-  return `${sizeName(size)} are not read whole`;
+  return `nobody reads ${sizeName(size)} as a whole`;
 }
 
 function rivals(folder: string, quick: boolean): Rival[] {
@@ -448,12 +448,11 @@ export const question: Question = {
   name: "random_access",
   title: "How long does it take to read a few bytes somewhere in a file?",
   method:
-    "Records at random places, each read and added up; every run of a way goes on " +
-    "where its last one ended. Files of more than 256 MiB are sparse, with data in " +
-    "the 20,000 pages that are read. Warm means that every page was touched before; " +
-    "the first reads of a process meet page faults. Cold means that the " +
-    "file was taken out of the page cache before every run of 100 reads, and that " +
-    "the run did read from the disk.",
+    "Records at random places are read and added up. Every run of a way continues where " +
+    "its last one ended. Files of more than 256 MiB are sparse, with data in the 20,000 " +
+    "pages that are read. Warm means that every page was touched before. The first " +
+    "reads of a process meet page faults. Cold means that the file was taken out of the " +
+    "page cache before every run of 100 reads, and that the run did read from the disk.",
   seconds: 40,
   prepare,
   measure,

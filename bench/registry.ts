@@ -11,12 +11,12 @@ import { shuffled, sparseFile } from "./suite/files.ts";
 import { ask, collectGarbage } from "./suite/program.ts";
 import type { Bench, Panel, Question } from "./suite/question.ts";
 
-/** Bytes of a slice. */
+/** The length of a slice in bytes. */
 const SIZE = 64;
-/** How many slices are replaced in a sample. */
+/** How many slices each sample replaces. */
 const REPLACED = 500;
 const WARM_UP = 10_000;
-/** Filling a sorted array is quadratic: a million would take minutes. */
+/** Filling a sorted array takes quadratic time: a million would take minutes. */
 const MOST_SPLICED = 100_000;
 
 function counts(quick: boolean): number[] {
@@ -47,7 +47,7 @@ function fileOf(folder: string, count: number): string {
   return join(folder, `slices-${count}`);
 }
 
-/** What one would write without a registry: sorted offsets, searched by halving. */
+/** What one would write without a registry: sorted offsets with a binary search. */
 class SortedOffsets {
   readonly #begins: number[];
 
@@ -82,14 +82,14 @@ class SortedOffsets {
   }
 }
 
-/** Nanoseconds that `work` took, for each of `count`. */
+/** How many nanoseconds `work` takes, divided by `count`. */
 function timed(count: number, work: () => void): number {
   const start = performance.now();
   work();
   return (performance.now() - start) * 1e6 / count;
 }
 
-/** The times of one count of slices, by panel and way. */
+/** The times for one number of slices, by panel and way. */
 type Times = Record<"filling" | "replacing", number[]>;
 
 function timesOfSlices(map: Memmap, order: Uint32Array): Times {
@@ -149,11 +149,11 @@ function samplesOf(
 
 async function measure(bench: Bench): Promise<void> {
   bench.panels(FILLING, REPLACING);
-  // Compiled code is what is measured: the first slices of all do not count.
+  // Compiled code is measured, so the very first slices do not count.
   for (let call = 0; call < 3; call++) timesOf(bench, WARM_UP);
   const largest = Math.max(...counts(bench.quick));
   for (const count of counts(bench.quick)) {
-    // The first million of a process makes its heap grow; the later ones do not.
+    // Only the first million slices of a process make its heap grow.
     const repeats = Math.min(20, Math.max(3, largest / count));
     for (let repeat = 0; repeat < repeats; repeat++) {
       const times = timesOf(bench, count);
@@ -182,9 +182,9 @@ export const question: Question = {
   name: "registry",
   title: "How does the cost of a slice grow with the number of slices?",
   method:
-    "Slices of 64 bytes, side by side. Beside them, an array of offsets that is " +
-    "kept sorted with a binary search and Array.splice: what one would write " +
-    "without a registry.",
+    "Slices of 64 bytes, side by side. They are compared with an array of offsets that " +
+    "is kept sorted with a binary search and Array.splice: what one would write without " +
+    "a registry.",
   seconds: 12,
   prepare(folder, quick) {
     for (const count of [WARM_UP, ...counts(quick)]) {

@@ -12,9 +12,9 @@ import { KiB, MiB, sizeName } from "./suite/files.ts";
 import { ask, collectGarbage } from "./suite/program.ts";
 import type { Bench, Panel, Question, Rival, Role } from "./suite/question.ts";
 
-/** Bytes that are added or cut. */
+/** How many bytes are added or cut. */
 const COUNT = 1000;
-/** The size at which peak memory is measured, and which has a target. */
+/** The size for which peak memory is measured and which has a target. */
 const USUAL = 256 * MiB;
 
 function sizes(quick: boolean): number[] {
@@ -31,7 +31,7 @@ const EDITS: Record<Edit, string> = {
   shrink: "at the front of",
 };
 
-/** A way to carry an edit out, and whether a crash can leave a mixture. */
+/** A way to carry out an edit. */
 interface Writing {
   role: Role;
   change: (path: string, edit: Edit, at: number, durable: boolean) => void;
@@ -44,7 +44,7 @@ const WRITINGS: Record<string, Writing> = {
   "read, write new, rename": { role: "plain", change: replacePlainly },
   "write over, from the edit on": { role: "plain", change: overwritePlainly },
 };
-/** What one would do without this library. Nobody writes a file anew to append to it. */
+/** What one would do without this library. Nobody rewrites a file to append to it. */
 const BASE: Record<Edit, string> = {
   append: "write over, from the edit on",
   insert: "read, write new, rename",
@@ -94,7 +94,7 @@ function flushing(strategy: Strategy): Writing {
   };
 }
 
-/** As safe as a flush: the file is the old one or the new one at any instant. */
+/** As safe as a flush: at any time, the file is the old one or the new one. */
 function replacePlainly(
   path: string,
   edit: Edit,
@@ -116,7 +116,7 @@ function replacePlainly(
   fs.closeSync(folder);
 }
 
-/** Nothing that is before the edit is touched. A crash would leave a mixture. */
+/** Touches nothing before the edit. A crash would leave a mixture. */
 function overwritePlainly(
   path: string,
   edit: Edit,
@@ -136,7 +136,7 @@ function overwritePlainly(
   fs.closeSync(fd);
 }
 
-/** Answers where the last part ends. */
+/** Writes the parts. Returns where the last one ends. */
 function writeParts(fd: number, parts: Uint8Array[], from: number): number {
   let at = from;
   for (const part of parts) {
@@ -148,7 +148,7 @@ function writeParts(fd: number, parts: Uint8Array[], from: number): number {
   return at;
 }
 
-/** Brings everything to the disk, so that the next edit does not wait for it. */
+/** Writes everything to the disk, so that the next edit does not wait for it. */
 function settle(path: string): void {
   for (const each of [path, dirname(path)]) {
     const fd = fs.openSync(each, "r");
@@ -157,14 +157,14 @@ function settle(path: string): void {
   }
 }
 
-/** What an edit took. */
+/** What an edit costs. */
 interface Cost {
   nanoseconds: number;
-  /** The most bytes of memory at a time, over what there was; of Linux only. */
+  /** The peak of memory in bytes, above what was in use before; on Linux only. */
   peak: number | undefined;
 }
 
-/** Makes an edit, and compares the file with what it should be afterwards. */
+/** Makes an edit, then compares the file with what it should be. */
 function costOf(
   { change }: Writing,
   path: string,
@@ -178,7 +178,7 @@ function costOf(
   const start = performance.now();
   change(path, edit, at, durable);
   const nanoseconds = (performance.now() - start) * 1e6;
-  // A collection in between may have made it less than before.
+  // A collection meanwhile may have freed more than the edit used.
   const peak = before && Math.max(0, memoryOf("VmHWM") - before);
   if (edit === "shrink") expected.cutFront(COUNT);
   else expected.insert(at, ADDED);
@@ -187,11 +187,11 @@ function costOf(
   return { nanoseconds, peak };
 }
 
-/** Each way in turn, on one file, which all of them leave the same. */
+/** Runs the ways in turn on one file, to which all of them do the same. */
 function measureSize(bench: Bench, size: number): void {
   const path = join(bench.folder, "edited");
   const expected = ExpectedFile.create(path, size);
-  // Small files are quick to edit, and so take many tries to time.
+  // Edits of small files are quick, so timing them takes many tries.
   const turns = bench.quick ? 1 : size <= MiB ? 10 : size <= 64 * MiB ? 3 : 1;
   const isUsual = size === (bench.quick ? MiB : USUAL);
   const edits = (Object.keys(EDITS) as Edit[])
@@ -223,11 +223,11 @@ const CLEAR_REFS = "/proc/self/clear_refs";
 function announceMemory(bench: Bench, panel: Panel): void {
   bench.panels(panel);
   if (fs.existsSync(CLEAR_REFS)) return;
-  const why = "nothing tells how much memory there was";
+  const why = "the peak of memory is not known here";
   bench.absent(panel, Object.keys(panel.ways), why);
 }
 
-/** Makes the system forget the peak of memory; answers how much there is now, in bytes. */
+/** Resets the peak of memory. Returns how many bytes are in use now. */
 function resetPeak(): number | undefined {
   if (!fs.existsSync(CLEAR_REFS)) return undefined;
   fs.writeFileSync(CLEAR_REFS, "5");
@@ -259,12 +259,12 @@ export const question: Question = {
   title:
     "What does it cost to change a file's length, at its end, middle or front?",
   method:
-    "Each edit is opened, made, written and closed; the file is in the page cache " +
-    "and on disk before. Durable ways wait for the disk, others leave that to the " +
-    "system. auto, replace and the plain rename leave the old file or the new one " +
-    "when the power goes; in-place, Python and writing over leave a mixture. To append " +
-    "by writing over is a plain append, which is quick, and a crash leaves a part of " +
-    "it. After every edit the whole file is compared with what it should be.",
+    "For each edit, the file is opened, changed, written and closed. It is in the page " +
+    "cache and on disk before. Durable ways wait for the disk, and others leave that to " +
+    "the system. After a power cut, auto, replace and the plain rename leave the old " +
+    "file or the new one. In-place, Python and writing over leave a mixture. Appending " +
+    "by writing over is a plain append: it is quick, and a crash leaves a part of it. " +
+    "After every edit the whole file is compared with what it should be.",
   seconds: 60,
   prepare() {},
   measure,

@@ -1,8 +1,8 @@
 /**
- * Runs the suite: every question in both runtimes in alternation, the rivals
- * between them, round after round; keeps the results, and has the report made.
+ * Runs the suite. Each round asks a question in both runtimes in alternation, then runs the
+ * rivals. Keeps the results, and has the report written.
  *
- * `scripts/bench` starts it; see there for what it takes.
+ * `scripts/bench` starts it, and describes its options.
  *
  * @module
  */
@@ -36,7 +36,7 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
 });
 
-/** What a shell reports of a program that a signal ended. */
+/** The status that a shell reports for a program that a signal ended. */
 const STATUS_AT = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 
 const runtimes: Record<"Deno" | "Bun", [program: string, ...string[]]> = {
@@ -112,7 +112,7 @@ async function answer(
     absences: [],
   };
   for (let round = 0; round < rounds; round++) {
-    // Whoever is first finds the machine as the last one left it: so they swap.
+    // The first one finds the machine as the last one left it, so they swap.
     const order = round % 2 === 0
       ? ["Deno", "Bun"] as const
       : ["Bun", "Deno"] as const;
@@ -135,7 +135,7 @@ async function answer(
   return answers;
 }
 
-/** Adds a record; what is known from an earlier round is not repeated. */
+/** Adds a record, unless an earlier round has added the same. */
 function add(answers: Answers, record: SuiteRecord): void {
   if ("figure" in record) answers.figures.push(record.figure);
   else if ("panel" in record) {
@@ -186,7 +186,7 @@ async function runRivals(
   }
 }
 
-/** The lines that a command writes; an error that holds what it complained of if it fails. */
+/** The lines that a command writes. If it fails, the error has what it wrote to stderr. */
 function outputOf(
   what: string,
   [command, ...args]: [program: string, ...string[]],
@@ -235,7 +235,7 @@ function clearLine(): void {
   if (isatty(2)) fs.writeSync(2, "\r\x1b[K");
 }
 
-/** What is measured now, and how long the rest takes: on stderr. */
+/** Shows on stderr what is measured now, and how long the rest takes. */
 class Progress {
   readonly #start = performance.now();
   readonly #total: number;
@@ -261,7 +261,7 @@ class Progress {
 
   #left(part: number): string {
     const elapsed = (performance.now() - this.#start) / 1000;
-    // A quick run is over before a guess of its length is any good.
+    // A quick run is over before its length can be estimated.
     if (part === 0 && options.quick) return "";
     const left = part < 0.02
       ? this.#total * (1 - part)
@@ -291,7 +291,7 @@ try {
   if (options.picture) {
     if (results.quick || results.questions.length < QUESTIONS.length) {
       throw new Error(
-        "the README's picture needs a run that is whole, not quick.",
+        "the README's picture needs a whole run that is not quick.",
       );
     }
     await writePicture(results);

@@ -80,7 +80,7 @@ function summing(): (values: Float64Array) => number {
   return (values) => sum({ values }, 0, values.length);
 }
 
-/** Reads the file in pieces that are a multiple of 8 bytes, as files give them. */
+/** Reads the file in pieces, cut to multiples of 8 bytes. */
 function chunked(fd: number, chunk: number): () => number {
   const sum = summing();
   const values = new Float64Array(chunk / 8);
@@ -95,7 +95,7 @@ function chunked(fd: number, chunk: number): () => number {
   };
 }
 
-/** Everything is there already but the sum. */
+/** Ways for which everything is ready: only the sum is measured. */
 function opened(path: string, fd: number, using: DisposableStack) {
   const map = using.use(open(path, "r"));
   const slice = map.slice();
@@ -129,7 +129,7 @@ function opened(path: string, fd: number, using: DisposableStack) {
   return ways;
 }
 
-/** What a program does that reads the file once. */
+/** Ways of a program that reads the file once. */
 function anew(path: string): Record<string, Way> {
   const count = fs.statSync(path).size;
   const ways: Record<string, Way> = {};
@@ -187,7 +187,7 @@ function streamed(
     let total = 0;
     let rest = new Uint8Array();
     for await (let chunk of start()) {
-      // Streams cut where they like: what is left of a double waits for the next.
+      // Streams cut anywhere: the rest of a double waits for the next chunk.
       if (rest.length > 0) chunk = joined(rest, chunk);
       const whole = chunk.length - chunk.length % 8;
       total += sum(doublesIn(chunk.subarray(0, whole)));
@@ -204,7 +204,7 @@ function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
   return both;
 }
 
-/** The same memory as doubles; a copy only where it is misaligned. */
+/** The same memory as doubles, or a copy if it is misaligned. */
 function doublesIn(bytes: Uint8Array): Float64Array {
   const { buffer, byteOffset, byteLength } = byteOffsetIsAligned(bytes)
     ? bytes
@@ -221,7 +221,7 @@ async function measure(bench: Bench): Promise<void> {
   const { open: before, anew: each, cold } = panels(bench.quick);
   bench.panels(before, each, cold);
   const fd = fs.openSync(path, "r");
-  // First of all: what Bun.mmap has mapped stays so, and in the cache.
+  // This comes first: what Bun.mmap has mapped stays mapped, and in the cache.
   await measureCold(bench, cold, path, fd);
   await inTurn(bench, each, anew(path), { turns: 4, samples: 2 });
   using stack = new DisposableStack();
@@ -242,7 +242,7 @@ async function measureCold(
   const ways = anew(path);
   const { size } = fs.fstatSync(fd);
   for (const way of Object.values(ways)) {
-    // All of it, but for pages that the kernel had in use at that moment.
+    // All of it, except pages that the kernel was using at that moment.
     way.before = () => dropFromCache(fd, 0.99 * size);
   }
   await inTurn(bench, panel, ways, { turns: 3, samples: 1, time: 0 });
@@ -272,9 +272,9 @@ export const question: Question = {
   name: "sequential",
   title: "How fast is a file read from its beginning to its end?",
   method:
-    "All doubles of the file are added up. Chunks are read into the same buffer " +
-    "again and again. With open and close, a map is made and let go for every run, " +
-    "so the kernel has to map each page anew.",
+    "All doubles of the file are added up. All chunks are read into the same buffer. " +
+    "With open and close, every run creates and closes a map, so the kernel has to map " +
+    "each page anew.",
   seconds: 15,
   prepare: (folder, quick) => writeSynced(fileIn(folder), doubles(size(quick))),
   measure,

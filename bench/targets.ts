@@ -1,5 +1,5 @@
 /**
- * What the suite should show at the least, and whether a run did.
+ * What the suite should show at least, and whether a run did.
  *
  * @module
  */
@@ -17,14 +17,14 @@ export interface Target {
   /** What it is compared with, in the same runtime or by another worker. */
   base?: { way: string; worker?: Worker };
   /**
-   * `faster`: at least so many times; `as long`: at the most so many times the
-   * time; `longer`: at the most so much more; `at most`: the figure itself.
+   * `faster`: at least this many times as fast. `as long`: at most this many times the
+   * time. `longer`: at most this much more. `at most`: the figure itself.
    */
   kind: "faster" | "as long" | "longer" | "at most";
   figure: number;
-  /** Where a line chart stands. */
+  /** The place on the horizontal axis of a line chart. */
   x?: number;
-  /** What a profile says of a target that was missed. */
+  /** What a profile shows about a target that was missed. */
   profile?: string;
 }
 
@@ -69,10 +69,10 @@ export const TARGETS: readonly Target[] = [
     kind: "faster",
     figure: 1,
     profile:
-      "The copy itself takes as long as numpy's: compare copyTo and copyto, into " +
-      "memory at hand. The rest is the system's, which finds and clears new pages; " +
-      "numpy gives its own back at once and gets them again, an engine when it " +
-      "collects garbage.",
+      "The copy itself takes as long as numpy's: compare copyTo and copyto, which use " +
+      "existing memory. The rest is the system's work to find and clear new pages. numpy " +
+      "gives its pages back at once and gets them again, and an engine gives them back " +
+      "when it collects garbage.",
   },
   {
     says:
@@ -155,8 +155,8 @@ export const TARGETS: readonly Target[] = [
     kind: "as long",
     figure: 1.02,
     profile:
-      "A look is a load, a comparison and a bounds check behind each access. To look " +
-      "once for a loop would be free, and let a loop read lost pages to its end.",
+      "The check is a load, a comparison and a bounds check after each access. One check " +
+      "for a whole loop would be free, but the loop would read lost pages to its end.",
   },
   {
     says: "open and close with the guard, over guard: false",
@@ -169,10 +169,10 @@ export const TARGETS: readonly Target[] = [
   },
 ];
 
-/** How one runtime did. */
+/** How one runtime did on a target. */
 export interface Verdict {
   runtime: "Deno" | "Bun";
-  /** In the target's terms, or undefined if it was not measured. */
+  /** In the terms of the target, or undefined if it was not measured. */
   figure?: number;
   met?: boolean;
 }
@@ -182,7 +182,7 @@ function panelOf(
   target: Target,
   { questions, quick }: Results,
 ): [Answers, Panel] | undefined {
-  // Small files say nothing of large ones, even where their panels have one name.
+  // Small files say nothing about large ones, even if their panels have the same name.
   if (quick) return undefined;
   const answers = questions.find(({ name }) => name === target.question);
   const panel = answers?.panels.find(({ title }) => title === target.panel);

@@ -1,7 +1,6 @@
 /**
- * A panel as bars: a name for each way, and below it a bar for each worker, with
- * the quartiles as a line and the ratio to the base behind it. Limits are lines
- * from top to bottom.
+ * A panel as bars. Below the name of each way is a bar for each worker, with the quartiles
+ * as a line, followed by the ratio to the base. Limits are lines from top to bottom.
  *
  * @module
  */
@@ -13,7 +12,7 @@ import { figureIn, roundFigureIn, times } from "./format.ts";
 import { COLOURS, CONFIG, inPixels, NAMED_COLOUR } from "./picture.ts";
 
 const WIDTH = 352;
-/** Left of the figures, which stand behind the longest bar, too. */
+/** The width for bars. Figures need room to their right. */
 const BARS = 232;
 const NAME_HEIGHT = 17;
 const BAR_HEIGHT = 11;
@@ -36,7 +35,7 @@ interface Bar {
   low: number;
   mid: number;
   high: number;
-  /** Behind what the figure stands. */
+  /** The figure follows at this value. */
   end: number;
   figure: string;
   colour: string;
@@ -54,7 +53,7 @@ interface Limit {
   colour: string;
 }
 
-/** What is drawn, in pixels from the top. */
+/** What is drawn, with places in pixels from the top. */
 interface Layout {
   bars: Bar[];
   names: Name[];
@@ -116,14 +115,14 @@ function ratioOf(
   return times(timesBetter(panel, mid, base));
 }
 
-/** An axis: from where to where, and what is written where. */
+/** An axis: its range, and its labels. */
 export interface Axis {
   type: "linear" | "log";
   domain: [low: number, high: number];
   values: number[];
 }
 
-/** The axes of panels: one for all of a group, so that their bars can be compared. */
+/** The axes of panels. A group shares one, so that its bars can be compared. */
 export function sharedAxes(answers: Answers): Map<Panel, Axis> {
   const bars = answers.panels.filter(({ x }) => x === undefined);
   const sharing = Map.groupBy(bars, ({ group, unit }) => `${unit} ${group}`);
@@ -152,12 +151,12 @@ function axisOf(answers: Answers, panels: Panel[]): Axis {
       .filter((value) => value <= most);
     return { type: "linear", domain: [0, most || 1], values };
   }
-  // The shortest bar has a length, too.
+  // Even the shortest bar has a length.
   const low = least / 1.2 / (most / least) ** 0.08;
   return { type: "log", domain: [low, most], values: powers(low, most) };
 }
 
-/** Powers of ten in a range, of which labels have room; with too few, halves of them. */
+/** The powers of ten in a range that have room for labels; if too few, halves as well. */
 function powers(low: number, high: number): number[] {
   const decades = Math.log10(high / low);
   const every = Math.ceil(decades / 4);
@@ -177,7 +176,7 @@ function powers(low: number, high: number): number[] {
   return values;
 }
 
-/** The next round number, in the units of bytes too. */
+/** The next round number, also in units of bytes. */
 function roundStep(step: number, unit: Panel["unit"]): number {
   const base = unit === "B"
     ? 1024 ** Math.max(0, Math.floor(Math.log2(step) / 10))
@@ -237,7 +236,7 @@ export function barChart(
         mark: { type: "rule", strokeDash: [4, 3], strokeWidth: 1.5 },
         encoding: { x, stroke: NAMED_COLOUR },
       },
-      // What lies over bars and lines is set off from them by a margin of paper.
+      // Text over bars and lines has a margin in the colour of the paper.
       ...[
         { stroke: COLOURS.paper, strokeWidth: 3 },
         { stroke: COLOURS.ink, strokeWidth: 1.25 },

@@ -18,7 +18,7 @@ export function figureIn(unit: Panel["unit"], value: number): string {
   return inSuitable(unit, value, digits);
 }
 
-/** A round figure, as axes have them: "10 µs". */
+/** A round figure, as on axes: "10 µs". */
 export function roundFigureIn(unit: Panel["unit"], value: number): string {
   return value === 0
     ? "0"
@@ -37,7 +37,7 @@ function inSuitable(
   return `${shown(value / factor)} ${name}`.trim();
 }
 
-/** Three digits, or all before the point. */
+/** Three digits, or all digits before the point. */
 export function digits(value: number): string {
   const size = Math.abs(value);
   if (size >= 100 || value === 0) return grouped(Math.round(value));
@@ -45,7 +45,7 @@ export function digits(value: number): string {
   return value.toFixed(size >= 10 ? 1 : 2);
 }
 
-/** How many times: two digits are enough. */
+/** How many times, to two digits. */
 export function times(ratio: number): string {
   const shown = ratio >= 10
     ? grouped(Math.round(ratio))

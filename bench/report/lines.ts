@@ -1,8 +1,8 @@
 /**
  * A panel as lines: a figure for each size, with the quartiles as a band.
  *
- * The horizontal axis is logarithmic and the vertical one is not, so that
- * logarithmic growth is a straight line. What grows faster leaves at the top.
+ * The horizontal axis is logarithmic and the vertical one is linear, so that logarithmic
+ * growth is a straight line. What grows faster leaves the chart at the top.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The report: one page of HTML that needs nothing but itself.
+ * The report: one self-contained page of HTML.
  *
  * @module
  */
@@ -21,7 +21,7 @@ import { lossesIn, verdictOn } from "./words.ts";
 
 /** The pictures of a page, as SVG. */
 export interface Pictures {
-  /** The one of the whole, and the same for narrow windows. */
+  /** The summary, and the same for narrow windows. */
   summary: string | undefined;
   narrow: string | undefined;
   panels: Map<Panel, string>;
@@ -64,8 +64,8 @@ ${about(results)}
 }
 
 const QUICK =
-  `<p class="warning">A quick run: small files, few samples. It shows
-that everything works, and nothing about speed.</p>`;
+  `<p class="warning">This was a quick run, with small files and few samples. It shows
+that everything works, but nothing about speed.</p>`;
 
 function legend({ questions }: Results): string {
   const workers = (["Deno", "Bun", "Python", "C"] as const).filter((worker) =>
@@ -77,13 +77,13 @@ function legend({ questions }: Results): string {
     `<span class="key"><i style="background:var(--${worker})"></i>${worker}</span>`
   );
   return `<p class="legend">${keys.join(" ")}</p>
-<p>Bars end at the median; the thin line across the end goes from the lower to the
-upper quartile. Bold names are memmap's ways, pale bars are all others. <b>52×</b>
-behind a bar: 52 times as good as the base named above the chart, in the same
+<p>Bars end at the median. The thin line across the end goes from the lower to the
+upper quartile. Bold names are memmap's ways, and pale bars are all others. <b>52×</b>
+after a bar means 52 times as good as the base named above the chart, in the same
 runtime. A dashed line is the limit named there.</p>`;
 }
 
-/** What the picture of the whole compares. */
+/** A list of what the summary compares. */
 function comparisons(results: Results): string {
   const rows = summaryRows(results).map(({ says, own, base }) =>
     `<tr><td>${escaped(says)}<td>${escaped(own)}<td>${escaped(base)}`
@@ -113,7 +113,7 @@ function targets(results: Results): string {
 <tbody>${body.join("\n")}</table></div></section>`;
 }
 
-/** Why a target was missed, if it was. */
+/** Why a target was missed, if it was missed. */
 function profileOf({ profile }: Target, verdicts: Verdict[]): string {
   const isMissed = verdicts.some(({ met }) => met === false);
   return profile === undefined || !isMissed
@@ -137,7 +137,7 @@ function inWords(target: Target, figure: number): string {
     : `≤ ${value(target, figure)}`;
 }
 
-/** A figure in a target's terms. */
+/** A figure in the terms of its target. */
 export function value({ kind, question }: Target, figure: number): string {
   if (kind === "faster") return times(figure);
   if (kind === "as long") return `${figure.toFixed(2)} of the time`;
@@ -153,7 +153,7 @@ function whereMappingLoses({ questions }: Results): string {
   });
   return `<section id="losses"><h2>Where mapping loses</h2>
 <p>The best of memmap's ways against the best of plain file I/O, in each chart and
-runtime; a difference of less than 5 % is none. Each question below names its own.</p>
+runtime. A difference below 5 % does not count. Each question below lists its own.</p>
 <ul>${items.join("\n")}</ul></section>`;
 }
 
@@ -195,7 +195,7 @@ ${lossTable(answers)}
 <p class="command">Again: <code>scripts/bench ${name}</code></p></section>`;
 }
 
-/** What a group's panels measure, and what their ratios and lines are. */
+/** What a group's panels measure, and what their ratios and lines mean. */
 function notes(
   { figures, absences }: Answers,
   panels: Panel[],
@@ -220,8 +220,8 @@ function notes(
   ];
   if (x !== undefined) {
     sentences.push(
-      "Solid: memmap. Dashed: the sorted array. On this axis, logarithmic growth " +
-        "is a straight line.",
+      "Solid lines: memmap. Dashed lines: the sorted array. On this axis, logarithmic " +
+        "growth is a straight line.",
     );
     return sentences.map(escaped).join(" ");
   }
@@ -314,7 +314,7 @@ compared with what they should be. Files are made beforehand. The timer is mitat
   }</table></div></section>`;
 }
 
-/** Custom properties of a palette. */
+/** A palette as custom properties. */
 function properties(palette: Record<string, string>): string {
   return Object.entries(palette).map(([name, colour]) => `--${name}:${colour}`)
     .join(";");

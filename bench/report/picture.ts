@@ -1,9 +1,9 @@
 /**
- * From a Vega-Lite specification to SVG that is light and dark.
+ * Turns a Vega-Lite specification into SVG with a light and a dark appearance.
  *
- * Charts are made in the light colours. A style sheet names what each of them is
- * in the dark, so that one picture serves both, and any other program that shows
- * SVG shows the light one.
+ * Charts are drawn in the light colours. A style sheet replaces each by its dark
+ * counterpart, so that one picture serves both. Programs that ignore the style sheet
+ * show the light one.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import * as vega from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
 import type { Worker } from "../suite/question.ts";
 
-/** Colours, by what they are for. */
+/** Colours, by their purpose. */
 type Palette = Record<Worker | "ink" | "muted" | "grid" | "paper", string>;
 
-/** In the light. */
+/** The light colours. */
 export const COLOURS: Palette = {
   ink: "#1b1f24",
   muted: "#5b636e",
@@ -27,7 +27,7 @@ export const COLOURS: Palette = {
   C: "#434a54",
 };
 
-/** The same in the dark. */
+/** The dark ones. */
 export const DARK: Palette = {
   ink: "#e6e9ed",
   muted: "#a0a8b3",
@@ -42,7 +42,7 @@ export const DARK: Palette = {
 export const FONT =
   'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 
-/** Rules that turn what has a light colour dark, for SVG on its own or in a page. */
+/** Rules that replace light colours by dark ones, for SVG on its own or in a page. */
 export function darkRules(): string {
   return Object.entries(COLOURS).map(([name, light]) => {
     const dark = DARK[name as keyof Palette];
@@ -51,7 +51,7 @@ export function darkRules(): string {
   }).join("");
 }
 
-/** Draws a chart, without a canvas. */
+/** Draws a chart without a canvas. */
 export async function draw(spec: TopLevelSpec): Promise<string> {
   const view = new vega.View(vega.parse(compile(spec).spec), {
     renderer: "none",
@@ -62,7 +62,7 @@ export async function draw(spec: TopLevelSpec): Promise<string> {
   return svg;
 }
 
-/** A picture that stands alone: with its own style, paper, and words for who cannot see it. */
+/** A standalone picture, with its own style, background, and text for screen readers. */
 export function standalone(svg: string, words: string): string {
   const style =
     `<style>@media (prefers-color-scheme:dark){${darkRules()}}</style>`;
@@ -101,7 +101,7 @@ export const CONFIG: TopLevelSpec["config"] = {
   },
 };
 
-/** Encoding of a place in pixels, from the left or the top. */
+/** Encodes a place in pixels from the left or the top. */
 export function inPixels(field: string): {
   field: string;
   type: "quantitative";
@@ -111,7 +111,7 @@ export function inPixels(field: string): {
   return { field, type: "quantitative", scale: null, axis: null };
 }
 
-/** Encoding of colours that the data name themselves. */
+/** Encodes colours that are in the data. */
 export const NAMED_COLOUR: { field: string; type: "nominal"; scale: null } = {
   field: "colour",
   type: "nominal",

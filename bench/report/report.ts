@@ -20,7 +20,7 @@ import { summaryChart } from "./summary.ts";
 
 const PICTURE = fileURLToPath(new URL("summary.svg", import.meta.url));
 
-/** Writes `report.html` and the pictures into a folder; answers what to tell the user. */
+/** Writes `report.html` and the pictures into a folder. Returns what to tell the user. */
 export async function writeReport(
   results: Results,
   folder: string,
@@ -51,7 +51,7 @@ export async function writeReport(
   return [...verdicts(results), `The report: ${path}`].join("\n");
 }
 
-/** Writes the picture of the README. */
+/** Writes the picture for README.md. */
 export async function writePicture(results: Results): Promise<void> {
   const summary = await drawSummary(results);
   if (summary === undefined) throw new Error("there is nothing to draw.");
@@ -77,7 +77,7 @@ function asPicture(svg: string, { machine, date }: Results): string {
   );
 }
 
-/** The targets, one a line; a quick run has none. */
+/** One line for each target. A quick run has none. */
 function verdicts(results: Results): string[] {
   return TARGETS.flatMap((target) => {
     const all = judge(target, results).filter(({ figure }) =>

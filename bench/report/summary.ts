@@ -1,5 +1,5 @@
 /**
- * One picture of the whole: how many times as fast mapping is as plain file I/O.
+ * The summary in one picture: how many times as fast mapping is as plain file I/O.
  *
  * @module
  */
@@ -16,9 +16,9 @@ import {
 import { dayOf, times } from "./format.ts";
 import { COLOURS, CONFIG, inPixels, NAMED_COLOUR } from "./picture.ts";
 
-/** A comparison: the panel's title begins so in quick and in full runs. */
+/** A comparison. The pattern matches the panel's title in quick and in full runs. */
 interface Row {
-  /** With `%` for the size of the file. */
+  /** In words, with `%` for the size of the file. */
   says: string;
   question: string;
   panel: RegExp;
@@ -98,17 +98,17 @@ const ROWS: readonly Row[] = [
 ];
 
 const BAR = 12;
-/** Between the two bars of a row. */
+/** The space between the two bars of a row. */
 const GAP = 2;
 
-/** How wide, and where the names of rows are: left of their bars, or above them. */
+/** The width, and whether the names of rows are left of their bars or above them. */
 interface Form {
   width: number;
   namesAbove: boolean;
   row: number;
-  /** Left of the bars, for names. */
+  /** The space left of the bars, for names. */
   left: number;
-  /** Above them, for the title and the legend. */
+  /** The space above them, for the title and the legend. */
   top: number;
 }
 
@@ -136,7 +136,7 @@ interface Bar {
   text: string;
 }
 
-/** The chart; undefined if none of its questions was asked. */
+/** The chart, or undefined if none of its questions was asked. */
 export function summaryChart(
   results: Results,
   isNarrow = false,
@@ -168,7 +168,7 @@ export function summaryChart(
     config: CONFIG,
     width: form.width,
     height,
-    // Without a canvas, texts are taken for much wider than they are.
+    // Without a canvas, the width of texts is greatly overestimated.
     autosize: "none",
     padding: { left: form.left, right: 14, top: form.top, bottom: 28 },
     title: {

@@ -1,5 +1,5 @@
 /**
- * What the figures say, in sentences: where mapping loses.
+ * The figures in sentences: where mapping loses.
  *
  * @module
  */
@@ -8,14 +8,14 @@ import type { Panel, Role, Worker } from "../suite/question.ts";
 import { type Answers, spreadOf, timesBetter } from "../suite/results.ts";
 import { digits } from "./format.ts";
 
-/** A difference that is smaller is no loss, but noise. */
+/** A smaller difference counts as noise. */
 const NOTEWORTHY = 1.05;
 
-/** A panel in which plain file I/O is better than mapping, in one runtime. */
+/** A panel in which plain file I/O beats mapping, in one runtime. */
 export interface Loss {
   panel: string;
   runtime: Worker;
-  /** How many times worse the best of the mapped ways is, or the first one. */
+  /** How many times worse the best mapped way is, or the first one. */
   ratio: number;
   /** Is there a mapped way that does not lose? */
   isAvoidable: boolean;
@@ -31,7 +31,7 @@ export function lossesIn(answers: Answers): Loss[] {
   );
 }
 
-/** How many comparisons with plain file I/O there are. */
+/** The number of comparisons with plain file I/O. */
 export function comparisonsIn(answers: Answers): number {
   return answers.panels.flatMap((panel) =>
     (["Deno", "Bun"] as const).filter((runtime) =>
@@ -57,7 +57,7 @@ export function verdictOn(answers: Answers): string | undefined {
   ];
   if (avoidable > 0) {
     sentences.push(
-      `In ${avoidable} the first of its ways loses, and another one does not.`,
+      `In ${avoidable} more, its first way loses, but another one does not.`,
     );
   }
   return sentences.join(" ");
@@ -100,7 +100,7 @@ function worse(panel: Panel, own: number, plain: number): number {
   return 1 / timesBetter(panel, own, plain);
 }
 
-/** How many times worse, up to the name of what it is worse than. */
+/** How many times worse, up to where the other way's name follows. */
 function inTimes({ unit }: Panel, ratio: number): string {
   const count = `${digits(ratio)} times`;
   if (unit === "B") return `takes ${count} the memory of`;

@@ -1,8 +1,8 @@
 /*
  * What C gets from the same files: the limit that the benchmarks are drawn against.
  *
- * Each question is a command; samples are printed as JSON, in nanoseconds a unit
- * or bytes a second, with the result of the work, which must be the others'.
+ * Each question is a command. It prints samples as JSON, in nanoseconds a unit or bytes a
+ * second, with the result of the work, which must agree with the other rivals'.
  */
 
 #define _GNU_SOURCE
@@ -39,7 +39,7 @@ static void report(double check) {
   printf("], \"check\": %.17g}\n", check);
 }
 
-/* What is consumed cannot be left out by the compiler. */
+/* The compiler cannot leave out what is consumed. */
 static void consume(double value) {
   static volatile double sink;
   sink = value;
@@ -90,7 +90,7 @@ static void sequential(const char *path) {
   report(check);
 }
 
-/* With how "memmem" the search itself, else as fast as all those bytes are read. */
+/* With how "memmem" the search itself, otherwise just reading all those bytes. */
 static void find(const char *path, const char *pattern_path, const char *how) {
   size_t size, length;
   const uint8_t *bytes = map(path, &size), *pattern = map(pattern_path, &length);
@@ -161,8 +161,8 @@ static void byteswap_get(const char *path, int width, size_t few) {
 }
 
 /*
- * Reverses the bytes of each element, 16 bytes at a time: compilers do not make
- * one shuffle of a plain loop by themselves.
+ * Reverses the bytes of each element, 16 bytes at a time. Compilers do not turn a plain
+ * loop into one shuffle by themselves.
  */
 typedef uint8_t Lane __attribute__((vector_size(16)));
 
@@ -190,7 +190,7 @@ static void byteswap_all(const char *path, int width) {
       width == 2 ? swap_16 : width == 4 ? swap_32 : swap_64;
   swap(memory, bytes, size);
   for (int sample = 0; sample < SAMPLES; sample++) {
-    /* At another place of a page each time; see byteswap.ts. */
+    /* At another place within a page each time; see byteswap.ts. */
     memory = room + 584 * sample;
     double start = now();
     swap(memory, bytes, size);

@@ -1,7 +1,7 @@
 """What Python gets from the same files, with mmap and with numpy.memmap.
 
-Each question is a command; samples are printed as JSON, in nanoseconds a unit or
-bytes a second, with the result of the work, which must be the others'.
+Each question is a command. It prints samples as JSON, in nanoseconds a unit or bytes a
+second, with the result of the work, which must agree with the other rivals'.
 """
 
 import itertools
@@ -22,7 +22,7 @@ def nanoseconds(work):
 
 
 def timed(work):
-    """Nanoseconds of some runs, after one that does not count, and the result."""
+    """Nanoseconds of some runs, after a first one that does not count, and the result."""
     times = [nanoseconds(work) for _ in range(SAMPLES + 1)]
     return [t for t, _ in times[1:]], times[-1][1]
 
@@ -106,7 +106,7 @@ def byteswap_get(path, width, few, way):
 
         values = numpy.memmap(path, dtype=">" + {2: "u2", 4: "u4", 8: "f8"}[width], mode="r")
 
-        # Python's numbers as the sum: numpy's would wrap.
+        # Sum up Python's integers: numpy's would wrap.
         def total(count):
             sum = 0.0
             for i in range(count):
@@ -133,13 +133,13 @@ def byteswap_get(path, width, few, way):
 
 def byteswap_all(path, width, way, pages="huge"):
     if pages == "small":
-        # Read when numpy is imported; otherwise it asks for huge pages.
+        # numpy reads this when it is imported. Otherwise it asks for huge pages.
         os.environ["NUMPY_MADVISE_HUGEPAGE"] = "0"
     import numpy
 
     kind = {2: "u2", 4: "u4", 8: "f8"}[int(width)]
     source = numpy.memmap(path, dtype=">" + kind, mode="r")
-    # At another place of a page each time; see byteswap.ts.
+    # At another place within a page each time; see byteswap.ts.
     size = os.path.getsize(path)
     room = numpy.zeros(size + 4096, "u1")
     starts = itertools.cycle(range(0, 4096, 584))
@@ -154,7 +154,7 @@ def byteswap_all(path, width, way, pages="huge"):
             return target
 
     times, result = timed(work)
-    # A word counts 31 to the power of how many words follow it, modulo 2**32.
+    # Each word counts times 31 ** (the number of words after it), modulo 2 ** 32.
     words = numpy.asarray(result).view("u4")
     powers = numpy.full(len(words), 31, "u4")
     powers[0] = 1

@@ -9,24 +9,24 @@ import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { KiB, writeSynced } from "./files.ts";
 
-/** Bytes that repeat after a prime number, so that no move by pages looks right. */
+/** Bytes that repeat after a prime number, so that no shift by pages goes unnoticed. */
 const BLOCK = Uint8Array.from(
   { length: 1_048_573 },
   (_, i) => i ^ (i >> 8) ^ (i >> 16),
 );
-/** Bytes that are compared at a time. */
+/** How many bytes are compared at a time. */
 const WINDOW = 256 * KiB;
 
-/** Bytes of the original from an offset on, or bytes that were inserted. */
+/** Bytes of the original from an offset on, or inserted bytes. */
 interface Piece {
   original?: number;
   inserted?: Uint8Array;
   length: number;
 }
 
-/** A file of known bytes, and the edits that were made to it. */
+/** A file of known bytes, and the edits made to it. */
 export class ExpectedFile {
-  /** The middle of the file as it was created. */
+  /** The middle of the original file. */
   readonly middle: number;
   #pieces: Piece[];
   #length: number;
@@ -37,7 +37,7 @@ export class ExpectedFile {
     this.#length = length;
   }
 
-  /** Writes the file, to the disk. */
+  /** Writes the file, and waits for the disk. */
   static create(path: string, length: number): ExpectedFile {
     const bytes = new Uint8Array(length);
     for (let at = 0; at < length; at += BLOCK.length) {
@@ -77,7 +77,7 @@ export class ExpectedFile {
     fs.closeSync(fd);
   }
 
-  /** The pieces before an offset, and those behind it. */
+  /** The pieces before an offset, and those after it. */
   #cut(at: number): [before: Piece[], after: Piece[]] {
     const before: Piece[] = [];
     const after: Piece[] = [];

@@ -1,5 +1,5 @@
 /**
- * Files to measure with, and how they leave the page cache.
+ * Files to measure with, and how to take them out of the page cache.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import process from "node:process";
 import { platformOf } from "../../ffi/platform.ts";
 import { isDeno } from "./program.ts";
 
-/** Bytes. */
+/** In bytes. */
 export const KiB: number = 2 ** 10;
 export const MiB: number = 2 ** 20;
 export const GiB: number = 2 ** 30;
 export const TiB: number = 2 ** 40;
-/** What the offsets of the benchmarks are counted in; no machine has smaller pages. */
+/** The unit of the benchmarks' offsets. No machine has smaller pages. */
 export const PAGE = 4096;
 
 /** A size as people write it. */
@@ -29,7 +29,7 @@ export function sizeName(bytes: number): string {
   return `${Math.round(bytes / 2 ** (10 * power))} ${units[power]}`;
 }
 
-/** Writes a file whose bytes are in the page cache, and not on their way to the disk. */
+/** Writes a file to the disk. Its bytes stay in the page cache. */
 export function writeSynced(path: string, bytes: Uint8Array): void {
   const fd = fs.openSync(path, "w");
   for (let done = 0; done < bytes.length;) {
@@ -58,7 +58,7 @@ export function readWhole(path: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** `length` bytes of doubles whose sums are exact in any order: few, and all eighths. */
+/** `length` bytes of small doubles in eighths, whose sums are exact in any order. */
 export function doubles(length: number, isLittle = true): Uint8Array {
   const bytes = new Uint8Array(length);
   const view = new DataView(bytes.buffer);
@@ -68,7 +68,7 @@ export function doubles(length: number, isLittle = true): Uint8Array {
   return bytes;
 }
 
-/** Random numbers that are the same in every run: a generator of Marsaglia's. */
+/** Random numbers that are the same in every run: Marsaglia's xorshift. */
 export function xorshift(seed = 2463534242): () => number {
   let state = seed;
   return () => {
@@ -123,28 +123,30 @@ const POSIX_FADV_DONTNEED = 4;
 let readAtLastDrop = -Infinity;
 
 /**
- * Takes a file out of the page cache. Its pages must be on disk, and mapped
- * nowhere: `advise("dontneed")` comes first.
+ * Takes a file out of the page cache. Its pages must be on disk and not mapped:
+ * `advise("dontneed")` comes first.
  *
- * Throws if less than `least` bytes were read from the disk since the last time:
- * what was measured meanwhile was not cold.
+ * Throws if fewer than `least` bytes were read from the disk since the last call. Then the
+ * measurement in between was not cold.
  */
 export function dropFromCache(fd: number, least = 1): void {
   assert(fadvise !== undefined, "askWhyNotCold() comes first.");
   const read = bytesFromDisk();
   assert(
     read >= readAtLastDrop + least,
-    "A file that was dropped was still in memory.",
+    "a file that was dropped was still in memory.",
   );
   assert.equal(fadvise(fd, 0n, 0n, POSIX_FADV_DONTNEED), 0);
   readAtLastDrop = read;
 }
 
-/** Why `path` cannot be read from the disk itself here; undefined if it can. */
+/** Why `path` cannot be read from the disk itself here, or undefined if it can. */
 export async function askWhyNotCold(path: string): Promise<string | undefined> {
   fadvise ??= await loadFadvise();
   if (fadvise === undefined) return "this system has no posix_fadvise";
-  if (!fs.existsSync("/proc/self/io")) return "nothing tells what was read";
+  if (!fs.existsSync("/proc/self/io")) {
+    return "the system does not report what was read";
+  }
   const fd = fs.openSync(path, "r");
   try {
     dropFromCache(fd, -Infinity);
@@ -154,7 +156,7 @@ export async function askWhyNotCold(path: string): Promise<string | undefined> {
       ? undefined
       : "this file system keeps files in memory";
   } finally {
-    readAtLastDrop = -Infinity; // nothing was measured
+    readAtLastDrop = -Infinity; // nothing was measured in between
     fs.closeSync(fd);
   }
 }

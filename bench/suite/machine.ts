@@ -1,5 +1,5 @@
 /**
- * The machine that a run was measured on, in facts that a reader would ask for.
+ * The machine on which a run was measured: the facts that a reader would ask for.
  *
  * @module
  */
@@ -32,7 +32,7 @@ export function describeMachine(
   };
 }
 
-/** One line of it, for titles: "2-core x64, Linux 6.18, ext4". */
+/** The machine in one line, for titles: "2-core x64, Linux 6.18, ext4". */
 export function machineInWords(machine: Machine): string {
   const { cores, architecture, system, fileSystem } = machine;
   return `${cores}-core ${architecture}, ${system}, ${fileSystem}`;
@@ -42,18 +42,18 @@ function systemName(): string {
   return process.platform === "darwin" ? "macOS" : os.type();
 }
 
-/** Kernels' names go on with what a distribution, or a host, calls its build. */
+/** The kernel's release, without a distribution's or a host's name for its build. */
 function release(): string {
   return /^\d+\.\d+/.exec(os.release())?.[0] ?? os.release();
 }
 
-/** The type of the file system: from Linux's table of mounts, else as `df` knows it. */
+/** The type of the file system: from Linux's table of mounts, else from `mount`. */
 function fileSystemOf(folder: string): string {
   const path = fs.realpathSync(folder);
   if (fs.existsSync("/proc/self/mounts")) {
     const mounts = fs.readFileSync("/proc/self/mounts", "utf8").trim()
       .split("\n").map((line) => line.split(" "));
-    // The longest mount point that the path is below; of equals the last one.
+    // The longest mount point above the path; the last one of equals.
     let [point, type] = ["", "unknown file system"];
     for (const [, where = "", kind = ""] of mounts) {
       const isAbove = path === where ||

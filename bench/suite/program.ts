@@ -1,5 +1,5 @@
 /**
- * A question's file run as a program: under `run.ts`, or by hand.
+ * Runs a question's file as a program, under `run.ts` or by hand.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { join } from "node:path";
 import process from "node:process";
 import type { Bench, Question, SuiteRecord, Worker } from "./question.ts";
 
-/** What the benchmarks use of Bun; Deno's checker knows nothing of it. */
+/** What the benchmarks use of Bun. Deno's type checker does not know it. */
 interface BunCalls {
   mmap(path: string): Uint8Array;
   file(path: string): {
@@ -35,8 +35,8 @@ const worker: Worker = isDeno ? "Deno" : "Bun";
 /**
  * Measures a question in this runtime and writes the records to stdout.
  *
- * `run.ts` names the folder that it prepared: `--folder FOLDER`. By hand, files are
- * made and removed again.
+ * `run.ts` passes the folder that it has prepared: `--folder FOLDER`. By hand, files are
+ * created and removed again.
  */
 export async function ask(question: Question): Promise<void> {
   const quick = process.argv.includes("--quick");
@@ -69,11 +69,11 @@ function benchIn(folder: string, quick: boolean): Bench {
 }
 
 function write(record: SuiteRecord): void {
-  // console.log may be asynchronous, and what it holds back is lost at a crash.
+  // console.log may be asynchronous, and a crash would lose what it holds back.
   fs.writeSync(1, JSON.stringify(record) + "\n");
 }
 
-/** Runs a file in this runtime, to its end; answers what it wrote. */
+/** Runs a file in this runtime until it ends. Returns what it wrote. */
 export function runInChild(
   script: string,
   args: string[],
@@ -92,7 +92,7 @@ export function runInChild(
   return { stdout, stderr };
 }
 
-/** Collects what is garbage, where the runtime was started so that it can be told to. */
+/** Collects garbage, if the runtime was started with that option. */
 export function collectGarbage(): void {
   if (bun !== undefined) bun.gc(true);
   else (globalThis as { gc?: () => void }).gc?.();

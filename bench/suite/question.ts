@@ -1,20 +1,19 @@
 /**
  * What a question of the suite is, and the records that its programs write.
  *
- * A question is asked by one file of `bench/`. The same file runs under each
- * runtime, as often as there are rounds, and writes one JSON record a line;
- * `run.ts` collects them, and `report/` draws them.
+ * Each question is one file of `bench/`. The file runs under each runtime, once a round,
+ * and writes JSON records, one a line. `run.ts` collects them, and `report/` draws them.
  *
  * @module
  */
 
-/** Who did the work. */
+/** The language or runtime that did the work. */
 export type Worker = "Deno" | "Bun" | "Python" | "C";
 
 /**
- * What part a way plays: `mapped` is this library, `plain` file I/O as the
- * runtimes have it, `other` anything else that one might do instead, `limit` what
- * no way is expected to beat.
+ * The role of a way. `mapped` is this library, `plain` is the runtimes' own file I/O,
+ * `other` is anything else that one might do instead, and `limit` is what no way is
+ * expected to beat.
  */
 export type Role = "mapped" | "plain" | "other" | "limit";
 
@@ -22,20 +21,20 @@ export type Role = "mapped" | "plain" | "other" | "limit";
 export interface Panel {
   /** What is measured, unique within its question. */
   title: string;
-  /** Panels with the same group stand together, under its name. */
+  /** Panels of the same group appear together, under its name. */
   group: string;
-  /** `ns` and `B` are shown with prefixes, `B/s` too. */
+  /** `ns`, `B` and `B/s` are shown with prefixes. */
   unit: "ns" | "B" | "B/s" | "faults";
   /** What a figure is for: "a read", "an element". */
   per: string;
-  /** Is less better? Not for speeds. */
+  /** Which figure is better? For speeds, more. */
   better: "less" | "more";
   scale: "log" | "linear";
   /** All ways, in the order in which they are drawn. */
   ways: Record<string, Role>;
   /** The way that the ratios on the bars refer to. */
   base: string;
-  /** What the horizontal axis of a line chart is; bars have none. */
+  /** What the horizontal axis of a line chart means. Bars have none. */
   x?: string;
 }
 
@@ -47,7 +46,7 @@ export interface Figure {
   samples: number[];
   /** The result of the work: the same from all workers and ways, or the run fails. */
   check?: string;
-  /** Where it stands on a line chart. */
+  /** Its place on the horizontal axis of a line chart. */
   x?: number;
 }
 
@@ -67,11 +66,11 @@ export type SuiteRecord =
 
 /** What a question is measured with. */
 export interface Bench {
-  /** Where the files of the question are; the same one in all its programs. */
+  /** The folder of the question's files, the same for all its programs. */
   readonly folder: string;
-  /** Small files and few samples, to see whether everything works. */
+  /** Use small files and few samples, only to see whether everything works? */
   readonly quick: boolean;
-  /** Announces panels; before anything that is measured for them. */
+  /** Announces panels, before anything is measured for them. */
   panels(...panels: Panel[]): void;
   /** Adds samples of a way. */
   figure(
@@ -80,11 +79,11 @@ export interface Bench {
     samples: number[],
     more?: Pick<Figure, "check" | "x">,
   ): void;
-  /** Says why ways were not measured. */
+  /** Reports why ways were not measured. */
   absent(panel: Panel, ways: string[], why: string): void;
 }
 
-/** A measurement outside JavaScript: arguments of `rivals/rivals.py` or of `rivals/rivals.c`. */
+/** A measurement outside JavaScript: the arguments of `rivals.py` or `rivals.c`. */
 export interface Rival {
   panel: string;
   way: string;
@@ -97,13 +96,13 @@ export interface Rival {
 export interface Question {
   /** The file's name, without its ending. */
   name: string;
-  /** In a reader's words, with a question mark. */
+  /** The question, in a reader's words. */
   title: string;
   /** How it was measured, in sentences. */
   method: string;
-  /** How long one round takes in one runtime, in seconds: for the time left only. */
+  /** Seconds that one round takes in one runtime, to estimate the time left. */
   seconds: number;
-  /** Makes the files, once, before any program runs. */
+  /** Creates the files, once, before any program runs. */
   prepare(folder: string, quick: boolean): void;
   /** Measures every panel once, in this runtime. */
   measure(bench: Bench): Promise<void>;

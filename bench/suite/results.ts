@@ -1,5 +1,5 @@
 /**
- * The results of a run: what is kept as JSON, and what is looked up in it.
+ * The results of a run, as they are kept in JSON, and ways to look things up in them.
  *
  * @module
  */
@@ -7,11 +7,11 @@
 import type { Absence, Figure, Panel, Worker } from "./question.ts";
 import { quartiles } from "./timing.ts";
 
-/** Where and with what the figures were measured. */
+/** On which machine, and with which versions, the figures were measured. */
 export interface Machine {
   processor: string;
   cores: number;
-  /** Bytes. */
+  /** In bytes. */
   memory: number;
   system: string;
   architecture: string;
@@ -38,13 +38,13 @@ export interface Results {
   seconds: number;
   quick: boolean;
   rounds: number;
-  /** Of the sources, if it is known. */
+  /** The commit of the sources, if known. */
   commit?: string | undefined;
   machine: Machine;
   questions: Answers[];
 }
 
-/** The quartiles of what one worker measured of a way, if it did. */
+/** The quartiles of what one worker measured for a way, if it did. */
 export function spreadOf(
   { figures }: Answers,
   panel: string,
@@ -59,7 +59,7 @@ export function spreadOf(
   return samples.length === 0 ? undefined : quartiles(samples);
 }
 
-/** The panels that stand together, by the name of their group. */
+/** The panels that appear together, by the name of their group. */
 export function groupsOf({ panels }: Answers): Map<string, Panel[]> {
   return Map.groupBy(panels, ({ group }) => group);
 }
@@ -74,8 +74,8 @@ export function timesBetter(
 }
 
 /**
- * Throws unless every question has figures for each of its panels from both
- * runtimes, all of them finite numbers, and the results of the work agree.
+ * Throws unless every panel of every question has figures from both runtimes, all figures
+ * are finite numbers, and the results of the work agree.
  */
 export function checkResults({ questions }: Results): void {
   for (const { name, panels, figures, absences } of questions) {

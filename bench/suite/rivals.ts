@@ -1,8 +1,7 @@
 /**
- * Rivals outside JavaScript: which of them are here, and how they are run.
+ * Rivals outside JavaScript: which are available, and how to run them.
  *
- * None is required. Those that are missing are absent from the report, with the
- * reason.
+ * None is required. The report lists those that are missing, with the reason.
  *
  * @module
  */
@@ -16,13 +15,13 @@ import type { Rival } from "./question.ts";
 const PYTHON = fileURLToPath(new URL("../rivals/rivals.py", import.meta.url));
 const C = fileURLToPath(new URL("../rivals/rivals.c", import.meta.url));
 
-/** What is there to run rivals with, and what it calls itself. */
+/** The tools to run rivals with, and their versions. */
 export interface Workshop {
   /** The command of Python, and its version. */
   python?: { command: string; version: string; numpy: string | undefined };
   /** The compiled program, and the version of its compiler. */
   c?: { command: string; version: string };
-  /** Why what is not there is not there. */
+  /** Why a tool is missing. */
   absent: Record<"Python" | "numpy" | "C", string>;
 }
 
@@ -35,7 +34,7 @@ export function setUpWorkshop(folder: string): Workshop {
       C: "there is no C compiler (cc) here",
     },
   };
-  // Several may be on PATH, and numpy belongs to one of them, or to none.
+  // There may be several on PATH, and only one of them may have numpy.
   const candidates = [process.env["PYTHON"], "python3", "/usr/bin/python3"];
   for (const command of candidates) {
     if (command === undefined) continue;
@@ -65,7 +64,7 @@ export function setUpWorkshop(folder: string): Workshop {
   return workshop;
 }
 
-/** The first of what a command answers, if there is such a command. */
+/** What a command prints, or undefined if there is no such command or it fails. */
 function answer(command: string, args: string[]): string | undefined {
   const { status, stdout } = spawnSync(command, args, { encoding: "utf8" });
   return status === 0 ? stdout.trim() : undefined;

@@ -1,5 +1,5 @@
 /**
- * Timing: ways that take turns, and loops that are compiled apart.
+ * Timing: ways that take turns, and loops that are compiled separately.
  *
  * @module
  */
@@ -10,28 +10,27 @@ import type { Bench, Panel } from "./question.ts";
 
 /** A way to do the work. */
 export interface Way {
-  /** Does it, and answers a result that all ways share. */
+  /** Does it, and returns a result on which all ways must agree. */
   run: () => number | Promise<number>;
-  /** How often the unit of work is done in a run; 1 by default. */
+  /** How often a run does the unit of work; 1 by default. */
   count?: number;
-  /** Brings the machine into the state that is measured; not timed. */
+  /** Prepares the state to be measured; this is not timed. */
   before?: () => void;
 }
 
 /** How many samples are taken. */
 export interface Effort {
-  /** How often each way gets its turn; fewer in a quick run. */
+  /** How many turns each way gets; fewer in a quick run. */
   turns?: number;
-  /** Samples in a turn, at the most. */
+  /** The most samples in a turn. */
   samples?: number;
   /** Milliseconds after which a turn takes no further sample. */
   time?: number;
 }
 
 /**
- * Measures ways in turn: some samples of the first, of the second …, and then
- * again. Each must answer the same as the others before any time is taken, or the
- * program fails.
+ * Measures ways in turn: some samples of the first, of the second …, and then again. Before
+ * anything is timed, all ways must return the same result, or the program fails.
  *
  * A turn begins with a run that is not timed, so that caches hold what this way
  * left there. With `before` every run begins as it prepares, that one too.
@@ -50,7 +49,7 @@ export async function inTurn(
         () => {
           const result = run();
           do_not_optimize(result);
-          // A promise is waited for.
+          // Promises are awaited.
           return result;
         },
         {
@@ -71,7 +70,7 @@ export async function inTurn(
   }
 }
 
-/** Calls timed one by one, neither in batches nor with a collection before them. */
+/** Times calls one by one, without batches and without collecting garbage before. */
 const SINGLY = { gc: false, batch_threshold: 0, warmup_samples: 0 } as const;
 
 function inUnit(panel: Panel, nanoseconds: number, count: number): number {
@@ -105,10 +104,9 @@ export type Loop<Given> = (given: Given, from: number, to: number) => number;
 let loops = 0;
 
 /**
- * A loop of its own for `i` from `from` to `to` that answers `sum`. It is compiled
- * anew, so that neither type feedback nor code from another way favours one. No
- * two have the same text, since V8 takes them for one function then, feedback and
- * all.
+ * A separate loop for `i` from `from` to `to` that returns `sum`. It is compiled anew, so
+ * that no way profits or suffers from another's type feedback or code. No two loops have
+ * the same text, since V8 would treat them as one function and share the feedback.
  *
  * @param names What the loop's body may use; given as an object of these names.
  */
@@ -126,7 +124,7 @@ export function loop<Given extends Record<string, unknown>>(
   ) as Loop<Given>;
 }
 
-/** The 25th, 50th and 75th percentile; between two values, in proportion. */
+/** The 25th, 50th and 75th percentile, interpolated between two values. */
 export function quartiles(
   values: readonly number[],
 ): [low: number, mid: number, high: number] {
