@@ -40,6 +40,9 @@ const COPIES_ON_WRITE: readonly number[] = [BTRFS, BCACHEFS, ZFS];
  */
 const SHARES_BLOCKS: readonly number[] = [XFS, ...COPIES_ON_WRITE];
 
+/** In these, files may share blocks, and get their own when they are written to. */
+const SHARES_BLOCKS: readonly number[] = [XFS, BTRFS];
+
 /** The errors with which systems say that a file system cannot do something. */
 const UNSUPPORTED: readonly (string | undefined)[] = [
   "EINVAL",
@@ -69,6 +72,14 @@ export function isSparse(file: OpenFile): boolean {
 export function knowsMaps(file: OpenFile): boolean {
   const found = statfs(file);
   return found !== undefined && KNOWS_MAPS.includes(found.type);
+}
+
+/** Bytes of a block that files may share where `file` is; 0 where they share none. */
+export function sharedBlockOf(file: OpenFile): number {
+  const found = statfs(file);
+  return found !== undefined && SHARES_BLOCKS.includes(found.type)
+    ? found.unit
+    : 0;
 }
 
 /**
@@ -237,6 +248,16 @@ export class Reservation {
     } catch {
       // The file is shorter by now, or cannot be read.
     }
+  }
+}
+
+/**
+ * Reserves blocks for what is a hole of the bytes `from` to `to`. Other than asking for
+ * all of them, that takes no room for a moment where there are blocks.
+ */
+export function reserveHoles(file: OpenFile, from: number, to: number): void {
+  for (const [begin, end] of [...holesIn(file, from, to)]) {
+    allocate(file, begin, end);
   }
 }
 

@@ -10,7 +10,7 @@
 
 import type { Run } from "../geometry/mod.ts";
 import { Mapping } from "../memory/mod.ts";
-import { BLOCK, isSparse, knowsMaps, punch } from "./blocks.ts";
+import { BLOCK, isSparse, knowsMaps, punch, reserveHoles } from "./blocks.ts";
 import { isRefusal } from "./entries.ts";
 import type { OpenFile } from "./open_file.ts";
 import { fsyncStep, skipStep, type Steps } from "./steps.ts";
@@ -19,6 +19,8 @@ import { fsyncStep, skipStep, type Steps } from "./steps.ts";
 const BUFFER = 2 ** 20;
 /** The most bytes that one step moves, so that progress is shown between. */
 const STEP = 2 ** 26;
+/** The fewest bytes that are shared: small pieces are copied in less time. */
+const LEAST_SHARED = 2 ** 18;
 /** Bytes written before the disk is told to begin with them. */
 const BATCH = 2 ** 23;
 
@@ -39,6 +41,10 @@ export class Copier {
   #batch: [begin: number, end: number] | null = null;
   #hasWritten = false;
   #keepsHoles = false;
+  /** Bytes of a block that the target shares with the source; 0 if it shares none. */
+  #sharedBlock = 0;
+  /** Where what is shared has no blocks, shall the target reserve some? */
+  #isReserved = false;
   /** Where the source had data, in order, if that was noted. */
   #data: (readonly [begin: number, end: number])[] | undefined;
 
@@ -85,6 +91,80 @@ export class Copier {
       }
     }
     this.#keepsHoles = true;
+  }
+
+  /**
+   * Finds out whether the target, which has its length, can share blocks of `block`
+   * bytes with the source, by sharing the first of `runs` that may be. Until then, all
+   * is copied. `isReserved`: is everything to have blocks, written to or not?
+   */
+  *findSharing(
+    runs: readonly Run[],
+    block: number,
+    isReserved: boolean,
+  ): Steps {
+    this.#sharedBlock = block;
+    this.#isReserved = isReserved;
+    for (const { from, to, length } of runs) {
+      for (let at = from; at < from + length;) {
+        const [begin, end] = this.nextData(at, from + length);
+        const [first, last] = this.#shareable(begin, end, to - from);
+        at = end;
+        if (first >= last) continue;
+        yield {
+          run: () => {
+            // Whole blocks are shared. Whoever copies takes the byte behind one, too.
+            const target = first + to - from;
+            const count = this.#source.copyTo(
+              this.#target,
+              first,
+              target,
+              block + 1,
+            );
+            if (count !== block) this.#sharedBlock = 0;
+            return 0;
+          },
+        };
+        return;
+      }
+    }
+  }
+
+  /**
+   * Which bytes are to be shared of the source's `from` to `end`, if those go `shift`
+   * bytes further on: whole blocks that are whole blocks there, too.
+   */
+  #shareable(
+    from: number,
+    end: number,
+    shift: number,
+  ): readonly [begin: number, end: number] {
+    const block = this.#sharedBlock;
+    if (block === 0 || shift % block !== 0 || end - from < LEAST_SHARED) {
+      return [end, end];
+    }
+    const first = Math.ceil(from / block) * block;
+    const last = Math.floor(end / block) * block;
+    // More than one: see findSharing().
+    return last - first > block ? [first, last] : [end, end];
+  }
+
+  /**
+   * What has to be written of the source's bytes `from` to `end`, if those go `shift`
+   * bytes further on: neither holes nor what is shared.
+   */
+  *written(
+    from: number,
+    end: number,
+    shift: number,
+  ): Generator<readonly [begin: number, end: number]> {
+    for (let at = from; at < end;) {
+      const [begin, dataEnd] = this.nextData(at, end);
+      const [first, last] = this.#shareable(begin, dataEnd, shift);
+      if (first > begin) yield [begin, first];
+      if (dataEnd > last) yield [last, dataEnd];
+      at = dataEnd;
+    }
   }
 
   /**
@@ -240,7 +320,37 @@ export class Copier {
       const [begin, dataEnd] = this.nextData(at, end);
       if (begin > at) yield skipStep(begin - at);
       at = dataEnd;
-      if (at > begin) yield* this.#copyData(begin, begin + shift, at - begin);
+      if (at === begin) continue;
+      const [first, last] = this.#shareable(begin, at, shift);
+      yield* this.#copyData(begin, begin + shift, first - begin);
+      yield* this.#share(first, first + shift, last - first);
+      yield* this.#copyData(last, last + shift, at - last);
+    }
+  }
+
+  /** As {@linkcode copy}, of blocks that the two files may share. */
+  *#share(from: number, to: number, length: number): Steps {
+    if (length === 0) return;
+    yield* this.flush(); // the buffer is needed where sharing fails
+    for (let moved = 0; moved < length;) {
+      const at = moved;
+      moved += yield {
+        run: () => {
+          const [source, target] = [from + at, to + at];
+          const left = length - at;
+          const count = this.#source.copyTo(
+            this.#target,
+            source,
+            target,
+            Math.min(left, STEP),
+          ) || this.#bounce(source, target, Math.min(left, BUFFER));
+          // Blocks that were reserved and not written to are not shared.
+          if (this.#isReserved) {
+            reserveHoles(this.#target, target, target + count);
+          }
+          return count;
+        },
+      };
     }
   }
 

@@ -14,6 +14,7 @@ export {
   checkRoomToWriteOver,
   ensureRoom,
   Reservation,
+  sharedBlockOf,
   unshare,
 } from "./blocks.ts";
 export { Copier } from "./copying.ts";

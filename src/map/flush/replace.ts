@@ -5,7 +5,8 @@
  *    name in the same folder, exclusively. It gets the target's permissions and,
  *    where permitted, its owner and extended attributes.
  * 2. Give it its length, with blocks reserved for what will be written: a full disk is
- *    detected here. Holes of the old file stay holes.
+ *    detected here. Holes of the old file stay holes. Where the file system lets files
+ *    share blocks, whole blocks that stay whole are shared, and need no room.
  * 3. Fill it from the old file and from memory; fsync it, so that the name never
  *    leads to bytes that are not on disk.
  * 4. Map it, while failing to is still harmless. On any failure so far it is
@@ -31,6 +32,7 @@ import {
   lockDestination,
   type MappedFile,
   NewFile,
+  sharedBlockOf,
   type Steps,
   type Work,
 } from "../../storage/mod.ts";
@@ -137,10 +139,24 @@ function* fillAndRename(
   };
 }
 
-/** Gives the new file its length, and what will be written its blocks. */
-function reserve(copier: Copier, plan: Plan, target: MappedFile): void {
-  if (!copier.keepsHoles) return target.grow(plan.fileLength);
+/**
+ * Gives the new file its length, and what will be written its blocks. What it shares
+ * with the old one needs none.
+ */
+function* reserve(
+  copier: Copier,
+  plan: Plan,
+  target: MappedFile,
+  sharedBlock: number,
+): Steps {
+  if (!copier.keepsHoles && sharedBlock === 0) {
+    return target.grow(plan.fileLength);
+  }
   target.grow(plan.fileLength, false);
+  if (sharedBlock > 0) {
+    const isReserved = target.reserve && !copier.keepsHoles;
+    yield* copier.findSharing(plan.runs, sharedBlock, isReserved);
+  }
   if (!target.reserve) return;
   for (const [from, to] of writtenRanges(copier, plan.runs, plan.floats)) {
     if (!allocate(target, from, to)) return; // writing shows it as well
@@ -160,7 +176,8 @@ function* fill(
   const { floats } = plan;
   try {
     yield* copier.findHoles();
-    reserve(copier, plan, target);
+    const sharedBlock = inMemory > 0 ? 0 : sharedBlockOf(target);
+    yield* reserve(copier, plan, target, sharedBlock);
     let next = 0;
     for (const { from, to, length } of plan.runs) {
       for (; next < floats.length && floats[next]!.offset < to; next++) {

@@ -74,8 +74,8 @@ export function gatherFloat(
 
 /**
  * What will be written when `runs` are copied and `floats` written: ranges of the new
- * file, in order. Holes of the old one are left out, and stretches put together that
- * share a block.
+ * file, in order. Holes of the old one and what is shared with it are left out, and
+ * stretches put together that lie in one block.
  */
 export function* writtenRanges(
   copier: Copier,
@@ -103,11 +103,9 @@ function* piecesOf(
     for (; next < floats.length && floats[next]!.offset < to; next++) {
       yield rangeOf(floats[next]!);
     }
-    const end = from + length;
-    for (let at = from; at < end;) {
-      const [begin, dataEnd] = copier.nextData(at, end);
-      if (dataEnd > begin) yield [begin - from + to, dataEnd - from + to];
-      at = dataEnd;
+    const shift = to - from;
+    for (const [begin, end] of copier.written(from, from + length, shift)) {
+      yield [begin + shift, end + shift];
     }
   }
   for (; next < floats.length; next++) yield rangeOf(floats[next]!);
