@@ -40,8 +40,8 @@ const COPIES_ON_WRITE: readonly number[] = [BTRFS, BCACHEFS, ZFS];
  */
 const SHARES_BLOCKS: readonly number[] = [XFS, ...COPIES_ON_WRITE];
 
-/** In these, files may share blocks, and get their own when they are written to. */
-const SHARES_BLOCKS: readonly number[] = [XFS, BTRFS];
+/** In these, a copy of whole blocks inside the kernel shares them. */
+const COPIES_BY_SHARING: readonly number[] = [XFS, BTRFS];
 
 /** The errors with which systems say that a file system cannot do something. */
 const UNSUPPORTED: readonly (string | undefined)[] = [
@@ -77,7 +77,7 @@ export function knowsMaps(file: OpenFile): boolean {
 /** Bytes of a block that files may share where `file` is; 0 where they share none. */
 export function sharedBlockOf(file: OpenFile): number {
   const found = statfs(file);
-  return found !== undefined && SHARES_BLOCKS.includes(found.type)
+  return found !== undefined && COPIES_BY_SHARING.includes(found.type)
     ? found.unit
     : 0;
 }

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import process from "node:process";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { FINISHED, leaveKilledAppend, whatIsLeft } from "./aftermath.ts";
 import type { Report } from "./children/flush.ts";
 import type { FullDiskReport } from "./children/full_disk.ts";
@@ -37,7 +39,15 @@ const TIMEOUT = 1_800_000;
 /** Attempts to hit one call. Its number varies with the runtime's own calls. */
 const MOST_TRIES = 40;
 
-const scenarios = SCENARIOS.filter(({ isSample }) => isThorough || isSample);
+/**
+ * Set where the last test here runs this file once more, in a folder where files can
+ * share blocks: then it is about the flushes that do.
+ */
+const isSharing = Boolean(process.env.MEMMAP_SHARING);
+
+const scenarios = SCENARIOS.filter(({ isSample, shares }) =>
+  isSharing ? shares : isThorough || isSample
+);
 /** Scenarios in which the next open finishes a killed append. */
 const appends = scenarios.filter(({ name }) =>
   name === "append" || name.startsWith("append to an empty file")
@@ -84,10 +94,12 @@ function reportIn({ lines }: Trace): Report | undefined {
  * strike all of them. In the thorough run, each strikes all.
  */
 function isOurShare(index: number): boolean {
-  return isThorough || index % 2 === (isDeno ? 0 : 1);
+  return isThorough || isSharing || index % 2 === (isDeno ? 0 : 1);
 }
 
-const EACH = isThorough ? "at every system call" : "at every other system call";
+const EACH = isThorough || isSharing
+  ? "at every system call"
+  : "at every other system call";
 
 /** The system calls to strike in each scenario, taken from an undisturbed run. */
 async function stepsOf(
@@ -110,6 +122,13 @@ async function stepsOf(
       };
     assert.deepEqual(report, expected, `"${scenario.name}": ${stderr}`);
     assert.match(calls.at(-1)?.text ?? stderr, /memmap-test-ends/);
+    if (isSharing) {
+      // A block of a block and a byte: that is how a file system shares.
+      const isShared = calls.some(({ text }) =>
+        /^copy_file_range\(.*, 4097, 0\) += 4096$/.test(text)
+      );
+      assert.ok(isShared, `"${scenario.name}" shares nothing`);
+    }
     for (const index of calls.keys()) {
       if (isOurShare(index)) steps.push({ action, scenario, calls, index });
     }
@@ -468,3 +487,55 @@ test(
     );
   },
 );
+
+const XFS = image("mkfs.xfs -q -f", "320M");
+
+const onXfs = () =>
+  test(
+    "a flush that shares blocks is old or new after every kill and failed call (XFS)",
+    {
+      timeout: TIMEOUT,
+      skip: unproved(
+        "kills and failures of flushes that share blocks",
+        skipWithoutStrace || skipUnlessMounting(XFS),
+      ),
+    },
+    () => {
+      using folder = temporaryFolder();
+      const mounted = mounting(XFS, folder.path);
+      assert.ok(mounted.skip === false);
+      const file = fileURLToPath(import.meta.url);
+      const names =
+        "^a flush (killed at any system call|whose system call fails)";
+      const [command, ...rest] = [
+        ...mounted.under,
+        process.execPath,
+        "test",
+        ...isDeno
+          ? ["--allow-all", "--no-check", "--filter", `/${names}/`]
+          : ["--timeout", String(TIMEOUT), "-t", names],
+        file,
+      ];
+      const { status, stdout, stderr } = spawnSync(command!, rest, {
+        encoding: "utf8",
+        env: {
+          ...process.env,
+          MEMMAP_THOROUGH: "",
+          MEMMAP_SHARING: "1",
+          NO_COLOR: "1",
+          TMPDIR: folder.path,
+        },
+        timeout: TIMEOUT,
+        killSignal: "SIGKILL",
+      });
+      const output = stdout + stderr;
+      assert.equal(status, 0, output);
+      const proofs = output.match(
+        /(?<=^proof: ).*(kills|failed system calls).*/gm,
+      );
+      assert.equal(proofs?.length, 2, output);
+      for (const text of proofs) proof(`on XFS, sharing blocks: ${text}`);
+    },
+  );
+
+if (isThorough && !isSharing) onXfs();

@@ -28,6 +28,8 @@ export interface Scenario {
   readonly saveTo?: Uint8Array | null;
   /** Open through a symbolic link? */
   readonly isLinked: boolean;
+  /** Does it share blocks, where that can be done? */
+  readonly shares: boolean;
   /** The strategy that the flush will report. */
   readonly strategy: FlushResult["strategy"];
 }
@@ -62,6 +64,8 @@ const FILE = noise(LENGTH);
 const HEAD = FILE.subarray(0, CUT);
 const TAIL = FILE.subarray(CUT);
 const NEW = noise(1000, 2);
+/** Whole blocks, of any size in use: what comes behind them can be shared. */
+const BLOCKS = noise(2 ** 16, 5);
 const LARGE = noise(5 * 2 ** 20 + 3, 3);
 const OTHER = noise(9000, 4);
 const NOTHING = new Uint8Array(0);
@@ -78,6 +82,7 @@ function scenario(given: Given): Scenario {
     reserve: true,
     options: {},
     isLinked: false,
+    shares: false,
     ...given,
   };
 }
@@ -126,6 +131,13 @@ export const SCENARIOS: readonly Scenario[] = [
     },
     reserve: false,
     isLinked: true,
+    strategy: "replace",
+  }),
+  scenario({
+    name: "grow in the middle by whole blocks",
+    after: join_(HEAD, BLOCKS, TAIL),
+    edit: (map) => void map.insert(CUT, BLOCKS),
+    shares: true,
     strategy: "replace",
   }),
   scenario({
@@ -207,6 +219,16 @@ export const SCENARIOS: readonly Scenario[] = [
     after: join_(HEAD, NEW, TAIL),
     edit: insertInTheMiddle,
     saveTo: null,
+    strategy: "replace",
+  }),
+  scenario({
+    name: "save by whole blocks, not durable, without reserve",
+    after: join_(HEAD, BLOCKS, TAIL),
+    edit: (map) => void map.insert(CUT, BLOCKS),
+    reserve: false,
+    options: { durable: false },
+    saveTo: OTHER,
+    shares: true,
     strategy: "replace",
   }),
   scenario({
