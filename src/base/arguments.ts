@@ -87,7 +87,11 @@ export type Numbers = ArrayLike<number> & ArrayBufferView;
  * @throws {TypeError} if it is none of these, or an element is no number.
  * @throws {RangeError} if an array has more than `room` elements.
  */
-export function numbersIn(source: unknown, room: number): Numbers {
+export function numbersIn(
+  source: unknown,
+  room: number,
+  what: "memmap" | "slice" = "slice",
+): Numbers {
   if (typeof source === "object" && source !== null) {
     if (isAnyView(source) && lengthOfTyped(source) > 0) {
       return source as Numbers;
@@ -95,7 +99,7 @@ export function numbersIn(source: unknown, room: number): Numbers {
     const bytes = bytesIn(source);
     if (bytes !== undefined) return bytes;
     if ("length" in source) {
-      return readNumbers(source as ArrayLike<unknown>, room);
+      return readNumbers(source as ArrayLike<unknown>, room, what);
     }
   }
   throw new TypeError(
@@ -104,13 +108,28 @@ export function numbersIn(source: unknown, room: number): Numbers {
   );
 }
 
-function readNumbers(source: ArrayLike<unknown>, room: number): Uint8Array {
+/** The error for more bytes than there is room for, `where` of a slice or of a map. */
+export function noRoom(
+  length: number,
+  where: string,
+  room: number,
+  what: "memmap" | "slice",
+): RangeError {
+  return new RangeError(
+    what === "slice"
+      ? `${length} bytes do not fit${where} into a slice of ${room}; resize() it first.`
+      : `${length} bytes do not fit${where} into the ${room} that are mapped; ` +
+        "insert() adds bytes.",
+  );
+}
+
+function readNumbers(
+  source: ArrayLike<unknown>,
+  room: number,
+  what: "memmap" | "slice",
+): Uint8Array {
   const length = checkLength(source.length, "length of the source");
-  if (length > room) {
-    throw new RangeError(
-      `${length} bytes do not fit into a slice of ${room}; resize() it first.`,
-    );
-  }
+  if (length > room) throw noRoom(length, "", room, what);
   const bytes = new Uint8Array(length);
   for (let i = 0; i < length; i++) {
     const value = source[i];

@@ -11,6 +11,7 @@
 export {
   bytesIn,
   checkCount,
+  noRoom,
   type Numbers,
   numbersIn,
   readOptions,

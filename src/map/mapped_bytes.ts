@@ -7,12 +7,17 @@
  * @module
  */
 
-import { libc } from "../../ffi/mod.ts";
+import { libc, runtime } from "../../ffi/mod.ts";
 import {
   checkCount,
+  checkOffset,
   checkRange,
   checkSpan,
+  copyOfTyped,
+  lengthOfTyped,
   type Mode,
+  noRoom,
+  numbersIn,
   type ShortMode,
   shown,
 } from "../base/mod.ts";
@@ -121,6 +126,75 @@ export abstract class MappedBytes {
   /** Whether the map was closed. */
   get closed(): boolean {
     return this.#open.state.isClosed;
+  }
+
+  /**
+   * A copy of the mapped bytes from `begin` to `end`, by default all, in memory of
+   * JavaScript's own. It may cross slices, and registers none. Where a slice floats,
+   * these are the bytes that the flush will replace: `slice.slice()` copies its own.
+   * Negative offsets count from `mappedLength`.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@memmap/memmap";
+   * import assert from "node:assert/strict";
+   *
+   * using map = open("example.dat", "w+", { length: 48 });
+   * map.write([1, 2, 3], 16);
+   * assert.deepEqual(map.read(16, 20), new Uint8Array([1, 2, 3, 0]));
+   * ```
+   *
+   * @throws {RangeError} if an offset lies outside the map, or the range is more than
+   * the runtime puts into one buffer: then read it in pieces.
+   * @throws {FaultError} if bytes of the file were lost; see {@linkcode Memmap.faults}.
+   */
+  read(begin?: number, end?: number): Uint8Array<ArrayBuffer> {
+    checkCount(arguments.length, 2, "read(begin, end)");
+    const open = this.#use();
+    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
+    if (to - from <= runtime().maxBufferLength) {
+      try {
+        return open.mapping.copyOf(from, to);
+      } catch (cause) {
+        if (!(cause instanceof RangeError)) throw cause;
+        throw tooMuch(to - from, cause);
+      }
+    }
+    throw tooMuch(to - from);
+  }
+
+  /**
+   * Copies `source` over the mapped bytes from `offset` on. It may cross slices. What
+   * a source may be, and how numbers become bytes, is as with
+   * {@linkcode MemmapSlice.set}; a source that is a view of this file is read before
+   * the first byte is written. Where a slice floats, these are the bytes that the
+   * flush will replace: write into the slice. A negative offset counts from
+   * `mappedLength`. As with views, the bytes are in the file at once, and on disk by
+   * {@linkcode Memmap.sync}. In mode `c` they stay in this process.
+   *
+   * @throws {ReadonlyError} in mode `r`.
+   * @throws {RangeError} if the offset lies outside the map, or it does not fit.
+   * @throws {TypeError} if it is not a source of bytes, holds what is no number, or is
+   * a stale view.
+   * @throws {FaultError} if bytes of the file were lost; see {@linkcode Memmap.faults}.
+   */
+  write(
+    source: ArrayLike<number> | ArrayBufferLike | ArrayBufferView,
+    offset: number,
+  ): void {
+    checkCount(arguments.length, 2, "write(source, offset)");
+    const room = this.#edit().mappedLength; // nothing larger has to be read
+    const values = numbersIn(source, room, "memmap"); // may run the caller's code
+    const open = this.#edit();
+    const { mappedLength } = open;
+    const at = checkOffset(offset, mappedLength, "memmap");
+    const length = lengthOfTyped(values);
+    if (length > mappedLength - at) {
+      throw noRoom(length, ` at ${at}`, mappedLength, "memmap");
+    }
+    // A view of another map shows the same bytes at another address.
+    const isElsewhere = open.file.isMappedTwice;
+    open.mapping.write(at, isElsewhere ? copyOfTyped(values) : values);
   }
 
   /**
@@ -240,3 +314,12 @@ const ADVICE = {
   willneed: "MADV_WILLNEED",
   dontneed: "MADV_DONTNEED",
 } as const;
+
+/** The error for a copy that no buffer can hold. */
+function tooMuch(length: number, cause?: unknown): RangeError {
+  return new RangeError(
+    `${length} bytes are more than this runtime puts into one buffer; read() them in ` +
+      "pieces.",
+    { cause },
+  );
+}

@@ -25,6 +25,7 @@ import {
   clampRange,
   isAnyView,
   lengthOfTyped,
+  noRoom,
   type Numbers,
   numbersIn,
   printAsString,
@@ -198,10 +199,7 @@ export class MemmapSlice implements Disposable {
     }
     const at = offset === undefined ? 0 : checkTarget(offset, extent.length);
     if (length > extent.length - at) {
-      throw new RangeError(
-        `${length} bytes do not fit at ${at} into a slice of ` +
-          `${extent.length}; resize() it first.`,
-      );
+      throw noRoom(length, ` at ${at}`, extent.length, "slice");
     }
     const limit = runtime().maxBufferLength;
     if (extent.length <= limit) {

@@ -14,9 +14,13 @@
 
 import { type Libc, libc, runtime } from "../../ffi/mod.ts";
 import {
+  bytesOfView,
+  copyOfTyped,
   errnoError,
   FaultError,
   lengthOfTyped,
+  type Numbers,
+  setBytes,
   type SystemError,
 } from "../base/mod.ts";
 import { detach } from "./buffers.ts";
@@ -34,6 +38,9 @@ export interface FileMapping {
   /** Bytes in its pages where those are hugetlbfs's own; 0 otherwise. */
   readonly hugePage: number;
 }
+
+/** Elements that are copied faster than an address is asked for. */
+const FEW = 256;
 
 /** The fault count of mappings that have no guard. */
 const NO_FAULTS: Int32Array = new Int32Array(1);
@@ -255,6 +262,37 @@ export class Mapping {
     }
     this.checkFaults();
     return result;
+  }
+
+  /** A copy of bytes `begin` to `end`, in memory of JavaScript's own. */
+  copyOf(begin: number, end: number): Uint8Array<ArrayBuffer> {
+    const before = this.#maybeUnsynced;
+    const copy = this.borrow(begin, end, (bytes) => new Uint8Array(bytes));
+    this.#maybeUnsynced = before; // nobody could write
+    return copy;
+  }
+
+  /**
+   * Sets the bytes from `at` on to `values`, each of which becomes one byte, modulo
+   * 256. The values may be of this very mapping.
+   */
+  write(at: number, values: Numbers): void {
+    const end = at + lengthOfTyped(values);
+    this.borrow(at, end, (bytes) => setBytes(bytes, this.#apart(values)));
+  }
+
+  /**
+   * The values, or a copy where they may be of this mapping: they and the bytes to write
+   * are in two buffers then, between which engines do not copy as `memmove` does. Few
+   * are copied sooner than it is found out where they are.
+   */
+  #apart(values: Numbers): Numbers {
+    const length = lengthOfTyped(values);
+    if (length <= FEW) return copyOfTyped(values);
+    const bytes = bytesOfView(values);
+    const address = runtime().addressOf(bytes);
+    const isOurs = this.#region?.overlaps(address, lengthOfTyped(bytes));
+    return isOurs === true ? copyOfTyped(values) : values;
   }
 
   /** May a byte at or after `offset` be reached through a buffer that cannot be detached? */

@@ -182,6 +182,12 @@ export class Region {
     return this.#views.size > 0 || !this.#escaped.isEmpty;
   }
 
+  /** Do `length` bytes at an address share one with this region? */
+  overlaps(address: number, length: number): boolean {
+    return address < this.address + this.#size &&
+      address + length > this.address;
+  }
+
   /** A new buffer over bytes `begin` to `end`. `isOwn`: no user will ever see it. */
   view(begin: number, end: number, isOwn: boolean): ArrayBuffer {
     const buffer = runtime().arrayBuffer(this.address + begin, end - begin);

@@ -121,6 +121,12 @@ export type Command =
     readonly source: Amount;
     readonly count: Amount;
   }
+  | OnMap & InRange & { readonly do: "read" }
+  | OnMap & {
+    readonly do: "write";
+    readonly source: Content;
+    readonly offset: Amount;
+  }
   | OnMap & InRange & { readonly do: "advise"; readonly advice: string }
   | OnMap & {
     readonly do: "flush";
@@ -421,6 +427,8 @@ const COMMANDS: readonly [weight: number, Arbitrary<Command>][] = [
       count: fc.oneof(size, offset),
     }),
   ],
+  [4, command("read", { map: which, ...range }, RANGE)],
+  [8, command("write", { map: which, source, offset })],
   [
     4,
     command("advise", {

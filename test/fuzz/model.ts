@@ -96,6 +96,14 @@ function bytesOf(content: unknown): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength).slice();
 }
 
+/** The bytes that numbers come to. */
+function numbersOf(source: unknown): Uint8Array {
+  if (source === null || source === undefined) throw typeError();
+  return source instanceof ArrayBuffer
+    ? new Uint8Array(source)
+    : Uint8Array.from(source as ArrayLike<number>);
+}
+
 /** Something that can be searched: a map or a slice. */
 interface Searched {
   use(): void;
@@ -388,13 +396,14 @@ export class ModelMap {
     }
   }
 
-  read(begin: number, end: number): Uint8Array {
+  /** What the API reads there. */
+  look(begin: number, end: number): Uint8Array {
     this.checkFaults();
     this.meet(begin, end);
     return this.peek(begin, end);
   }
 
-  /** As {@linkcode read}, with zeros for lost bytes, and without counting as an access. */
+  /** As {@linkcode look}, with zeros for lost bytes, and without counting as an access. */
   peek(begin: number, end: number): Uint8Array {
     const bytes = resized(this.file.bytes.subarray(begin, end), end - begin);
     const { pageSize } = this.folder;
@@ -407,10 +416,25 @@ export class ModelMap {
     return bytes;
   }
 
-  write(at: number, bytes: Uint8Array): void {
+  /** Writes as the API does. */
+  put(at: number, bytes: Uint8Array): void {
     this.checkFaults();
     this.poke(at, bytes);
     this.meet(at, at + bytes.length);
+  }
+
+  read(begin: unknown = 0, end: unknown = this.mappedLength): Uint8Array {
+    this.use();
+    return this.look(...rangeWithin(begin, end, this.mappedLength));
+  }
+
+  write(source: unknown, offset: unknown): void {
+    this.edit();
+    const bytes = numbersOf(source);
+    const at = within(offset, this.mappedLength);
+    if (at + bytes.length > this.mappedLength) throw rangeError();
+    this.put(at, bytes);
+    this.meetContent();
   }
 
   /** Writes like a view, which can write to lost pages without an error. */
@@ -652,7 +676,7 @@ export class ModelMap {
     // Stray writes to a private page of mode "r" are not saved.
     return this.mode === "r"
       ? this.file.bytes.slice(begin, end)
-      : this.read(begin, end);
+      : this.look(begin, end);
   }
 
   /** Can every byte of the file that remains stay where it is, unchanged? */
@@ -823,7 +847,7 @@ export class ModelSlice {
   /** A copy of some of the bytes. */
   read(begin: number, end: number): Uint8Array {
     return this.floating?.slice(begin, end) ??
-      this.map.read(this.begin + begin, this.begin + end);
+      this.map.look(this.begin + begin, this.begin + end);
   }
 
   /** The same, with zeros for lost bytes, and without counting as an access. */
@@ -834,7 +858,7 @@ export class ModelSlice {
 
   /** Writes within the slice. Callers check whether that is allowed. */
   write(at: number, bytes: Uint8Array): void {
-    if (this.floating === null) this.map.write(this.begin + at, bytes);
+    if (this.floating === null) this.map.put(this.begin + at, bytes);
     else this.floating.set(bytes, at);
   }
 
@@ -852,10 +876,7 @@ export class ModelSlice {
 
   set(source: unknown, offset: unknown = 0): void {
     this.edit();
-    if (source === null || source === undefined) throw typeError();
-    const bytes = source instanceof ArrayBuffer
-      ? new Uint8Array(source)
-      : Uint8Array.from(source as ArrayLike<number>);
+    const bytes = numbersOf(source);
     // As with Uint8Array.prototype.set, offsets to write at never count from the end.
     if (typeof offset === "number" && offset < 0) throw rangeError();
     const at = within(offset, this.length);

@@ -598,6 +598,20 @@ class World {
         if (isLost && places[0] === places[1]) return false;
         return this.#answers(map, "move", places);
       }
+      case "read": {
+        const made = this.#both(map, "read", range);
+        if (made === undefined) return true;
+        const [expected, actual] = made as [Uint8Array, Uint8Array];
+        sameBytes(actual, expected, `${map.label}.read(${range})`);
+        return true;
+      }
+      case "write": {
+        const [source, modelSource] = this.#content(command.source, place);
+        if (typeof source === "number") return false;
+        const offset = place(command.offset);
+        this.#both(map, "write", [source, offset], [modelSource, offset]);
+        return true;
+      }
       case "advise":
         return this.#answers(map, "advise", [command.advice, ...range]);
       case "flush":

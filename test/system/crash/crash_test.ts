@@ -43,7 +43,7 @@ const MOST_TRIES = 40;
  * Set where the last test here runs this file once more, in a folder where files can
  * share blocks: then it is about the flushes that do.
  */
-const isSharing = Boolean(process.env.MEMMAP_SHARING);
+const isSharing = Boolean(process.env["MEMMAP_SHARING"]);
 
 const scenarios = SCENARIOS.filter(({ isSample, shares }) =>
   isSharing ? shares : isThorough || isSample

@@ -94,7 +94,7 @@ function roomFor(
   content: Uint8Array = FILE.slice(),
 ): number {
   const old = fs.openSync(path, "r");
-  const map = open(path, "r+", { reserve });
+  const map = open(path, "r+", reserve === undefined ? {} : { reserve });
   const before = roomNow();
   edit(map, content);
   const expected = contentOf(map, content);
@@ -269,7 +269,7 @@ function fullDisk(): void {
     for (const [name, edit, room, fits, options = {}] of cases) {
       const where = `full disk, ${name}, reserve: ${reserve}`;
       makeFile();
-      const map = open(path, "r+", { reserve });
+      const map = open(path, "r+", reserve === undefined ? {} : { reserve });
       edit(map);
       const expected = contentOf(map, FILE);
       roomNow();
