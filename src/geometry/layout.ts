@@ -2,7 +2,7 @@
  * The layout: what a flush would write, in order, computed from the slices' extents.
  *
  * A {@linkcode Segment} is a stretch of the file: a gap that no slice covers, a slice
- * in place, or a floating slice. A {@linkcode Run} joins segments that can be copied
+ * in place, a floating slice, or what was appended. A {@linkcode Run} joins segments that can be copied
  * in one go.
  *
  * Must not know of memory or files: nothing here does I/O.
@@ -21,7 +21,7 @@ export interface Sized extends Extent {
 
 /**
  * A stretch of the file, in bytes: `begin` to `end` now, `length` bytes at `offset`
- * after a flush. `extent` is `null` for a gap.
+ * after a flush. `extent` is `null` for a gap, and for what was appended.
  */
 export interface Segment<E> {
   readonly extent: E | null;
@@ -39,10 +39,14 @@ export interface Run {
   length: number;
 }
 
-/** The segments of a file of which `mappedLength` bytes are mapped; `extents` in file order. */
+/**
+ * The segments of a file of which `mappedLength` bytes are mapped, and to which
+ * `appended` bytes are added; `extents` in file order.
+ */
 export function layoutOf<E extends Sized>(
   extents: Iterable<E>,
   mappedLength: number,
+  appended = 0,
 ): Segment<E>[] {
   const segments: Segment<E>[] = [];
   let at = 0; // in the file now
@@ -70,6 +74,16 @@ export function layoutOf<E extends Sized>(
     offset += length;
   }
   gapTo(mappedLength);
+  if (appended > 0) {
+    segments.push({
+      extent: null,
+      state: "floating",
+      begin: mappedLength,
+      end: mappedLength,
+      offset,
+      length: appended,
+    });
+  }
   return segments;
 }
 

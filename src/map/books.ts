@@ -17,6 +17,7 @@ import {
 import { Arena, Mapping } from "../memory/mod.ts";
 import { type MappedFile, syncFolder } from "../storage/mod.ts";
 import { MapState } from "./state.ts";
+import { Tail } from "./tail.ts";
 
 // Address space kept behind a writable map, for the file to grow into without moving
 // any view. It costs nothing until it is used; see Mapping.ofFile.
@@ -52,16 +53,18 @@ export class Books {
   readonly state: MapState = new MapState();
   /** Whether to guard the mapping, if there is a guard. */
   readonly isGuarded: boolean;
-  /** The memory of floating slices. */
+  /** The memory of floating slices, and of what was appended. */
   readonly arena: Arena;
+  /** What was appended since the last flush. */
+  readonly tail: Tail;
   #file: MappedFile;
   #mapping: Mapping;
   #mode: ShortMode;
   #mappedLength: number;
   /**
-   * Bytes that the file will grow by, and how many slices float. Whoever makes a slice
-   * float counts it: two plain numbers, since an assignment needs no stack and cannot
-   * fail half-way.
+   * Bytes that slices will make the file grow by, and how many of them float. Whoever
+   * makes a slice float counts it: two plain numbers, since an assignment needs no stack
+   * and cannot fail half-way.
    */
   growth = 0;
   floatingCount = 0;
@@ -81,6 +84,7 @@ export class Books {
     this.#mappedLength = mappedLength;
     this.isGuarded = isGuarded;
     this.arena = new Arena(file.path);
+    this.tail = new Tail(this.arena);
   }
 
   get file(): MappedFile {
@@ -102,12 +106,12 @@ export class Books {
 
   /** Bytes that are mapped once pending edits are flushed. */
   get length(): number {
-    return this.#mappedLength + this.growth;
+    return this.#mappedLength + this.growth + this.tail.length;
   }
 
-  /** Are edits pending: does a slice float? */
+  /** Are edits pending: does a slice float, or was anything appended? */
   get isDirty(): boolean {
-    return this.floatingCount > 0;
+    return this.floatingCount > 0 || this.tail.length > 0;
   }
 
   get isEditable(): boolean {
@@ -203,6 +207,7 @@ export class Books {
   /** The file has all edits now: it is mapped at `length`, and nothing floats. */
   protected settleAt(length: number, isOnDisk: boolean): void {
     this.arena.release();
+    this.tail.clear();
     this.#mappedLength = length;
     this.growth = 0;
     this.floatingCount = 0;

@@ -11,10 +11,8 @@ import { copyOfTyped, DeletedSliceError, setBytes } from "../base/mod.ts";
 import { checkDeepestStack, type Sized } from "../geometry/mod.ts";
 import { isDetached, type Mapping, type Piece } from "../memory/mod.ts";
 import type { Books } from "./books.ts";
+import { type Content, contentLength } from "./content.ts";
 import type { MemmapSlice } from "./slice.ts";
-
-/** Bytes to insert: how many zeros, or which. */
-export type Content = number | Uint8Array;
 
 /** Where a slice's bytes are. */
 export type SliceState = "mapped" | "floating" | "deleted" | "closed";
@@ -252,10 +250,6 @@ export class SliceExtent implements Sized {
  */
 function isAttached({ buffer, bytes }: View): boolean {
   return bytes.byteLength > 0 || !isDetached(buffer); // an empty view has no bytes
-}
-
-export function contentLength(content: Content): number {
-  return typeof content === "number" ? content : content.length;
 }
 
 export function writeContent(

@@ -16,7 +16,6 @@ import {
   readOptions,
   shown,
 } from "../base/mod.ts";
-import { layoutOf } from "../geometry/mod.ts";
 import {
   checkRequest,
   flush,
@@ -35,7 +34,7 @@ import {
 
 /** One stretch of a map, as {@linkcode Memmap.layout} returns it. All numbers are bytes. */
 export interface LayoutEntry {
-  /** The slice, or `null` for a gap that no slice covers. */
+  /** The slice; `null` for a gap that no slice covers, and for what was appended. */
   slice: MemmapSlice | null;
   /** Whether the bytes come from the file as they are, or from memory. */
   state: "gap" | "mapped" | "floating";
@@ -120,8 +119,7 @@ export function close(map: Memmap): void {
  * Offsets are file offsets in bytes, as the file stood at the last flush, or at
  * open. They do not shift while edits are pending, so that a batch of edits can be
  * made against one consistent view of the file. Only `length`, of the map and of its slices,
- * looks ahead. The end is `mappedLength`: append with
- * `insert(map.mappedLength, …)`.
+ * looks ahead.
  *
  * On a closed map, everything but `path`, `mode`, `closed` and `toString()`
  * throws a {@linkcode ClosedError}.
@@ -162,7 +160,7 @@ export class Memmap extends MappedBytes implements Disposable {
     return this.#use().length;
   }
 
-  /** Whether resizes or inserts are pending. */
+  /** Whether resizes, inserts or appends are pending. */
   get dirty(): boolean {
     return this.#use().isDirty;
   }
@@ -226,6 +224,44 @@ export class Memmap extends MappedBytes implements Disposable {
   }
 
   /**
+   * Adds `content` zero bytes, or a copy of the given bytes, behind everything that is
+   * in the map: {@linkcode Memmap.flush} puts them there. No slice is made, and there is
+   * nothing to delete afterwards: all that is appended until the flush is one stretch
+   * of {@linkcode Memmap.layout}, without a slice. `length` counts it at once, and an
+   * append takes time in proportion to its bytes, however many there were.
+   *
+   * What was inserted at `mappedLength` comes before it, also if it is inserted later.
+   * If only a prefix of the file is mapped, the bytes behind that stay behind what is
+   * appended; they move, so that the flush takes as long as after an insert.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@memmap/memmap";
+   * import assert from "node:assert/strict";
+   * import { readFileSync } from "node:fs";
+   *
+   * using map = open("log.txt", "w+", { length: 0 });
+   * for (const line of ["one\n", "two\n"]) {
+   *   map.append(new TextEncoder().encode(line));
+   * }
+   * assert.equal(map.length, 8);
+   * map.flush();
+   * assert.equal(readFileSync("log.txt", "utf8"), "one\ntwo\n");
+   * assert.equal(map.slices.length, 0);
+   * ```
+   *
+   * @throws {ReadonlyError} in mode `r`.
+   * @throws {RangeError} if `content` is a number, and no whole number of bytes.
+   * @throws {TypeError} if it is neither a number, a buffer nor a view, or is stale.
+   */
+  append(content: number | ArrayBuffer | ArrayBufferView): void {
+    checkCount(arguments.length, 1, "append(content)");
+    this.#edit();
+    const checked = checkContent(content);
+    this.#edit().append(checked);
+  }
+
+  /**
    * Unregisters a slice, given as an object or by its exact range, whose negative
    * offsets count from `mappedLength`. The file keeps its
    * bytes, and the region can be sliced again. From then on the slice throws a
@@ -280,13 +316,14 @@ export class Memmap extends MappedBytes implements Disposable {
   }
 
   /**
-   * What {@linkcode Memmap.flush} would write, in order: every slice and every gap
-   * between slices, with its range in the file now and after the flush.
+   * What {@linkcode Memmap.flush} would write, in order: every slice, every gap
+   * between slices, and what was appended, with its range in the file now and after
+   * the flush.
    */
   layout(): LayoutEntry[] {
     checkCount(arguments.length, 0, "layout()");
     const open = this.#use();
-    return layoutOf(open.registry, open.mappedLength).map(
+    return open.layout().map(
       ({ extent, state, begin, end, offset, length }) => ({
         slice: extent === null ? null : extent.slice,
         state,

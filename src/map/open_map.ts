@@ -12,16 +12,12 @@
  */
 
 import { OverlapError, type ShortMode } from "../base/mod.ts";
-import { Registry, type Segment } from "../geometry/mod.ts";
+import { layoutOf, Registry, type Segment } from "../geometry/mod.ts";
 import type { Mapping } from "../memory/mod.ts";
 import type { MappedFile } from "../storage/mod.ts";
 import { Books } from "./books.ts";
-import {
-  type Content,
-  contentLength,
-  SliceExtent,
-  writeContent,
-} from "./extent.ts";
+import { type Content, contentLength } from "./content.ts";
+import { SliceExtent, writeContent } from "./extent.ts";
 
 /** Makes the public object of an extent. */
 export type Face = (extent: SliceExtent) => SliceExtent["slice"];
@@ -68,6 +64,16 @@ export class OpenMap extends Books {
     this.floatingCount++;
     this.growth += piece.length;
     return extent;
+  }
+
+  /** Adds `content` to what the next flush puts at the map's end. */
+  append(content: Content): void {
+    this.tail.append(content, this.mapping);
+  }
+
+  /** What a flush would write, in order. */
+  layout(): Segment<SliceExtent>[] {
+    return layoutOf(this.registry, this.mappedLength, this.tail.length);
   }
 
   /** Unregisters a slice; a pending edit of it is dropped. */

@@ -33,7 +33,8 @@ import {
   shown,
 } from "../base/mod.ts";
 import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
-import type { Content, SliceExtent, SliceState } from "./extent.ts";
+import { type Content, contentLength } from "./content.ts";
+import type { SliceExtent, SliceState } from "./extent.ts";
 import type { Memmap } from "./memmap.ts";
 import type { OpenMap } from "./open_map.ts";
 
@@ -360,7 +361,7 @@ export class MemmapSlice implements Disposable {
     const checked = checkContent(content === undefined ? 0 : content);
     const extent = this.#edit();
     const at = checkSpan(offset, deleteCount, extent.length, "slice");
-    if (deleteCount === 0 && isEmpty(checked)) return;
+    if (deleteCount === 0 && contentLength(checked) === 0) return;
     extent.splice(at, deleteCount, checked);
   }
 
@@ -450,8 +451,4 @@ export function checkContent(
     "Content must be a number of zero bytes, an ArrayBuffer, or a view of one, not " +
       `${shown(content)}. Encode text with TextEncoder.`,
   );
-}
-
-function isEmpty(content: Content): boolean {
-  return (typeof content === "number" ? content : content.length) === 0;
 }

@@ -108,6 +108,7 @@ export type Command =
     readonly at: Amount;
     readonly content: Content;
   }
+  | OnMap & { readonly do: "append"; readonly content: Content }
   | OnMap & { readonly do: "delete range"; begin: Amount; end: Amount }
   | OnMap & OnSlice & { readonly do: "delete slice" }
   | OnMap & InRange & {
@@ -410,6 +411,7 @@ const COMMANDS: readonly [weight: number, Arbitrary<Command>][] = [
     }),
   ],
   [28, command("insert", { map: which, at: offset, content })],
+  [10, command("append", { map: which, content })],
   [3, command("delete range", { map: which, ...range })],
   [2, command("delete slice", { map: which, slice: which })],
   [

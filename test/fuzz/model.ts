@@ -259,6 +259,8 @@ export class ModelMap {
   knownLength: number;
   /** In file order. */
   slices: ModelSlice[] = [];
+  /** What was appended since the last flush. */
+  tail: Uint8Array = new Uint8Array(0);
   isClosed = false;
   /**
    * Was a lost page touched? If only the library can know, `"perhaps"`. Then the
@@ -318,7 +320,8 @@ export class ModelMap {
 
   get dirty(): boolean {
     this.use();
-    return this.slices.some(({ floating }) => floating !== null);
+    return this.tail.length > 0 ||
+      this.slices.some(({ floating }) => floating !== null);
   }
 
   /** How many bytes are mapped, in any state. */
@@ -488,6 +491,13 @@ export class ModelMap {
     return this.#register(new ModelSlice(this, at, at, bytes));
   }
 
+  append(content: unknown): void {
+    this.edit();
+    const bytes = contentOf(content)();
+    this.meet(0, 0); // as with insert
+    this.tail = joined([this.tail, bytes]);
+  }
+
   #register(slice: ModelSlice): ModelSlice {
     const { begin, end } = slice;
     for (const other of this.slices) {
@@ -600,6 +610,12 @@ export class ModelMap {
       add(slice, slice.begin, slice.end);
     }
     add(null, at, this.mappedLength);
+    const { length } = this.tail;
+    if (length > 0) {
+      const end = this.mappedLength;
+      const state = "floating";
+      pieces.push({ slice: null, state, begin: end, end, offset, length });
+    }
     return pieces;
   }
 
@@ -671,7 +687,8 @@ export class ModelMap {
     return { strategy: done, bytesWritten, pieces, content, path };
   }
 
-  #contentOf({ slice, begin, end }: ModelPiece): Uint8Array {
+  #contentOf({ slice, state, begin, end }: ModelPiece): Uint8Array {
+    if (slice === null && state === "floating") return this.tail;
     if (slice !== null && slice.floating !== null) return slice.floating;
     // Stray writes to a private page of mode "r" are not saved.
     return this.mode === "r"
@@ -686,8 +703,9 @@ export class ModelMap {
     const end = last === undefined ? 0 : last.offset + last.length;
     if (knownLength > mappedLength && end !== mappedLength) return false;
     return pieces.every((piece) => {
-      const { slice, begin, end, offset, length } = piece;
+      const { slice, state, begin, end, offset, length } = piece;
       if (length === 0) return true;
+      if (slice === null && state === "floating") return offset >= knownLength;
       if (slice === null || slice.floating === null) return begin === offset;
       if (offset >= knownLength) return true;
       // Only the last bytes of the file may be extended.
@@ -711,6 +729,7 @@ export class ModelMap {
       this.#ownPages.clear();
       this.isStolen = false;
     } else this.folder.put(this.file, content);
+    this.tail = new Uint8Array(0);
     this.keptLength = Infinity;
     this.mappedLength += content.length - this.knownLength;
     this.knownLength = content.length;

@@ -568,6 +568,11 @@ class World {
         this.#addSlice(this.#both(map, "insert", [at, real], [at, model]));
         return true;
       }
+      case "append": {
+        const [real, model] = this.#content(command.content, place);
+        this.#both(map, "append", [real], [model]);
+        return true;
+      }
       case "delete range":
         this.#both(map, "delete", range);
         return true;

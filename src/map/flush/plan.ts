@@ -8,7 +8,6 @@
 
 import {
   appendRun,
-  layoutOf,
   type Run,
   runsOf,
   type Segment,
@@ -28,25 +27,56 @@ export interface Plan {
   readonly mappedLength: number;
 }
 
-/** A floating slice, and where its bytes go. */
-export interface Float extends Segment<SliceExtent> {
-  readonly extent: SliceExtent;
+/** Bytes in memory, and where they go: a floating slice's, or appended ones. */
+export interface Float {
+  /** Where they are. */
+  readonly extent: Pick<SliceExtent, "mapping" | "offset">;
+  /** The range of the file that they replace. */
+  readonly begin: number;
+  readonly end: number;
+  /** Where they will be in the file, and how many. */
+  readonly offset: number;
+  readonly length: number;
 }
 
 export function planOf(map: OpenMap): Plan {
-  const segments = layoutOf(map.registry, map.mappedLength);
+  const segments = map.layout();
   const runs = runsOf(segments);
   const behind = map.file.size - map.mappedLength;
   appendRun(runs, map.mappedLength, map.length, behind);
   return {
     segments,
     runs,
-    floats: segments.filter((segment): segment is Float =>
-      segment.state === "floating"
-    ),
+    floats: floatsOf(segments, map),
     mappedLength: map.length,
     fileLength: map.length + behind,
   };
+}
+
+function floatsOf(
+  segments: readonly Segment<SliceExtent>[],
+  { tail, mappedLength }: OpenMap,
+): Float[] {
+  const floats: Float[] = [];
+  for (const { extent, state, begin, end, offset, length } of segments) {
+    if (state !== "floating") continue;
+    if (extent !== null) floats.push({ extent, begin, end, offset, length });
+    else {
+      let at = offset;
+      for (const piece of tail.pieces) {
+        const { length } = piece;
+        floats.push({
+          extent: piece,
+          begin: mappedLength,
+          end: mappedLength,
+          offset: at,
+          length,
+        });
+        at += length;
+      }
+    }
+  }
+  return floats;
 }
 
 /** Does no byte that is already in the file, and stays, have to move or change? */

@@ -42,6 +42,18 @@ test("a map without slices is one gap, which stays where it is", () => {
   assert.deepEqual(runsOf(segments), [{ from: 0, to: 0, length: 48 }]);
 });
 
+test("what was appended is one segment, behind everything else", () => {
+  const segments = layoutOf([mapped(0, 4), floating(9, 9, 2)], 9, 5);
+  assert.deepEqual(drawn(segments), [
+    "mapped 0-4 -> 0+4",
+    "gap 4-9 -> 4+5",
+    "floating 9-9 -> 9+2",
+    "floating 9-9 -> 11+5",
+  ]);
+  assert.equal(segments.at(-1)!.extent, null);
+  assert.deepEqual(runsOf(segments), [{ from: 0, to: 0, length: 9 }]);
+});
+
 test("gaps lie before, between and after slices", () => {
   const slices = [mapped(8, 16), mapped(24, 32)];
   const segments = layoutOf(slices, 48);

@@ -57,6 +57,7 @@ type Arguments = readonly unknown[];
 const USUAL_OF_MAPS: Record<PropertyKey, (world: World) => Arguments> = {
   slice: () => [PART, PART],
   insert: () => [2 * PART, new Uint8Array([1, 2, 3])],
+  append: () => [new Uint8Array([1, 2, 3])],
   delete: ({ slice }) => [slice],
   find: () => ["ab", PART, 2 * PART],
   rfind: () => ["ab", PART, 2 * PART],

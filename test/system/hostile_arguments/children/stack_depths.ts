@@ -108,6 +108,8 @@ const ACTS: Record<string, Act> = {
   "insert much": ({ map, slices }, i) => {
     map.insert(slices[i]!.begin, 2 ** 21).delete();
   },
+  append: ({ map }) => map.append(new Uint8Array(SIZE)),
+  "append much": ({ map }) => map.append(2 ** 21),
   delete: ({ slices }, i) => slices[i]!.delete(),
   grow: ({ slices }, i) => slices[i]!.resize(SIZE + 10),
   cut: ({ slices }, i) => slices[i]!.resize(SIZE / 2),
