@@ -193,6 +193,20 @@ export class Books {
     old.release();
   }
 
+  /**
+   * Others gave the file another length: maps `length` bytes of it. Views stay where a
+   * shared mapping can; a private one is made anew, so that it shows the file. Throws,
+   * with nothing changed, where the system refuses.
+   */
+  follow(length: number): void {
+    const mapping = this.#mapping;
+    const stays = this.isWritable && length <= mapping.capacity &&
+      mapping.faults === 0 && mapping.inFlightEnd <= length &&
+      !mapping.hasEscapedAfter(length);
+    if (!stays) this.remap(length);
+    this.#mappedLength = length;
+  }
+
   /** Goes on with another file. Must not fail; the old mapping is still to be released. */
   protected switchTo(
     file: MappedFile,

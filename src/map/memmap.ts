@@ -25,6 +25,7 @@ import {
 import { MappedBytes, openIfMap, openOf } from "./mapped_bytes.ts";
 import type { OpenOptions } from "./open.ts";
 import type { Face, OpenMap } from "./open_map.ts";
+import { refresh } from "./refresh.ts";
 import {
   checkContent,
   insideOf,
@@ -375,6 +376,49 @@ export class Memmap extends MappedBytes implements Disposable {
   flush(options?: FlushOptions): FlushResult {
     checkCount(arguments.length, 1, "flush(options)");
     return flush(this.#open, checkRequest(options));
+  }
+
+  /**
+   * Follows what others did to the file since it was mapped, or since the last flush
+   * (see {@linkcode Memmap.stale}). Returns whether anything has changed.
+   *
+   * - A longer file: its new bytes are mapped.
+   * - A shorter one: the map becomes shorter. Slices must not lose a byte.
+   * - Another file at the path: it is opened and mapped instead. Slices keep their
+   *   offsets, and must fit. What was written through views into the old one stays
+   *   there.
+   * - Pages that were lost, and are there again: `faults` is 0 from then on.
+   *
+   * A map of a whole file has all of it afterwards; one of a prefix has as many bytes
+   * as before, or as there are. Where others were killed in the midst of an append, or
+   * are in the midst of one, `refresh` does as `open` does. Views of slices stay
+   * attached in `r+` and `w+`, where the mapping can stay, and are detached otherwise:
+   * read `slice.bytes` again.
+   *
+   * @example Follow a file that another process appends to
+   * ```ts
+   * import { open } from "@memmap/memmap";
+   * import assert from "node:assert/strict";
+   * import { appendFileSync, writeFileSync } from "node:fs";
+   *
+   * writeFileSync("log.txt", "one\n");
+   * using map = open("log.txt", "r");
+   * appendFileSync("log.txt", "two\n");
+   * const end = map.mappedLength;
+   * assert.equal(map.refresh(), true);
+   * assert.equal(new TextDecoder().decode(map.read(end)), "two\n");
+   * assert.equal(map.refresh(), false);
+   * ```
+   *
+   * @throws {ConflictError} if the file has changed, and edits are pending, or a slice
+   * would lose bytes, or bytes were written in mode `c`, or there is no file at the
+   * path any more. Nothing has changed then.
+   * @throws {SystemError} if the file cannot be opened or mapped; `EBUSY` in `r+` and
+   * `w+` while another process is appending to it. Nothing has changed then.
+   */
+  refresh(): boolean {
+    checkCount(arguments.length, 0, "refresh()");
+    return refresh(this.#open);
   }
 
   /**

@@ -65,14 +65,18 @@ export class MapState {
   /** A flush begins. Throws where it must not. */
   beginFlush(path: string): void {
     this.checkUsable(path);
-    if (this.#name === "torn") {
-      throw new ConflictError(
-        `'${path}' was left half-way by a flush that failed, so it cannot be ` +
-          "flushed again. Floating slices can still be read; " +
-          "close({ discard: true }) closes the map.",
-      );
-    }
+    this.checkWhole(path);
     this.#name = "flushing";
+  }
+
+  /** Throws if the file is a mixture. */
+  checkWhole(path: string): void {
+    if (this.#name !== "torn") return;
+    throw new ConflictError(
+      `'${path}' was left half-way by a flush that failed, so it cannot be ` +
+        "flushed again. Floating slices can still be read; " +
+        "close({ discard: true }) closes the map.",
+    );
   }
 
   /** The flush under way has left the file half written, and is about to fail. */

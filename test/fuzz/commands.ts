@@ -95,6 +95,7 @@ export type Command =
   }
   | OnMap & { readonly do: "close"; readonly discard?: boolean }
   | OnMap & { readonly do: "dispose" }
+  | OnMap & { readonly do: "refresh" }
   | OnMap & InRange & { readonly do: "slice" }
   | OnMap & {
     readonly do: "carve";
@@ -482,6 +483,7 @@ const COMMANDS: readonly [weight: number, Arbitrary<Command>][] = [
       progress: fc.constantFrom("counts", "uses the map", "throws"),
     }, ["strategy", "progress"]),
   ],
+  [8, command("refresh", { map: which })],
   [4, command("sync", { map: which, ...range }, RANGE)],
   [10, command("set", { slice: which, source, offset }, ["offset"])],
   [

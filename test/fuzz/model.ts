@@ -629,6 +629,37 @@ export class ModelMap {
     return grown === 0 ? "no" : grown > 0 ? "grown" : "cut";
   }
 
+  /** Follows what others did. */
+  refresh(): boolean {
+    const { stale, folder } = this; // uses the map
+    this.settleFaults();
+    if (stale === "no" && !this.isFaulted) return false;
+    const there = folder.files.get(this.name);
+    if (this.dirty || there === undefined) throw conflict();
+    const size = there.bytes.length;
+    const isWhole = this.mappedLength === this.knownLength;
+    const length = isWhole ? size : Math.min(this.mappedLength, size);
+    if (this.slices.some(({ end }) => end > length)) throw conflict();
+    if (this.mode === "c") {
+      this.checkFaults();
+      const known = Math.min(this.mappedLength, this.file.bytes.length);
+      const before = this.file.bytes.subarray(0, known);
+      if (Buffer.compare(this.peek(0, known), before) !== 0) throw conflict();
+    }
+    const mayStay = stale !== "replaced" && this.#isShared && !this.isFaulted;
+    for (const slice of this.slices) {
+      slice.dropViews(mayStay ? "perhaps" : slice.length === 0 && "perhaps");
+    }
+    if (!mayStay) this.isStolen = this.isStrayed = false;
+    this.file = there;
+    this.mappedLength = length;
+    this.knownLength = size;
+    this.isFaulted = false;
+    this.keptLength = Infinity;
+    this.#ownPages.clear();
+    return true;
+  }
+
   /** Plans a flush, or throws if there can be none. Changes nothing. */
   planFlush(options: ModelFlushOptions = {}): ModelFlush {
     const { path, strategy = "auto", onProgress } = options;

@@ -621,6 +621,8 @@ class World {
         return this.#answers(map, "advise", [command.advice, ...range]);
       case "flush":
         return this.#flush(map, command);
+      case "refresh":
+        return this.#answers(map, "refresh", []);
       case "sync":
         return this.#answers(map, "sync", range);
     }

@@ -68,6 +68,7 @@ const USUAL_OF_MAPS: Record<PropertyKey, (world: World) => Arguments> = {
   advise: () => ["normal", PART, 2 * PART],
   flush: () => [{ strategy: "replace", durable: false, onProgress() {} }],
   sync: () => [PART, PART + 16],
+  refresh: () => [],
   close: () => [{ discard: true }],
   toString: () => [],
   [Symbol.dispose]: () => [],
