@@ -56,7 +56,7 @@ export interface LayoutEntry {
  * |---|---|---|---|---|
  * | `r`, `readonly` | must exist | `ReadonlyError` from the API; a raw view's stray write stays in a private page | `ReadonlyError` | `ReadonlyError` |
  * | `c`, `copyonwrite` | must exist | stay in this process | allowed | `flush({ path })` only |
- * | `r+`, `readwrite` | must exist; extended if `length` is larger | reach the file | allowed | allowed |
+ * | `r+`, `readwrite` | must exist, or `create: true`; extended if `length` is larger | reach the file | allowed | allowed |
  * | `w+`, `write` | created or truncated to `length` zero bytes | reach the file | allowed | allowed |
  *
  * A `length` smaller than the file maps that prefix. The bytes behind it survive
@@ -83,7 +83,8 @@ export interface LayoutEntry {
  *
  * @param path A path, absolute or relative to the working directory, or a `file:` URL.
  * @param mode How to open it; `"r+"` by default.
- * @throws {TypeError} if the path has a NUL byte, the mode is unknown, or `w+` has no `length`.
+ * @throws {TypeError} if the path has a NUL byte, the mode is unknown, `w+` has no `length`,
+ * or another mode than `r+` has `create`.
  * @throws {RangeError} if `length` is not a whole number of bytes, or in `r` or `c` larger than the file.
  * @throws {SystemError} if the file cannot be opened, extended or mapped; nothing is left behind then.
  * `EBUSY` in `r+` and `w+` while a flush of another process is appending to it, or

@@ -47,6 +47,13 @@ export interface OpenOptions {
    * its disk is full or fails; `true` by default. See {@linkcode Memmap.faults}.
    */
   guard?: boolean;
+  /**
+   * In mode `r+`: make an empty file where there is none, in one step; `false` by
+   * default. Where several processes do so at once, all of them open the same file. The
+   * umask says what its permissions are. A file that was made for an `open` that fails
+   * is removed, unless others have written to it.
+   */
+  create?: boolean;
 }
 
 /** Opens and maps a file, as a user asks for it. */
@@ -56,11 +63,17 @@ export function openMap(
   options: OpenOptions | undefined,
 ): OpenMap {
   const short = shortMode(mode === undefined ? "r+" : mode);
-  const { length, reserve = true, guard = true } = readOptions(
+  const { length, reserve = true, guard = true, create = false } = readOptions(
     options,
-    ["length", "reserve", "guard"],
+    ["length", "reserve", "guard", "create"],
     "{ length: 4096 }",
   );
+  if (create && short !== "r+") {
+    throw new TypeError(
+      `{ create: true } goes with mode 'r+', not with '${short}'. Mode 'w+' makes a ` +
+        "file, or cuts the one that is there; 'r' and 'c' write none.",
+    );
+  }
   if (length === undefined) {
     if (short === "w+") {
       throw new TypeError("Mode 'w+' creates a file, so it needs { length }.");
@@ -75,6 +88,7 @@ export function openMap(
     length,
     Boolean(reserve),
     Boolean(guard),
+    short === "w+" || Boolean(create),
   );
 }
 
@@ -86,11 +100,18 @@ function mapAt(
   length: number | undefined,
   reserve: boolean,
   isGuarded: boolean,
+  creates: boolean,
 ): OpenMap {
   // What is changed and then fails has to be undone. A descriptor and a mapping need
   // no room for that: they go with the garbage.
   if (mode === "w+" || length !== undefined) checkDeepestStack();
-  const { file, created, isQuiet } = openFile(path, label, mode, reserve);
+  const { file, created, isQuiet } = openFile(
+    path,
+    label,
+    mode,
+    reserve,
+    creates,
+  );
   let lock: Lock | undefined;
   try {
     if (!isQuiet) recover(file, isWritable(mode));
@@ -118,7 +139,7 @@ function mapAt(
     }
     return new OpenMap(file, mapping, mode, mappedLength, isGuarded);
   } catch (error) {
-    file.undoOpen(created);
+    file.undoOpen(created, mode === "r+");
     throw error;
   } finally {
     lock?.release();
@@ -134,9 +155,10 @@ function openFile(
   label: string,
   mode: ShortMode,
   reserve: boolean,
+  creates: boolean,
 ): Opened {
   try {
-    return MappedFile.open(path, label, mode, reserve);
+    return MappedFile.open(path, label, mode, reserve, creates);
   } catch (cause) {
     if (mode !== "r+" || !(cause instanceof SystemError)) throw cause;
     const { code, errno, syscall } = cause;

@@ -80,7 +80,7 @@ function reopen(map: OpenMap): boolean {
     old = map.moveTo(file, mapping, map.mode, segments, length, true);
   } catch (error) {
     mapping?.release();
-    file.undoOpen(undefined);
+    file.undoOpen(undefined, false);
     throw error;
   }
   old.close();

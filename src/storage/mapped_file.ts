@@ -75,6 +75,9 @@ function uncount(same: Same): void {
   if (--same.count === 0) MAPPED.delete(same.key);
 }
 
+/** How often to look for a file that others make and remove. */
+const LOOKS = 8;
+
 /**
  * What others did to a mapped file: nothing, or they made it longer or shorter, or
  * another file has its path, or none has.
@@ -137,12 +140,34 @@ export class MappedFile extends OpenFile {
     return this.#same.count > 1;
   }
 
-  /** Opens the file at `path` as `mode` asks. */
+  /**
+   * Opens the file at `path` as `mode` asks. `creates`: make one where there is none.
+   * Others may make or remove it meanwhile; then it is looked for once more.
+   */
   static open(
     path: string,
     label: string,
     mode: ShortMode,
     reserve: boolean,
+    creates: boolean = mode === "w+",
+  ): Opened {
+    for (let look = 1;; look++) {
+      try {
+        return MappedFile.#open(path, label, mode, reserve, creates);
+      } catch (error) {
+        const { code } = error as { code?: string };
+        const mayBeThere = code === "EEXIST" || code === "ENOENT";
+        if (!creates || !mayBeThere || look === LOOKS) throw error;
+      }
+    }
+  }
+
+  static #open(
+    path: string,
+    label: string,
+    mode: ShortMode,
+    reserve: boolean,
+    creates: boolean,
   ): Opened {
     checkNamesFile(path);
     const writes = isWritable(mode);
@@ -155,7 +180,7 @@ export class MappedFile extends OpenFile {
     let fd: number;
     if (status !== undefined) fd = openPatiently(path, place!, flags);
     else {
-      if (mode !== "w+") throw notThere(path, label);
+      if (!creates) throw notThere(path, label);
       created = placeOfNew(path);
       fd = openPatiently(path, created, flags | O_CREAT | O_EXCL);
     }
@@ -206,12 +231,14 @@ export class MappedFile extends OpenFile {
 
   /**
    * Closes a file whose opening failed later on, and removes it if it was `created`.
-   * Throws nothing: the failure says more.
+   * `isShared`: not if it has content, which others have written since then. Throws
+   * nothing: the failure says more.
    */
-  undoOpen(created: string | undefined): void {
+  undoOpen(created: string | undefined, isShared: boolean): void {
     try {
+      const isKept = isShared && this.stat().size > 0n;
       this.close();
-      if (created !== undefined) unlink(created);
+      if (created !== undefined && !isKept) unlink(created);
     } catch {
       // What could be taken back is.
     }
@@ -471,7 +498,7 @@ export class MappedFile extends OpenFile {
 function notThere(path: string, label: string): SystemError {
   const hint = label.startsWith("file:")
     ? "this is a URL given as a string; pass new URL(…)"
-    : "mode 'w+' with { length } creates it";
+    : "mode 'r+' with { create: true }, or 'w+' with { length }, creates it";
   const end = endOfLinks(path);
   const problem = end === path
     ? "no such file or directory"

@@ -298,7 +298,10 @@ test("errors say what to do instead", () => {
   says(/use its splice\(\)/, () => map.insert(15, 1));
   says(/from 0 to 2\^53 - 1/, () => map.insert(0, 2 ** 53));
   const missing = join(folder.path, "missing.dat");
-  says(/ENOENT.*mode 'w\+'.*creates it/, () => open(missing));
+  says(
+    /ENOENT.*'r\+' with \{ create: true \}, or 'w\+'.*creates it/,
+    () => open(missing),
+  );
   says(/ENOENT.*new URL/, () => open("file:///missing.dat", "r"));
   const array = map.slices[0]!.array("uint8", { shape: [2, 5] });
   says(/Index 5 .* whose length is 5/, () => array.get(0, 5));

@@ -91,6 +91,7 @@ export type Command =
     readonly do: "open";
     readonly mode: string;
     readonly length?: Amount;
+    readonly create?: boolean;
     readonly how: "open" | "new" | "URL";
   }
   | OnMap & { readonly do: "close"; readonly discard?: boolean }
@@ -377,8 +378,9 @@ const openFile = command("open", {
     { weight: 1, arbitrary: fc.constantFrom(...LONG_MODES) },
   ),
   length: openLength,
+  create: fc.constantFrom(false, true),
   how: fc.constantFrom("open", "open", "new", "URL"),
-}, ["length"]);
+}, ["length", "create"]);
 
 const RANGE = ["begin", "end"];
 // Two places without a slice, mostly in the same gap.

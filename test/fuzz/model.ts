@@ -283,8 +283,10 @@ export class ModelMap {
     name: string,
     mode: unknown = "r+",
     length?: unknown,
+    create?: boolean,
   ) {
     this.mode = shortMode(mode);
+    if (create && this.mode !== "r+") throw typeError();
     if (length === undefined) {
       if (this.mode === "w+") throw typeError();
     } else checkCount(length);
@@ -292,7 +294,9 @@ export class ModelMap {
     this.folder = folder;
     this.name = name;
     const there = folder.files.get(name);
-    if (there === undefined && this.mode !== "w+") throw system("ENOENT");
+    if (there === undefined && this.mode !== "w+" && !create) {
+      throw system("ENOENT");
+    }
     const file = there ?? new ModelFile(new Uint8Array(0));
     const before = file.bytes.length;
     this.file = file;

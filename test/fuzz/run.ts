@@ -498,7 +498,7 @@ class World {
   // Maps
 
   #open(name: string, command: Extract<Command, { do: "open" }>): boolean {
-    const { mode, how } = command;
+    const { mode, how, create } = command;
     if (this.#maps.length >= MOST_MAPS) {
       const closed = this.#maps.findIndex(({ model }) => model.isClosed);
       if (closed === -1) return false;
@@ -515,14 +515,17 @@ class World {
     if (isCut && file !== undefined && this.#folder.isMappedBeyond(file, 0)) {
       return false;
     }
-    const options = length === undefined ? {} : { length };
+    const options = {
+      ...(length === undefined ? {} : { length }),
+      ...(create === undefined ? {} : { create }),
+    };
     const path = name === "" ? "" : join(this.#path, name);
     const place = how === "URL" && path !== "" ? pathToFileURL(path) : path;
     const label = `map${this.#made.map++}`;
     const made = this.#compare(
       this.#steps && `${label} = open(${shown(name)}, ${shown(mode)}, ` +
             `${shown(options)})` || "open",
-      () => new ModelMap(this.#folder, name, mode, length),
+      () => new ModelMap(this.#folder, name, mode, length, create),
       () =>
         how === "new"
           ? new Memmap(place, mode as "r", options)

@@ -952,3 +952,59 @@ test(
     folders.assertUntouched();
   },
 );
+
+test(
+  "create makes no file without --allow-write, and needs it for that file alone",
+  {
+    skip: SKIP,
+  },
+  () => {
+    using file = oneFile();
+    const path = join(file.folder, "new.dat");
+    const make = `
+    report(() => open(path, "r+", { create: true }).close());
+    report(() => open(path + "too", "r+", { create: true }).close());
+  `;
+    const denied = Array(2).fill("NotCapable true");
+    const read = `--allow-read=${file.folder}`;
+    assert.deepEqual(report(["--allow-ffi", read], make, path), denied);
+    const write = `--allow-write=${file.folder}`;
+    assert.deepEqual(report(["--allow-ffi", write], make, path), denied);
+    file.assertUnchanged();
+    const both = [`--allow-read=${path}`, `--allow-write=${path}`];
+    assert.deepEqual(report(["--allow-ffi", ...both], make, path), [
+      "done",
+      "NotCapable true",
+    ]);
+    assert.deepEqual(fs.readdirSync(file.folder).sort(), [
+      "file.dat",
+      "new.dat",
+    ]);
+  },
+);
+
+test("read, write, append and refresh need what the map was opened with", {
+  skip: SKIP,
+}, () => {
+  using file = oneFile();
+  const { path } = file;
+  const act = `
+    const { appendFileSync, renameSync, writeFileSync } = await import("node:fs");
+    const map = open(path, "r+");
+    report(() => map.write([65], 0));
+    map.append(1);
+    report(() => map.flush().strategy);
+    appendFileSync(path, "x");
+    report(() => map.refresh());
+    report(() => map.read().length);
+    Deno.permissions.revokeSync({ name: "read" });
+    report(() => map.refresh());
+    report(() => map.mappedLength);
+  `;
+  const both = [`--allow-read=${file.folder}`, `--allow-write=${file.folder}`];
+  const lines = report(["--allow-ffi", ...both], act, path);
+  assert.deepEqual(lines.slice(0, 4), ["done", "extend", "true", "12"]);
+  // What may not be looked up is not there, as map.stale says, too.
+  assert.match(lines[4]!, /^ConflictError.*no file at its path/);
+  assert.equal(lines.at(-1), "12");
+});

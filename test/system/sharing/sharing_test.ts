@@ -307,3 +307,17 @@ test("a worker stopped in the middle of a flush locks nobody out", {
     }
   }
 });
+
+test("processes that create one file at the same moment all open it", {
+  timeout: TIMEOUT,
+}, async () => {
+  using folder = temporaryFolder();
+  const files = 150;
+  const begin = `${Date.now() + 2000}`;
+  const args = [folder.path, `${files}`, begin];
+  const creators = [start("creator", args), start("creator", args)];
+  const made = await Promise.all(creators.map(({ ended }) => ended));
+  assert.deepEqual(made, [`${files}\n`, `${files}\n`]);
+  assert.equal(fs.readdirSync(folder.path).length, files);
+  proof(`${files} files that two processes created at the same moment`);
+});

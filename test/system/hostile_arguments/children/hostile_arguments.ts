@@ -504,7 +504,7 @@ const other = join(folder, "other.dat");
 fs.writeFileSync(other, new Uint8Array(PART));
 attack(
   "open",
-  () => [other, "r+", { length: PART, guard: true }],
+  () => [other, "r+", { length: PART, guard: true, create: true }],
   (_, args) => Reflect.apply(open, undefined, args).close({ discard: true }),
 );
 attack(
