@@ -31,8 +31,10 @@ export interface Constants {
   readonly MADV_SEQUENTIAL: number;
   readonly MADV_WILLNEED: number;
   readonly MADV_DONTNEED: number;
-  /** `undefined` where the system has none (macOS). */
+  /** These are `undefined` where the system has none (macOS). */
   readonly MADV_HUGEPAGE: number | undefined;
+  readonly MADV_COLD: number | undefined;
+  readonly MADV_PAGEOUT: number | undefined;
   readonly SEEK_DATA: number;
   readonly SEEK_HOLE: number;
   readonly LOCK_EX: number;

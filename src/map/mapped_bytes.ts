@@ -26,13 +26,19 @@ import type { Stale } from "../storage/mod.ts";
 import { openMap, type OpenOptions } from "./open.ts";
 import type { OpenMap } from "./open_map.ts";
 
-/** What {@linkcode Memmap.advise} tells the system, in the words of POSIX's `madvise`. */
+/**
+ * What {@linkcode Memmap.advise} tells the system: five in the words of POSIX, then
+ * three that Linux has.
+ */
 export type Advice =
   | "normal"
   | "random"
   | "sequential"
   | "willneed"
-  | "dontneed";
+  | "dontneed"
+  | "hugepage"
+  | "cold"
+  | "pageout";
 
 /** The open map behind the public object. */
 export let openOf: (map: MappedBytes) => OpenMap;
@@ -242,10 +248,20 @@ export abstract class MappedBytes {
 
   /**
    * Tells the system how the bytes from `begin` to `end`, widened to whole pages,
-   * will be used (`madvise`). Negative offsets count from `mappedLength`. `"dontneed"`
-   * frees memory and never loses content: in
-   * mode `c`, where it would drop private writes, it does nothing. If the system has
-   * no room to record the advice, nothing happens.
+   * will be used (`madvise`). Negative offsets count from `mappedLength`.
+   *
+   * - `"normal"`, `"random"`, `"sequential"`: how the bytes will be accessed.
+   * - `"willneed"`: they will be accessed soon.
+   * - `"dontneed"` frees memory and never loses content: in mode `c`, where it would
+   *   drop private writes, it does nothing.
+   * - `"hugepage"`: back them by large pages, where the file system can.
+   * - `"cold"`: take their pages first when memory is short.
+   * - `"pageout"`: take their pages now. What was written to them goes to the disk
+   *   first, or to swap in mode `c`: no byte is lost.
+   *
+   * The last three do nothing where the system has no such advice: on macOS, and on
+   * Linux without large pages, or before 5.4. If the system has no room to record the
+   * advice, nothing happens either.
    *
    * @throws {RangeError} if an offset lies outside the map.
    * @throws {TypeError} if the advice is unknown.
@@ -263,7 +279,9 @@ export abstract class MappedBytes {
     const open = this.#use();
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
     if (advice === "dontneed" && open.mode === "c") return;
-    open.mapping.advise(libc().constants[ADVICE[advice]], from, to);
+    const number = libc().constants[ADVICE[advice]];
+    if (number === undefined) return;
+    open.mapping.advise(number, from, to, LINUX_ADVICE.includes(advice));
   }
 
   /**
@@ -313,7 +331,13 @@ const ADVICE = {
   sequential: "MADV_SEQUENTIAL",
   willneed: "MADV_WILLNEED",
   dontneed: "MADV_DONTNEED",
+  hugepage: "MADV_HUGEPAGE",
+  cold: "MADV_COLD",
+  pageout: "MADV_PAGEOUT",
 } as const;
+
+/** What kernels may lack. */
+const LINUX_ADVICE: readonly Advice[] = ["hugepage", "cold", "pageout"];
 
 /** The error for a copy that no buffer can hold. */
 function tooMuch(length: number, cause?: unknown): RangeError {

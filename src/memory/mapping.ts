@@ -329,20 +329,25 @@ export class Mapping {
     }
   }
 
-  /** `madvise`, widened to whole pages. */
-  advise(advice: number, begin: number, end: number): void {
+  /**
+   * `madvise`, widened to whole pages. `mayLack`: a kernel that does not know the
+   * advice does without it.
+   */
+  advise(advice: number, begin: number, end: number, mayLack = false): void {
     if (begin === end) return;
     this.#checkBounds(begin, end - begin);
     const c = this.#libc;
     const from = this.#pageBegin(begin);
     const to = Math.ceil(end / this.#pageSize) * this.#pageSize;
     // Sound: whole pages of this mapping. No advice that the library gives changes
-    // what the bytes of a shared mapping read as.
+    // what the bytes of a shared mapping read as, and MADV_DONTNEED alone what those of
+    // a private one do.
     if (c.madvise(this.address + from, to - from, advice) !== -1) return;
     const errno = c.errno();
     // No room to note the advice: the system does without it, and so do we.
     const name = c.errnoName(errno);
     if (name === "ENOMEM" || name === "EAGAIN") return;
+    if (mayLack && name === "EINVAL") return;
     throw errnoError(errno, "madvise", this.#path);
   }
 

@@ -14,7 +14,12 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { close, Memmap, type Mode, open } from "../../mod.ts";
-import { skipWithoutProc, temporaryFolder } from "../support/support.ts";
+import { libc } from "../../ffi/libc.ts";
+import {
+  skipWithoutProc,
+  temporaryFolder,
+  withLibc,
+} from "../support/support.ts";
 
 /** A file of the bytes 0, 1, 2, …, in a folder of its own. */
 function countingFile(folder: string, length: number): string {
@@ -529,17 +534,50 @@ test("advise() accepts any range, and dontneed keeps private writes in mode c", 
         "sequential",
         "willneed",
         "dontneed",
+        "hugepage",
+        "cold",
+        "pageout",
       ] as const
     ) {
       map.advise(advice, 5, 19_999);
       map.advise(advice);
+      if (mode !== "r") assert.equal(slice.bytes[9000], 0xaa, advice);
     }
-    if (mode !== "r") assert.equal(slice.bytes[9000], 0xaa);
     assert.throws(() => map.advise("maybe" as never), { name: "TypeError" });
     assert.throws(() => map.advise("normal", 0, 20_001), {
       name: "RangeError",
     });
   }
+});
+
+test("an advice that the system lacks does nothing, and POSIX's own are never lacking", () => {
+  using folder = temporaryFolder();
+  const path = countingFile(folder.path, 48);
+  const EINVAL = libc().errnoNumber("EINVAL");
+  const refuses = { madvise: () => -1, errno: () => EINVAL };
+  withLibc(refuses, () => {
+    using map = open(path);
+    for (const advice of ["hugepage", "cold", "pageout"] as const) {
+      map.advise(advice);
+    }
+    assert.throws(() => map.advise("willneed"), { code: "EINVAL" });
+  });
+  const { constants } = libc();
+  const madvise = () => {
+    throw new Error("was called");
+  };
+  const none = {
+    MADV_HUGEPAGE: undefined,
+    MADV_COLD: undefined,
+    MADV_PAGEOUT: undefined,
+  };
+  withLibc({ madvise, constants: { ...constants, ...none } }, () => {
+    using map = open(path);
+    for (const advice of ["hugepage", "cold", "pageout"] as const) {
+      map.advise(advice);
+    }
+    assert.throws(() => map.advise("normal"), { message: "was called" });
+  });
 });
 
 test("a closed map throws a ClosedError, but still knows its path and mode", () => {

@@ -571,7 +571,10 @@ export class ModelMap {
     end: unknown = this.mappedLength,
   ): void {
     this.use();
-    const known = ["normal", "random", "sequential", "willneed", "dontneed"];
+    const known = [
+      ...["normal", "random", "sequential", "willneed", "dontneed"],
+      ...["hugepage", "cold", "pageout"],
+    ];
     if (!known.includes(advice as string)) throw typeError();
     const [from, to] = rangeWithin(begin, end, this.mappedLength);
     if (advice === "dontneed" && this.mode === "c") return;
