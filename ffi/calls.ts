@@ -78,6 +78,8 @@ export function libcOf<Long extends number | bigint>(
       noted(c.msync(long(address), long(length), flags), now[0]!),
     madvise: (address, length, advice) =>
       noted(c.madvise(long(address), long(length), advice), now[0]!),
+    mincore: (address, length, pages) =>
+      noted(c.mincore(long(address), long(length), pages), now[0]!),
     memmem: (haystack, haystackLength, needle, needleLength) =>
       Number(
         c.memmem(

@@ -112,6 +112,11 @@ export interface Libc {
   munmap(address: number, length: number): number;
   msync(address: number, length: number, flags: number): number;
   madvise(address: number, length: number, advice: number): number;
+  /**
+   * Sets the lowest bit of one byte of `pages` for each page that is in memory, and
+   * clears it for the others. `pages` has as many bytes as the range has pages.
+   */
+  mincore(address: number, length: number, pages: Uint8Array): number;
 
   /** Returns the address of the first occurrence, or 0. */
   memmem(

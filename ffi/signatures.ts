@@ -168,6 +168,29 @@ const ERRNO_LOCATION = {
   darwin: { __error: { parameters: [], result: "address" } }, // int *
 } as const;
 
+const MINCORE = {
+  linux: {
+    mincore: {
+      parameters: [
+        "address", // void *addr
+        "size", // size_t len
+        "view", // unsigned char *vec
+      ],
+      result: "int",
+    },
+  },
+  darwin: {
+    mincore: {
+      parameters: [
+        "address", // const void *addr
+        "size", // size_t len
+        "view", // char *vec
+      ],
+      result: "int",
+    },
+  },
+} as const;
+
 const LINUX_FILES = {
   posix_fallocate: {
     parameters: [
@@ -342,7 +365,7 @@ const DARWIN_XATTR = {
 
 /** The functions that a system's C library must have. */
 export function requiredOn(system: System): Prototypes {
-  return { ...EVERYWHERE, ...ERRNO_LOCATION[system] };
+  return { ...EVERYWHERE, ...ERRNO_LOCATION[system], ...MINCORE[system] };
 }
 
 /** The functions that a system's C library may lack. */
@@ -395,5 +418,6 @@ export type OptionalCalls<Long> = OptionalCallsOf<typeof LINUX_THREADS, Long>;
 /** The C functions as a backend looks them up. */
 export type Symbols<Long> =
   & CallsOf<typeof EVERYWHERE, Long>
+  & CallsOf<(typeof MINCORE)[System], Long>
   & OptionalCallsOf<typeof LINUX_FILES, Long>
   & XattrSymbols<Long>;

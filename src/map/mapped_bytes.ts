@@ -285,6 +285,25 @@ export abstract class MappedBytes {
   }
 
   /**
+   * The share of the pages of bytes `begin` to `end`, by default all, that are in
+   * memory (`mincore`): from 0 to 1, and 1 of no bytes. Reads none of them. Negative
+   * offsets count from `mappedLength`.
+   *
+   * It may have changed when you look at it. It takes time in proportion to the pages,
+   * also of holes. Of a file that the user neither owns nor may write, Linux tells
+   * nothing, and the share is 1.
+   *
+   * @throws {RangeError} if an offset lies outside the map.
+   */
+  residency(begin?: number, end?: number): number {
+    checkCount(arguments.length, 2, "residency(begin, end)");
+    const open = this.#use();
+    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
+    const [resident, pages] = open.mapping.residentPages(from, to);
+    return pages === 0 ? 1 : resident / pages;
+  }
+
+  /**
    * Waits until the mapped bytes from `begin` to `end`, by default all, are on disk
    * (`msync(MS_SYNC)`). Negative offsets count from `mappedLength`. Floating slices are
    * not affected.

@@ -42,6 +42,9 @@ export interface FileMapping {
 /** Elements that are copied faster than an address is asked for. */
 const FEW = 256;
 
+/** Pages that the system is asked about at a time. */
+const MOST_PAGES = 2 ** 16;
+
 /** The fault count of mappings that have no guard. */
 const NO_FAULTS: Int32Array = new Int32Array(1);
 
@@ -349,6 +352,34 @@ export class Mapping {
     if (name === "ENOMEM" || name === "EAGAIN") return;
     if (mayLack && name === "EINVAL") return;
     throw errnoError(errno, "madvise", this.#path);
+  }
+
+  /** Of the pages that have bytes `begin` to `end`: how many are in memory, and of how many. */
+  residentPages(
+    begin: number,
+    end: number,
+  ): readonly [resident: number, pages: number] {
+    if (begin === end) return [0, 0];
+    this.#checkBounds(begin, end - begin);
+    const c = this.#libc;
+    const { pageSize } = c; // also where a region has larger ones
+    let at = Math.floor(begin / pageSize) * pageSize;
+    const pages = Math.ceil((end - at) / pageSize);
+    const found = new Uint8Array(Math.min(pages, MOST_PAGES));
+    let resident = 0;
+    for (let left = pages; left > 0;) {
+      const count = Math.min(left, MOST_PAGES);
+      const length = count * pageSize;
+      // Sound: whole pages, all of which have bytes of this mapping; the array has a byte
+      // for each, and lives through the call, which accesses none of them.
+      if (c.mincore(this.address + at, length, found) === -1) {
+        throw errnoError(c.errno(), "mincore", this.#path);
+      }
+      for (let i = 0; i < count; i++) resident += found[i]! & 1;
+      at += length;
+      left -= count;
+    }
+    return [resident, pages];
   }
 
   /** The offset of the first `pattern` in bytes `begin` to `end`, or -1. */

@@ -124,7 +124,7 @@ export type Command =
     readonly source: Amount;
     readonly count: Amount;
   }
-  | OnMap & InRange & { readonly do: "read" }
+  | OnMap & InRange & { readonly do: "read" | "residency" }
   | OnMap & {
     readonly do: "write";
     readonly source: Content;
@@ -433,6 +433,7 @@ const COMMANDS: readonly [weight: number, Arbitrary<Command>][] = [
     }),
   ],
   [4, command("read", { map: which, ...range }, RANGE)],
+  [2, command("residency", { map: which, ...range }, RANGE)],
   [8, command("write", { map: which, source, offset })],
   [
     4,

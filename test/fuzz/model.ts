@@ -588,6 +588,13 @@ export class ModelMap {
     }
   }
 
+  /** May it be asked? What the share is, nobody knows but the system. */
+  residency(begin: unknown = 0, end: unknown = this.mappedLength): void {
+    this.use();
+    const [from, to] = rangeWithin(begin, end, this.mappedLength);
+    if (from < to) this.checkFaults();
+  }
+
   sync(begin: unknown = 0, end: unknown = this.mappedLength): void {
     if (!this.writable) throw readonly();
     rangeWithin(begin, end, this.mappedLength);

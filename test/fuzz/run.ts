@@ -613,6 +613,12 @@ class World {
         sameBytes(actual, expected, `${map.label}.read(${range})`);
         return true;
       }
+      case "residency": {
+        const made = this.#both(map, "residency", range);
+        const share = made === undefined ? 1 : made[1] as number;
+        same(share >= 0 && share <= 1, true, `is ${share} a share`);
+        return true;
+      }
       case "write": {
         const [source, modelSource] = this.#content(command.source, place);
         if (typeof source === "number") return false;

@@ -81,7 +81,7 @@ const C_TYPES: Readonly<Record<string, RegExp>> = {
   ssize: /^ssize_t$/,
   smallSsize: /^ssize_t$/,
   address: /^(const )?\w+ \*$/,
-  view: /^(const )?(struct )?\w+ \*$/,
+  view: /^(const )?(struct |unsigned )?\w+ \*$/,
   void: /^void \*$/,
 };
 

@@ -69,6 +69,7 @@ const USUAL_OF_MAPS: Record<PropertyKey, (world: World) => Arguments> = {
   flush: () => [{ strategy: "replace", durable: false, onProgress() {} }],
   sync: () => [PART, PART + 16],
   refresh: () => [],
+  residency: () => [PART, 2 * PART],
   close: () => [{ discard: true }],
   toString: () => [],
   [Symbol.dispose]: () => [],
