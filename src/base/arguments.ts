@@ -40,7 +40,9 @@ export function readOptions<K extends string, T extends { [N in K]?: unknown }>(
   known: readonly K[],
   example: string,
 ): { [N in K]?: T[N] } {
-  const read: { [N in K]?: T[N] } = {};
+  // Without a prototype: what was left out must not come from Object.prototype, where
+  // anybody may have put something.
+  const read: { [N in K]?: T[N] } = Object.create(null);
   if (options === undefined) return read;
   if (
     typeof options !== "object" || options === null || Array.isArray(options)
@@ -55,8 +57,23 @@ export function readOptions<K extends string, T extends { [N in K]?: unknown }>(
       `Unknown option ${shown(name)}; there are: ${known.join(", ")}.`,
     );
   }
-  for (const name of known) read[name] = options[name];
+  for (const name of known) {
+    if (isGiven(options, name)) read[name] = options[name];
+  }
   return read;
+}
+
+/** Has an object this property, or one of the classes that it is of but Object itself? */
+function isGiven(of: object, name: string): boolean {
+  if (!(name in Object.prototype)) return true; // mostly
+  for (
+    let at: object | null = of;
+    at !== null;
+    at = Object.getPrototypeOf(at)
+  ) {
+    if (Object.hasOwn(at, name)) return at !== Object.prototype;
+  }
+  return false;
 }
 
 /**

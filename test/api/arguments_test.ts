@@ -133,6 +133,70 @@ test("options in the wrong place, or with an unknown name, are a TypeError that 
   });
 });
 
+test("what a program puts into Object.prototype is no option", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "file");
+  const planted: Record<string, unknown> = {
+    path: join(folder.path, "planted"),
+    strategy: "in-place",
+    durable: false,
+    onProgress: () => assert.fail("called"),
+    discard: true,
+    length: 7,
+    reserve: false,
+    guard: false,
+    shape: [1],
+    byteOrder: "big",
+    byteOffset: 1,
+    fill: 9,
+    created: "planted",
+    size: 0,
+    added: 0,
+  };
+  const bytes = new TextEncoder().encode("new");
+  for (const [name, value] of Object.entries(planted)) {
+    for (const [close, options] of [[undefined], [{}, {}]] as const) {
+      fs.writeFileSync(path, "old, ");
+      Object.defineProperty(Object.prototype, name, {
+        configurable: true,
+        writable: true,
+        value,
+      });
+      try {
+        const map = open(path, "r+", options);
+        map.insert(map.mappedLength, bytes);
+        assert.equal(map.flush(options).strategy, "extend", name);
+        map.slices[0]!.delete();
+        const array = map.slice().array("int8", options);
+        assert.equal(array.size, 8, name);
+        map.insert(0, bytes);
+        map.close(close);
+      } finally {
+        delete (Object.prototype as Any)[name];
+      }
+      assert.equal(fs.readFileSync(path, "latin1"), "newold, new", name);
+      assert.deepEqual(fs.readdirSync(folder.path), ["file"], name);
+    }
+  }
+  // A class of the caller's may have options on its own prototype.
+  class Options {
+    get length(): number {
+      return 2;
+    }
+  }
+  Object.defineProperty(Object.prototype, "length", {
+    configurable: true,
+    writable: true,
+    value: 7,
+  });
+  try {
+    using map = open(path, "r", new Options());
+    assert.equal(map.length, 2);
+  } finally {
+    delete (Object.prototype as Any).length;
+  }
+});
+
 test("numbers in messages have a singular", () => {
   withFile((map: Any, slice: Any) => {
     const array = slice.array("int8");

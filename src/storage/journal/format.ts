@@ -56,7 +56,10 @@ export function noteIn(header: Uint8Array, size: number): Note | undefined {
   } catch {
     return undefined;
   }
-  if (typeof note.created === "string") return note as Creation;
+  // Its own: a program may have put anything into Object.prototype.
+  if (Object.hasOwn(note, "created") && typeof note.created === "string") {
+    return note as Creation;
+  }
   const isWhole = isSize(note.size) && isSize(note.added) &&
     size === HEADER_SIZE + note.added;
   return isWhole ? note as Append : undefined;
