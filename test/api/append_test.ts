@@ -56,6 +56,7 @@ test("append() counts in length at once, and in the file after the flush", () =>
   assert.equal(content(), "0123456789");
   assert.deepEqual(map.flush(), {
     strategy: "extend",
+    atomic: true,
     bytesWritten: 8,
     stale: "no",
   });
