@@ -10,7 +10,10 @@
 import { libc, runtime } from "../../ffi/mod.ts";
 import { errnoError, type SystemError } from "../base/mod.ts";
 
-/** Locked descriptors, and what keeps each from staying so when its thread is stopped. */
+/**
+ * Descriptors that are locked, or about to be, and what keeps each from staying so when
+ * its thread is stopped.
+ */
 const held = new Map<number, (() => void) | undefined>();
 
 /**
@@ -21,19 +24,28 @@ const held = new Map<number, (() => void) | undefined>();
 export function tryLock(fd: number, path: string): SystemError | undefined {
   const c = libc();
   const { LOCK_EX, LOCK_NB } = c.constants;
-  // First: the thread may be stopped at any moment.
+  // All of this first: the thread, or its script, may be stopped at any moment.
+  queueMicrotask(unlockStopped);
   const end = runtime().unlockAtEnd?.(fd);
+  held.set(fd, end);
   for (;;) {
     // Sound: a descriptor that the caller holds open; no memory is involved.
-    if (c.flock(fd, LOCK_EX | LOCK_NB) === 0) {
-      held.set(fd, end);
-      return undefined;
-    }
+    if (c.flock(fd, LOCK_EX | LOCK_NB) === 0) return undefined;
     const error = errnoError(c.errno(), "flock", path);
     if (error.code === "EINTR") continue;
+    held.delete(fd);
     end?.();
     return error;
   }
+}
+
+/**
+ * Lets go of what a script had locked that was stopped, as `node:vm` can stop one between
+ * any two steps: no `finally` of it has run. Whoever holds a lock has let go of it before
+ * microtasks run, since nobody waits for anything in between.
+ */
+function unlockStopped(): void {
+  for (const fd of held.keys()) unlock(fd);
 }
 
 /** Lets go of the lock. A file that was not locked stays so. */

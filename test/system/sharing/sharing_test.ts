@@ -18,6 +18,7 @@ import {
   proof,
   runChild,
   temporaryFolder,
+  withLibc,
 } from "../../support/support.ts";
 
 const TIMEOUT = 300_000;
@@ -288,6 +289,66 @@ test("a script stopped in the middle of a flush locks nobody out", {
     assert.deepEqual(fs.readdirSync(folder.path), ["file"]);
   }
 });
+
+test(
+  "a script that is stopped within a step, or while it opens a file, locks nobody out",
+  {
+    timeout: TIMEOUT,
+  },
+  async () => {
+    const mib = 2 ** 20;
+    const ways: Record<string, string> = {
+      longer: "open(path, 'r+', { length: 5 * 2 ** 20 })",
+      anew: "open(path, 'w+', { length: 5 * 2 ** 20 })",
+      extend: "map.insert(map.mappedLength, bytes), map.flush()",
+      replace: "map.insert(5, bytes), map.flush()",
+      "in-place": "map.insert(5, bytes), map.flush({ strategy: 'in-place' })",
+      save: "map.insert(5, bytes), map.flush({ path: path + ' saved' })",
+    };
+    for (const [way, code] of Object.entries(ways)) {
+      using folder = temporaryFolder();
+      const path = join(folder.path, "file");
+      for (const name of [path, `${path} saved`]) {
+        fs.writeFileSync(name, new Uint8Array(3 * mib).fill(1));
+      }
+      let spins = 0;
+      const spin = () => {
+        spins++;
+        for (;;);
+      };
+      withLibc({
+        // Whichever comes first: each comes while the lock is held.
+        fallocate: spin,
+        copy_file_range: spin,
+        sync_file_range: spin,
+      }, () => {
+        const map = open(path, way === "anew" ? "r" : "r+");
+        const bytes = new Uint8Array(9 * mib).fill(2);
+        assert.throws(
+          () =>
+            runInNewContext(code, { open, path, map, bytes }, {
+              timeout: 1000,
+            }),
+          { code: "ERR_SCRIPT_EXECUTION_TIMEOUT" },
+          way,
+        );
+      });
+      await turn();
+      assert.equal(spins, 1, way);
+      for (const name of [path, `${path} saved`]) {
+        using map = open(name);
+        map.insert(0, 1);
+        map.flush({ durable: false });
+        map.insert(map.mappedLength, 1);
+        map.flush({ durable: false });
+      }
+      assert.deepEqual(fs.readdirSync(folder.path).sort(), [
+        "file",
+        "file saved",
+      ]);
+    }
+  },
+);
 
 test("a worker stopped in the middle of a flush locks nobody out", {
   timeout: TIMEOUT,
