@@ -126,6 +126,7 @@ export function loadBun(platform: Platform): { libc: Libc; runtime: Runtime } {
     addressOf: (bytes) => ffi.ptr(bytes),
     swapInPlace,
     unlockAtEnd: unlockerOf(ffi, found, platform),
+    elsewhere: null,
     mayUse: () => true,
   };
   const long = (value: number) => value;

@@ -136,6 +136,7 @@ export function libcOf<Long extends number | bigint>(
         )
       : null,
     attributes: attributesOf(c, system, long, keeper),
+    fsyncCleansMaps: system === "linux",
     geteuid: () => c.geteuid(),
     ignoreFileSizeSignal: ignoreFileSizeSignal(memory),
     guard: guardOf(memory, platform.handler),

@@ -192,6 +192,12 @@ export interface Libc {
   /** `null` where the C library has none. */
   readonly attributes: AttributeCalls | null;
 
+  /**
+   * Does `fsync` write what was written to a file through a map? It does on Linux; POSIX
+   * asks only `msync` for that.
+   */
+  readonly fsyncCleansMaps: boolean;
+
   /** The user whose rights this process has. */
   geteuid(): number;
 

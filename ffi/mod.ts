@@ -60,6 +60,6 @@ export {
   type Libc,
   libc,
 } from "./libc.ts";
-export { type Runtime, runtime } from "./runtime.ts";
+export { type Elsewhere, type Runtime, runtime } from "./runtime.ts";
 export { UnsupportedError } from "./unsupported.ts";
 export type { ErrnoName } from "./errno.ts";

@@ -9,6 +9,58 @@
 
 import { UnsupportedError } from "./unsupported.ts";
 
+/**
+ * Calls of the C library that another thread of the runtime makes while this one goes
+ * on. Each gives what the C function returns. Why one returned -1 nobody can say, since
+ * `errno` is that thread's: ask again on this one. Memory at an address must stay
+ * mapped until the promise settles.
+ *
+ * `null` where the system lacks the function.
+ */
+export interface Elsewhere {
+  readonly pwrite:
+    | ((
+      fd: number,
+      address: number,
+      length: number,
+      offset: number,
+    ) => Promise<number>)
+    | null;
+  readonly copy_file_range:
+    | ((
+      source: number,
+      sourceOffset: number,
+      target: number,
+      targetOffset: number,
+      length: number,
+    ) => Promise<number>)
+    | null;
+  readonly fallocate:
+    | ((
+      fd: number,
+      mode: number,
+      offset: number,
+      length: number,
+    ) => Promise<number>)
+    | null;
+  readonly sync_file_range:
+    | ((
+      fd: number,
+      offset: number,
+      length: number,
+      flags: number,
+    ) => Promise<number>)
+    | null;
+  /**
+   * Has the last reference to an open file closed. Returns a descriptor of the same
+   * file, which {@linkcode close} takes once the runtime has closed its own: -1 if
+   * there is no room for it.
+   */
+  readonly dup: ((fd: number) => number) | null;
+  /** Only for what {@linkcode dup} returned: a runtime keeps account of its own. */
+  readonly close: ((fd: number) => Promise<number>) | null;
+}
+
 /** The runtime's own facts, as far as memory-mapped files need them. */
 export interface Runtime {
   /** Bytes in the largest ArrayBuffer. */
@@ -46,6 +98,12 @@ export interface Runtime {
    * two steps, and leaves its descriptors open.
    */
   readonly unlockAtEnd: ((fd: number) => () => void) | null;
+
+  /**
+   * Calls on another thread, looked up when they are asked for. `null` where the
+   * runtime has no such calls (Bun): its `node:fs` has to do.
+   */
+  readonly elsewhere: (() => Elsewhere) | null;
 
   /**
    * Does the runtime let this process read, or write, what is at `path`, without

@@ -363,6 +363,31 @@ const DARWIN_XATTR = {
   },
 } as const;
 
+/** What may also be called on another thread, and what that needs. */
+const EVERYWHERE_ELSEWHERE = {
+  close: {
+    parameters: [
+      "int", // int fd
+    ],
+    result: "int",
+  },
+  dup: {
+    parameters: [
+      "int", // int fd
+    ],
+    result: "int",
+  },
+  pwrite: {
+    parameters: [
+      "int", // int fd
+      "address", // const void *buf
+      "size", // size_t nbytes
+      "offset", // off_t offset
+    ],
+    result: "ssize",
+  },
+} as const;
+
 /** The functions that a system's C library must have. */
 export function requiredOn(system: System): Prototypes {
   return { ...EVERYWHERE, ...ERRNO_LOCATION[system], ...MINCORE[system] };
@@ -373,6 +398,18 @@ export function optionalOn(system: System): Prototypes {
   return system === "linux"
     ? { ...LINUX_FILES, ...LINUX_THREADS, ...LINUX_XATTR }
     : DARWIN_XATTR;
+}
+
+/** The functions that a backend may call on another thread. Any may be missing. */
+export function elsewhereOn(system: System): Prototypes {
+  if (system === "darwin") return EVERYWHERE_ELSEWHERE;
+  const { copy_file_range, fallocate, sync_file_range } = LINUX_FILES;
+  return {
+    ...EVERYWHERE_ELSEWHERE,
+    copy_file_range,
+    fallocate,
+    sync_file_range,
+  };
 }
 
 /** The name of the function that returns errno's address. */
@@ -414,6 +451,11 @@ export type XattrSymbols<Long> =
 
 /** What only the backend itself calls. */
 export type OptionalCalls<Long> = OptionalCallsOf<typeof LINUX_THREADS, Long>;
+
+/** What {@linkcode elsewhereOn} names, as a backend looks it up. */
+export type ElsewhereSymbols<Long> =
+  & OptionalCallsOf<typeof EVERYWHERE_ELSEWHERE, Long>
+  & Partial<OptionalCallsOf<typeof LINUX_FILES, Long>>;
 
 /** The C functions as a backend looks them up. */
 export type Symbols<Long> =

@@ -10,6 +10,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import {
+  elsewhereOn,
   errnoLocationOn,
   optionalOn,
   type Prototypes,
@@ -58,6 +59,7 @@ function writtenOn(system: System): Written[] {
   const { ...prototypes }: Prototypes = {
     ...requiredOn(system),
     ...optionalOn(system),
+    ...elsewhereOn(system),
   };
   const all = system === "linux" ? written() : written().reverse();
   return Object.keys(prototypes).map((name) => {
