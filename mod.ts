@@ -70,6 +70,9 @@ export {
 export {
   type Advice,
   close,
+  type CloseAsyncOptions,
+  type CloseOptions,
+  type FlushAsyncOptions,
   type FlushOptions,
   type FlushResult,
   type LayoutEntry,

@@ -62,7 +62,7 @@ export class FaultError extends Error {
   readonly code = "ERR_MEMMAP_FAULT";
 }
 
-/** A map was used from within the `onProgress` of its own flush. */
+/** A map was used while it is flushed, as that flush does not allow. */
 export class BusyError extends Error {
   /** `"BusyError"`. */
   override name = "BusyError";
@@ -228,28 +228,41 @@ export function system<T>(syscall: string, path: string, call: () => T): T {
     try {
       return call();
     } catch (error) {
-      if (!(error instanceof Error) || error instanceof SystemError) {
-        throw error;
-      }
-      const errno = errnoIn(error);
-      if (errno === undefined) throw error;
-      const node = error as { code?: string; syscall?: string };
-      const code = node.code ?? libc().errnoName(-errno) ?? `E${-errno}`;
-      if (code === "EINTR") continue;
-      // Node's text is "ENOENT: no such file or directory, open 'x'".
-      const reason = REASONS[code] ??
-        /^\w+: ([^,]+)/.exec(error.message)?.[1] ??
-        error.message;
-      throw new SystemError(
-        code,
-        errno,
-        node.syscall ?? syscall,
-        path,
-        reason,
-        {
-          cause: error,
-        },
-      );
+      throwUnlessInterrupted(error, syscall, path);
     }
   }
+}
+
+/** The same for a call that gives a promise. */
+export async function systemLater<T>(
+  syscall: string,
+  path: string,
+  call: () => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      throwUnlessInterrupted(error, syscall, path);
+    }
+  }
+}
+
+function throwUnlessInterrupted(
+  error: unknown,
+  syscall: string,
+  path: string,
+): void {
+  if (!(error instanceof Error) || error instanceof SystemError) throw error;
+  const errno = errnoIn(error);
+  if (errno === undefined) throw error;
+  const node = error as { code?: string; syscall?: string };
+  const code = node.code ?? libc().errnoName(-errno) ?? `E${-errno}`;
+  if (code === "EINTR") return;
+  // Node's text is "ENOENT: no such file or directory, open 'x'".
+  const reason = REASONS[code] ?? /^\w+: ([^,]+)/.exec(error.message)?.[1] ??
+    error.message;
+  throw new SystemError(code, errno, node.syscall ?? syscall, path, reason, {
+    cause: error,
+  });
 }

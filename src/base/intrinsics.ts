@@ -160,3 +160,26 @@ export function setBytes(
 export function fillValues(values: object, value: number | bigint): void {
   apply(fill, values, [value]);
 }
+
+const ofSignals = (key: "aborted" | "reason") =>
+  typeof AbortSignal === "undefined"
+    ? undefined
+    : getOwnPropertyDescriptor(AbortSignal.prototype, key)?.get;
+const abortedOf = ofSignals("aborted");
+const reasonOf = ofSignals("reason");
+
+/** What there is to know of an `AbortSignal`; `undefined` for anything else. */
+export function stateOfSignal(
+  value: unknown,
+): { isAborted(): boolean; reason(): unknown } | undefined {
+  if (abortedOf === undefined || reasonOf === undefined) return undefined;
+  try {
+    apply(abortedOf, value, []);
+  } catch {
+    return undefined;
+  }
+  return {
+    isAborted: () => apply(abortedOf, value, []) === true,
+    reason: () => apply(reasonOf, value, []),
+  };
+}

@@ -30,6 +30,7 @@ export {
   system,
   SystemError,
   systemError,
+  systemLater,
   UnsupportedError,
 } from "./errors.ts";
 export { printAsString } from "./inspect.ts";
@@ -42,6 +43,7 @@ export {
   lengthOfTyped,
   plainTyped,
   setBytes,
+  stateOfSignal,
   typedArrayName,
 } from "./intrinsics.ts";
 export {

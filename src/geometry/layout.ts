@@ -48,6 +48,22 @@ export function layoutOf<E extends Sized>(
   mappedLength: number,
   appended = 0,
 ): Segment<E>[] {
+  const steps = layingOut(extents, mappedLength, appended);
+  let next = steps.next();
+  while (!next.done) next = steps.next();
+  return next.value;
+}
+
+/** Extents between two pauses: some milliseconds' work. */
+const BETWEEN = 4096;
+
+/** The same, with a pause now and then. */
+export function* layingOut<E extends Sized>(
+  extents: Iterable<E>,
+  mappedLength: number,
+  appended = 0,
+): Generator<void, Segment<E>[]> {
+  let turns = 0;
   const segments: Segment<E>[] = [];
   let at = 0; // in the file now
   let offset = 0; // in the file after a flush
@@ -66,6 +82,7 @@ export function layoutOf<E extends Sized>(
     offset += length;
   };
   for (const extent of extents) {
+    if (++turns % BETWEEN === 0) yield;
     const { begin, end, length } = extent;
     gapTo(begin);
     const state = extent.isFloating ? "floating" : "mapped";

@@ -10,6 +10,7 @@
 
 export {
   appendRun,
+  layingOut,
   layoutOf,
   type Run,
   runsOf,

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { libc } from "../../ffi/mod.ts";
 import {
   isEditable,
   isWritable,
@@ -15,7 +16,13 @@ import {
   type ShortMode,
 } from "../base/mod.ts";
 import { Arena, Mapping } from "../memory/mod.ts";
-import { type MappedFile, syncFolder } from "../storage/mod.ts";
+import {
+  later,
+  type MappedFile,
+  syncFolder,
+  syncFolderLater,
+} from "../storage/mod.ts";
+import { Meanwhile } from "./meanwhile.ts";
 import { MapState } from "./state.ts";
 import { Tail } from "./tail.ts";
 
@@ -23,6 +30,8 @@ import { Tail } from "./tail.ts";
 // any view. It costs nothing until it is used; see Mapping.ofFile.
 const MIN_SPARE = 2 ** 26;
 const MAX_SPARE = 2 ** 36;
+/** Bytes that are synced at a time where no other thread can do it. */
+const SYNCED = 2 ** 23;
 
 /** Maps `length` bytes of `file` as `mode` asks. */
 export function mapFile(
@@ -68,6 +77,10 @@ export class Books {
    */
   growth = 0;
   floatingCount = 0;
+  /** How many flushes have changed the file: what has been found out before is old. */
+  commits = 0;
+  /** What readers get while a flush lets the event loop go on. */
+  readonly meanwhile: Meanwhile = new Meanwhile();
   /** A folder whose names may not be on disk yet, after a flush that did not wait. */
   #unsyncedFolder: string | undefined;
 
@@ -127,8 +140,19 @@ export class Books {
     this.state.checkUsable(this.#file.path);
   }
 
+  /** Throws unless slices may come and go, and the file may be flushed. */
+  checkIdle(): void {
+    this.state.checkIdle(this.#file.path);
+  }
+
+  /** The flush under way is about to move, or to cut off, what readers may be at. */
+  keepOut(): void {
+    this.meanwhile.end();
+    this.state.keepOut();
+  }
+
   checkEditable(): void {
-    this.checkUsable();
+    this.checkIdle();
     if (this.isEditable) return;
     throw new ReadonlyError(
       `'${this.#file.path}' is open in mode 'r'; open it in mode 'c' for a private ` +
@@ -157,6 +181,7 @@ export class Books {
 
   /** Waits until mapped bytes are on disk; nothing to wait for if none were written. */
   sync(begin: number, end: number): void {
+    this.checkIdle();
     this.#mapping.checkFaults();
     if (this.state.needsFsync) this.#file.sync(); // also of what is not mapped
     this.state.settle();
@@ -164,6 +189,43 @@ export class Books {
     if (!this.#mapping.maybeUnsynced) return;
     this.#mapping.sync(begin, end);
     if (begin === 0 && end === this.#mappedLength) this.#mapping.markSynced();
+  }
+
+  /**
+   * As {@linkcode sync}, while the event loop goes on and the map can be used: what is
+   * written meanwhile may be on disk afterwards, or not. Where a flush changes the file
+   * meanwhile, that says what of it is on disk.
+   */
+  async syncLater(begin: number, end: number): Promise<void> {
+    this.#mapping.checkFaults();
+    const { flushes } = this.state;
+    const isOver = () => this.state.flushes !== flushes || this.state.isClosed;
+    const [file, mapping] = [this.#file, this.#mapping];
+    const isWhole = begin === 0 && end === this.#mappedLength;
+    const isDue = mapping.maybeUnsynced && begin < end;
+    const { fsyncCleansMaps } = libc();
+    if (this.state.needsFsync || (isDue && fsyncCleansMaps)) {
+      // First: what is written from here on may not be on disk afterwards.
+      if (isWhole) mapping.markSynced();
+      try {
+        await file.syncLater();
+      } catch (error) {
+        mapping.markUnsynced();
+        this.#mapping.markUnsynced(); // a flush may have mapped it anew
+        throw error;
+      }
+      mapping.checkFaults();
+    }
+    if (isOver()) return;
+    this.state.settle();
+    await this.settleFolderLater();
+    if (isOver()) return;
+    if (!isDue || fsyncCleansMaps) return;
+    for (let at = begin; at < end; at += SYNCED) {
+      mapping.sync(at, Math.min(at + SYNCED, end));
+      await later().turn();
+      if (isOver()) return;
+    }
   }
 
   /** Notes that names in `folder` may not be on disk yet. */
@@ -176,6 +238,15 @@ export class Books {
     if (this.#unsyncedFolder === undefined) return;
     syncFolder(this.#unsyncedFolder);
     this.#unsyncedFolder = undefined;
+  }
+
+  /** As {@linkcode settleFolder}, while the event loop goes on. */
+  async settleFolderLater(): Promise<void> {
+    const folder = this.#unsyncedFolder;
+    if (folder === undefined) return;
+    const { flushes } = this.state;
+    await syncFolderLater(folder);
+    if (this.state.flushes === flushes) this.#unsyncedFolder = undefined;
   }
 
   // What a flush changes
@@ -220,6 +291,7 @@ export class Books {
 
   /** The file has all edits now: it is mapped at `length`, and nothing floats. */
   protected settleAt(length: number, isOnDisk: boolean): void {
+    this.commits++;
     this.arena.release();
     this.tail.clear();
     this.#mappedLength = length;

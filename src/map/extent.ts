@@ -89,8 +89,9 @@ export class SliceExtent implements Sized {
     return this.isFloating ? "floating" : "mapped";
   }
 
+  /** May the bytes be written now? Asked once by whoever looks where they are. */
   get isEditable(): boolean {
-    return this.#books.isEditable;
+    return this.#books.isEditable && !this.#books.state.isSaving;
   }
 
   /** Throws unless the slice can be used now. */
@@ -204,7 +205,26 @@ export class SliceExtent implements Sized {
   /** The slice's bytes, for users. */
   view(): View {
     const views = this.#views ??= { forUsers: null, own: null };
+    const { state, meanwhile } = this.#books;
+    if (state.isSaving && (this.isFloating || !meanwhile.isShared)) {
+      return views.forUsers = this.#givenMeanwhile(views.forUsers);
+    }
     return views.forUsers = this.#current(views.forUsers, false);
+  }
+
+  /** A view while a flush is under way: those from before are detached. */
+  #givenMeanwhile(view: View | null): View {
+    const { mapping, offset, length } = this;
+    mapping.checkFaults();
+    if (view !== null && isAttached(view)) return view;
+    const given = this.#books.meanwhile.give(
+      this,
+      mapping,
+      offset,
+      offset + length,
+      this.isFloating,
+    );
+    return { ...given, bytes: new Uint8Array(given.buffer) };
   }
 
   /**
@@ -214,6 +234,8 @@ export class SliceExtent implements Sized {
    */
   ownView(): View {
     const views = this.#views ??= { forUsers: null, own: null };
+    // Arrays that look for their bytes now must look again when they may write.
+    if (this.#books.state.isSaving) this.#books.meanwhile.note(this);
     return views.own = this.#current(views.own, true);
   }
 
@@ -228,6 +250,14 @@ export class SliceExtent implements Sized {
     views.forUsers?.mapping.revoke(views.forUsers.buffer);
     views.own?.mapping.revoke(views.own.buffer);
     this.#views = null;
+  }
+
+  /** The same for what no user sees: arrays look for the bytes again. */
+  dropOwnView(): void {
+    const views = this.#views;
+    if (views === null || views.own === null) return;
+    views.own.mapping.revoke(views.own.buffer);
+    views.own = null;
   }
 
   #current(view: View | null, isOwn: boolean): View {

@@ -23,6 +23,7 @@ import {
 } from "../base/mod.ts";
 import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
 import type { Stale } from "../storage/mod.ts";
+import { whenIdle } from "./flush/mod.ts";
 import { openMap, type OpenOptions } from "./open.ts";
 import type { OpenMap } from "./open_map.ts";
 
@@ -318,6 +319,34 @@ export abstract class MappedBytes {
     open.checkWritable("sync");
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
     open.sync(from, to);
+  }
+
+  /**
+   * As {@linkcode Memmap.sync}, while the event loop goes on and the map can be used.
+   * Waits for a flush that is under way. What is written before the call is on disk
+   * when the promise is fulfilled; on Linux, so is all else that was written to the
+   * file by then.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@memmap/memmap";
+   *
+   * await using map = open("counter.dat", "w+", { length: 8 });
+   * map.slice().fill(1);
+   * await map.syncAsync();
+   * ```
+   */
+  async syncAsync(begin?: number, end?: number): Promise<void> {
+    checkCount(arguments.length, 2, "syncAsync(begin, end)");
+    const open = this.#open;
+    for (;;) {
+      const waiting = whenIdle(open);
+      if (waiting === undefined) break;
+      await waiting;
+    }
+    open.checkWritable("sync");
+    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
+    await open.syncLater(from, to);
   }
 
   #search(

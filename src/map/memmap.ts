@@ -18,10 +18,15 @@ import {
 } from "../base/mod.ts";
 import {
   checkRequest,
+  checkRequestLater,
   flush,
+  type FlushAsyncOptions,
+  flushLater,
   type FlushOptions,
   type FlushResult,
+  type Progress,
 } from "./flush/mod.ts";
+import { closeLater } from "./close.ts";
 import { MappedBytes, openIfMap, openOf } from "./mapped_bytes.ts";
 import type { OpenOptions } from "./open.ts";
 import type { Face, OpenMap } from "./open_map.ts";
@@ -32,6 +37,22 @@ import {
   makeSlice,
   type MemmapSlice,
 } from "./slice.ts";
+
+/** Options of {@linkcode Memmap.close}. */
+export interface CloseOptions {
+  /** Drop pending edits instead of flushing them; `false` by default. */
+  discard?: boolean;
+  /** Wait until everything is on disk; `true` by default. */
+  durable?: boolean;
+}
+
+/** Options of {@linkcode Memmap.closeAsync}. */
+export interface CloseAsyncOptions extends CloseOptions {
+  /** Stops the flush before it counts; the map stays open then. */
+  signal?: AbortSignal;
+  /** As in {@linkcode FlushOptions}. */
+  onProgress?: Progress;
+}
 
 /** One stretch of a map, as {@linkcode Memmap.layout} returns it. All numbers are bytes. */
 export interface LayoutEntry {
@@ -141,7 +162,7 @@ export function close(map: Memmap): void {
  * assert.equal(readFileSync("example.txt", "utf8"), "Hello, big world");
  * ```
  */
-export class Memmap extends MappedBytes implements Disposable {
+export class Memmap extends MappedBytes implements Disposable, AsyncDisposable {
   readonly #open: OpenMap;
   readonly #face: Face;
 
@@ -423,25 +444,85 @@ export class Memmap extends MappedBytes implements Disposable {
   }
 
   /**
+   * As {@linkcode Memmap.flush}, while the event loop goes on: timers fire, and a server
+   * serves. The same steps in the same order, and the same promises: a crash at any
+   * instant leaves the old content or the new.
+   *
+   * Until it has ended, the map can be read, and {@linkcode BusyError} is thrown by
+   * whatever would change it: `insert`, `slice`, `delete`, `set` of slices and arrays,
+   * `resize`, `sync`, `flush`, `close`. Views of slices that float are detached when it
+   * begins, and all views if the file is to be replaced, so that no write is lost
+   * unseen. `slice.bytes` then is a private view of the bytes as they are: a write to it
+   * reaches nobody, and it is detached in the end. A view of a file that is only
+   * extended stays. While `"in-place"` moves bytes, and while the file's end is cut
+   * off, the map cannot be read either.
+   *
+   * Where a flush of this map is under way, or of another map of the file, this one
+   * waits for it.
+   *
+   * `signal` stops it as long as it does not count. Then nothing has happened, the edits
+   * are pending, and the signal's reason is thrown.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@memmap/memmap";
+   * import assert from "node:assert/strict";
+   * import { readFileSync, writeFileSync } from "node:fs";
+   *
+   * writeFileSync("example.txt", "Hello world");
+   * await using map = open("example.txt");
+   * map.insert(5, new TextEncoder().encode(", big"));
+   * const flushed = map.flushAsync();
+   * assert.throws(() => map.insert(0, 1), { name: "BusyError" });
+   * assert.equal(map.find("world"), 6);
+   * await flushed;
+   * assert.equal(readFileSync("example.txt", "utf8"), "Hello, big world");
+   * ```
+   *
+   * @throws what {@linkcode Memmap.flush} throws, but for `EBUSY`, as the reason of
+   * the promise.
+   */
+  async flushAsync(options?: FlushAsyncOptions): Promise<FlushResult> {
+    checkCount(arguments.length, 1, "flushAsync(options)");
+    return await flushLater(this.#open, checkRequestLater(options));
+  }
+
+  /**
    * Flushes in `r+` and `w+`, then unmaps the file and detaches every view. A second
    * close does nothing. If the flush fails, its error is thrown and the map stays open
    * with nothing lost: flush elsewhere, or call `close({ discard: true })`, which
    * drops pending edits instead. What was written through views is in the file
-   * already, and stays there.
+   * already, and stays there. `close({ durable: false })` does not wait for the disk.
    */
-  close(options?: { discard?: boolean }): void {
+  close(options?: CloseOptions): void {
     checkCount(arguments.length, 1, "close(options)");
-    const { discard = false } = readOptions(
+    const { discard = false, durable = true } = readOptions(
       options,
-      ["discard"],
+      ["discard", "durable"],
       "{ discard: true }",
     );
     const open = this.#open;
     if (!open.state.isClosed) {
-      open.checkUsable();
-      if (open.isWritable && !discard) flush(open, checkRequest());
+      open.checkIdle();
+      if (open.isWritable && !discard) flush(open, checkRequest({ durable }));
     }
     open.close();
+  }
+
+  /**
+   * As {@linkcode Memmap.close}, while the event loop goes on: flushes as
+   * {@linkcode Memmap.flushAsync} does, waiting for a flush that is under way, and then
+   * closes. If it is stopped by `signal`, or fails, the map stays open.
+   */
+  async closeAsync(options?: CloseAsyncOptions): Promise<void> {
+    checkCount(arguments.length, 1, "closeAsync(options)");
+    const { discard = false, ...others } = readOptions(
+      options,
+      ["discard", "durable", "signal", "onProgress"],
+      "{ discard: true }",
+    );
+    const request = checkRequestLater(others);
+    await closeLater(this.#open, request, () => Boolean(discard));
   }
 
   /**
@@ -456,6 +537,19 @@ export class Memmap extends MappedBytes implements Disposable {
   [Symbol.dispose](): void {
     const { mapping, isDirty } = this.#open;
     this.close({ discard: mapping.hasReportedFaults && !isDirty });
+  }
+
+  /**
+   * Closes the map as {@linkcode Memmap.closeAsync} does, at the end of a block that
+   * has it as `await using map = open(…)`. Otherwise as at the end of `using`.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const open = this.#open;
+    await closeLater(
+      open,
+      checkRequestLater(),
+      () => open.mapping.hasReportedFaults && !open.isDirty,
+    );
   }
 
   /** `<Memmap on file 'memmap.tst' with mode='w+', length=48, 0 slices>`, numarray's form. */

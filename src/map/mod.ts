@@ -7,13 +7,21 @@
 
 export type { SliceExtent, SliceState } from "./extent.ts";
 export type {
+  FlushAsyncOptions,
   FlushOptions,
   FlushResult,
   Progress,
   Strategy,
 } from "./flush/mod.ts";
 export { type Advice, MappedBytes } from "./mapped_bytes.ts";
-export { close, type LayoutEntry, Memmap, open } from "./memmap.ts";
+export {
+  close,
+  type CloseAsyncOptions,
+  type CloseOptions,
+  type LayoutEntry,
+  Memmap,
+  open,
+} from "./memmap.ts";
 export type { OpenOptions } from "./open.ts";
 export type { Stale } from "../storage/mod.ts";
 export { MemmapSlice } from "./slice.ts";

@@ -12,7 +12,12 @@
  */
 
 import { OverlapError, type ShortMode } from "../base/mod.ts";
-import { layoutOf, Registry, type Segment } from "../geometry/mod.ts";
+import {
+  layingOut,
+  layoutOf,
+  Registry,
+  type Segment,
+} from "../geometry/mod.ts";
 import type { Mapping } from "../memory/mod.ts";
 import type { MappedFile } from "../storage/mod.ts";
 import { Books } from "./books.ts";
@@ -41,6 +46,7 @@ export class OpenMap extends Books {
    * public object.
    */
   register(begin: number, end: number, face: Face): SliceExtent {
+    this.checkIdle();
     const extent = new SliceExtent(this, begin, end);
     extent.slice = face(extent);
     this.#add(extent);
@@ -76,8 +82,14 @@ export class OpenMap extends Books {
     return layoutOf(this.registry, this.mappedLength, this.tail.length);
   }
 
+  /** The same, with a pause now and then. */
+  layingOut(): Generator<void, Segment<SliceExtent>[]> {
+    return layingOut(this.registry, this.mappedLength, this.tail.length);
+  }
+
   /** Unregisters a slice; a pending edit of it is dropped. */
   delete(extent: SliceExtent): void {
+    this.checkIdle();
     const { floating, length, begin, end } = extent;
     extent.dropViews();
     this.#slices = null;
@@ -115,6 +127,7 @@ export class OpenMap extends Books {
     length: number,
     isOnDisk: boolean,
   ): MappedFile {
+    this.meanwhile.end();
     const [oldFile, oldMapping] = [this.file, this.mapping];
     this.switchTo(file, mapping, mode);
     this.rebase(segments, length, isOnDisk);
@@ -131,6 +144,7 @@ export class OpenMap extends Books {
     length: number,
     isOnDisk: boolean,
   ): void {
+    this.meanwhile.end();
     const extents: SliceExtent[] = [];
     for (const { extent, offset, length } of segments) {
       if (extent === null) continue;

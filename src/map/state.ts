@@ -8,14 +8,21 @@
  *              └───────────┘     │          │ ──▶ unsettled
  *              ┌───────────┐ ──▶ │          │     tear
  *   open ◀──── │ unsettled │     └──────────┘ ──▶ torn
- *     settle   └───────────┘
+ *     settle   └───────────┘      ▲ keepOut │
+ *                │                │         │
+ *     open ──────┴▶ beginSaving ┌────────┐  │
+ *                               │ saving │ ──▶ as from flushing
+ *                               └────────┘
  *
- *   open, unsettled, torn ──▶ closed
+ *   open, unsettled, torn, saving ──▶ closed
  * ```
  *
  * - *open*: the file holds what the books say. Only bytes written to mapped memory may
  *   not be on disk yet, and the mapping knows about those.
  * - *flushing*: a flush is under way, and nobody may use the map.
+ * - *saving*: a flush is under way that lets the event loop go on. The map can be read,
+ *   and not changed. Where bytes are about to be moved or cut off that readers may be
+ *   at, it goes on as *flushing*.
  * - *unsettled*: the last flush wrote to the file and did not wait for the disk, or it
  *   failed, perhaps after it had written. The next sync waits for the whole file.
  * - *torn*: the file is a mixture, or is no longer mapped as it is, because a flush
@@ -29,11 +36,21 @@
 import { BusyError, ClosedError, ConflictError } from "../base/mod.ts";
 
 /** See above. */
-export type StateName = "open" | "flushing" | "unsettled" | "torn" | "closed";
+export type StateName =
+  | "open"
+  | "flushing"
+  | "saving"
+  | "unsettled"
+  | "torn"
+  | "closed";
 
 /** The state of the map of the file at `path`. */
 export class MapState {
   #name: StateName = "open";
+  /** Does the flush under way let the event loop go on? */
+  #isAsync = false;
+  /** How many flushes have begun: what was found out before one is old. */
+  #flushes = 0;
 
   get name(): StateName {
     return this.#name;
@@ -48,7 +65,21 @@ export class MapState {
     return this.#name === "unsettled" || this.#name === "torn";
   }
 
-  /** Throws unless the map can be used now. */
+  get flushes(): number {
+    return this.#flushes;
+  }
+
+  /** Is a flush under way that lets the event loop go on? */
+  get isAsync(): boolean {
+    return this.#isAsync;
+  }
+
+  /** Is one under way that lets the map be read? */
+  get isSaving(): boolean {
+    return this.#name === "saving";
+  }
+
+  /** Throws unless the map can be read now. */
   checkUsable(path: string): void {
     if (this.#name === "closed") {
       throw new ClosedError(
@@ -57,16 +88,46 @@ export class MapState {
     }
     if (this.#name === "flushing") {
       throw new BusyError(
-        `The map of '${path}' is being flushed; onProgress must not use it.`,
+        this.#isAsync
+          ? `The map of '${path}' is being flushed by flushAsync(), which moves or ` +
+            "cuts off bytes in the file itself; await it first."
+          : `The map of '${path}' is being flushed; onProgress must not use it.`,
+      );
+    }
+  }
+
+  /** Throws unless the map, and what it says of its slices, can be changed now. */
+  checkIdle(path: string): void {
+    this.checkUsable(path);
+    if (this.#name === "saving") {
+      throw new BusyError(
+        `The map of '${path}' is being flushed by flushAsync(), and can only be read ` +
+          "until then; await it first.",
       );
     }
   }
 
   /** A flush begins. Throws where it must not. */
   beginFlush(path: string): void {
-    this.checkUsable(path);
+    this.#begin(path, "flushing");
+  }
+
+  /** The same, of one that lets the event loop go on. */
+  beginSaving(path: string): void {
+    this.#begin(path, "saving");
+    this.#isAsync = true;
+  }
+
+  /** The flush under way is about to move or to cut off what readers may be at. */
+  keepOut(): void {
+    if (this.#name === "saving") this.#name = "flushing";
+  }
+
+  #begin(path: string, name: "flushing" | "saving"): void {
+    this.checkIdle(path);
     this.checkWhole(path);
-    this.#name = "flushing";
+    this.#name = name;
+    this.#flushes++;
   }
 
   /** Throws if the file is a mixture. */
@@ -86,7 +147,8 @@ export class MapState {
 
   /** The flush under way has ended. */
   endFlush(hasWaitedForDisk: boolean): void {
-    if (this.#name !== "flushing") return; // torn
+    this.#isAsync = false;
+    if (this.#name !== "flushing" && this.#name !== "saving") return; // torn
     this.#name = hasWaitedForDisk ? "open" : "unsettled";
   }
 

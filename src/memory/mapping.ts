@@ -298,6 +298,29 @@ export class Mapping {
     return isOurs === true ? copyOfTyped(values) : values;
   }
 
+  /**
+   * As {@linkcode borrow}, with bytes that another thread uses until the promise of `use`
+   * settles. The caller sees to it that the mapping is not released before.
+   */
+  async borrowLater<T>(
+    begin: number,
+    end: number,
+    use: (bytes: Uint8Array) => Promise<T>,
+  ): Promise<T> {
+    const buffer = this.view(begin, end, true);
+    let result: T;
+    try {
+      result = await use(new Uint8Array(buffer));
+    } catch (error) {
+      if ((error as SystemError).code === "EFAULT") this.#reportFaults(error);
+      throw error;
+    } finally {
+      this.revoke(buffer);
+    }
+    this.checkFaults();
+    return result;
+  }
+
   /** May a byte at or after `offset` be reached through a buffer that cannot be detached? */
   hasEscapedAfter(offset: number): boolean {
     return this.#region?.hasEscapedAfter(offset) === true;

@@ -8,11 +8,13 @@
  * @module
  */
 
+import { FaultError, type SystemError } from "../base/mod.ts";
 import type { Run } from "../geometry/mod.ts";
 import { Mapping } from "../memory/mod.ts";
 import { BLOCK, isSparse, knowsMaps, punch, reserveHoles } from "./blocks.ts";
 import { isRefusal } from "./entries.ts";
 import type { OpenFile } from "./open_file.ts";
+import { later } from "./later.ts";
 import { fsyncStep, skipStep, type Steps } from "./steps.ts";
 
 /** Bytes that are gathered before they are written, and read at a time. */
@@ -21,6 +23,10 @@ const BUFFER = 2 ** 20;
 const STEP = 2 ** 26;
 /** The fewest bytes that are shared: small pieces are copied in less time. */
 const LEAST_SHARED = 2 ** 18;
+/** Bytes that are written at a time from where they are mapped. */
+const PIECE = 2 ** 23;
+/** The most bytes that this thread copies at a time, if another one cannot. */
+const QUICKEST = 2 ** 22;
 /** Bytes written before the disk is told to begin with them. */
 const BATCH = 2 ** 23;
 
@@ -28,12 +34,16 @@ const BATCH = 2 ** 23;
 export class Copier {
   readonly #source: OpenFile;
   readonly #target: OpenFile;
-  /** Will someone wait for the disk, so that writing should start early? */
-  readonly #isAwaited: boolean;
+  /** Will someone wait for the disk, and can it start early? */
+  #isAwaited: boolean;
   readonly #memory: Mapping;
   readonly #buffer: Uint8Array;
   /** A buffer of zeros to compare with, once one was needed. */
   #zeros: Mapping | undefined;
+  /** Bytes that this thread copies at a time; 0 once that took too long. */
+  #quick = 2 ** 18;
+  /** The source, once that was mapped. */
+  #mapped: Mapping | undefined;
   /** Where in the target the gathered bytes belong, and how many there are. */
   #at = 0;
   #filled = 0;
@@ -60,6 +70,7 @@ export class Copier {
   release(): void {
     this.#memory.release();
     this.#zeros?.release();
+    this.#mapped?.release();
   }
 
   /** Has the target been written to, or may it have been? */
@@ -84,7 +95,7 @@ export class Copier {
     if (begin === 0 && end === source.size) return;
     if (!knowsMaps(source)) {
       try {
-        yield fsyncStep(() => source.sync());
+        yield fsyncStep(() => source.sync(), () => source.syncLater());
       } catch (error) {
         if (isRefusal(error)) return; // nobody can tell
         throw error;
@@ -206,6 +217,13 @@ export class Copier {
         this.#write(this.#buffer.subarray(0, this.#filled), this.#at);
         return this.#filled;
       },
+      runLater: async () => {
+        await this.#writeLater(
+          this.#buffer.subarray(0, this.#filled),
+          this.#at,
+        );
+        return this.#filled;
+      },
     };
     this.#filled = 0;
   }
@@ -247,6 +265,14 @@ export class Copier {
             begin,
             begin + count,
             (bytes) => this.#write(bytes, position),
+          );
+          return count;
+        },
+        runLater: async () => {
+          await memory.borrowLater(
+            begin,
+            begin + count,
+            (bytes) => this.#writeLater(bytes, position),
           );
           return count;
         },
@@ -362,6 +388,7 @@ export class Copier {
       const at = moved;
       moved += yield {
         run: () => this.#copyPiece(from + at, to + at, length - at),
+        runLater: () => this.#copyPieceLater(from + at, to + at, length - at),
       };
     }
   }
@@ -372,6 +399,66 @@ export class Copier {
     if (count === 0) return this.#bounce(from, to, Math.min(length, BUFFER));
     this.#startDisk(to, to + count);
     return count;
+  }
+
+  /**
+   * As {@linkcode #copyPiece}, while the event loop goes on. Where no other thread can
+   * copy, this one does, in small pieces. That is twice as fast as having another one
+   * write what is mapped, as long as the system takes what is written at once. Once it
+   * makes writers wait for the disk, the other thread waits.
+   */
+  async #copyPieceLater(
+    from: number,
+    to: number,
+    length: number,
+  ): Promise<number> {
+    const [source, target] = [this.#source, this.#target];
+    let count = 0;
+    if (later().copyFileRange !== null) {
+      const most = Math.min(length, STEP);
+      count = await source.copyToLater(target, from, to, most);
+    } else if (this.#quick > 0) {
+      const since = performance.now();
+      count = source.copyTo(target, from, to, Math.min(length, this.#quick));
+      const isQuick = count > 0 && !later().isDue(since);
+      this.#quick = isQuick ? Math.min(this.#quick * 2, QUICKEST) : 0;
+      await later().turn();
+    }
+    if (count === 0) {
+      count = Math.min(length, PIECE);
+      const isWritten = await this.#writeMapped(from, to, count);
+      if (!isWritten) return this.#bounce(from, to, Math.min(length, BUFFER));
+    }
+    await this.#startDiskLater(to, to + count);
+    return count;
+  }
+
+  /** Writes bytes of the source, which is mapped for that. False where it cannot be. */
+  async #writeMapped(
+    from: number,
+    to: number,
+    length: number,
+  ): Promise<boolean> {
+    const { fd, size, path } = this.#source;
+    try {
+      this.#mapped ??= Mapping.ofFile(
+        { fd, shared: false, charged: false, guarded: true, hugePage: 0 },
+        size,
+        0,
+        path,
+      );
+      await this.#mapped.borrowLater(
+        from,
+        from + length,
+        (bytes) => this.#target.writeLater(bytes, to),
+      );
+      return true;
+    } catch (error) {
+      // Lost pages: whoever reads them finds out why. No room to map: it is read, too.
+      if (error instanceof FaultError) return false;
+      if ((error as SystemError).syscall === "mmap") return false;
+      throw error;
+    }
   }
 
   /**
@@ -482,16 +569,31 @@ export class Copier {
     this.#startDisk(position, position + bytes.length);
   }
 
+  async #writeLater(bytes: Uint8Array, position: number): Promise<void> {
+    this.#hasWritten = true;
+    await this.#target.writeLater(bytes, position);
+    await this.#startDiskLater(position, position + bytes.length);
+  }
+
   /** Has the disk write one batch while the next is gathered. */
   #startDisk(begin: number, end: number): void {
-    if (!this.#isAwaited) return;
+    const batch = this.#batchWith(begin, end);
+    if (batch !== null) this.#target.beginWriting(...batch);
+  }
+
+  async #startDiskLater(begin: number, end: number): Promise<void> {
+    const batch = this.#batchWith(begin, end);
+    if (batch === null) return;
+    this.#isAwaited = await this.#target.beginWritingLater(...batch);
+  }
+
+  /** What was written, once it is enough for the disk to begin with. */
+  #batchWith(begin: number, end: number): [begin: number, end: number] | null {
+    if (!this.#isAwaited) return null;
     const [first, last] = this.#batch ?? [begin, end];
     const [from, to] = [Math.min(first, begin), Math.max(last, end)];
-    if (to - from < BATCH) {
-      this.#batch = [from, to];
-      return;
-    }
-    this.#target.beginWriting(from, to);
-    this.#batch = null;
+    const isEnough = to - from >= BATCH;
+    this.#batch = isEnough ? null : [from, to];
+    return isEnough ? [from, to] : null;
   }
 }

@@ -8,7 +8,8 @@
  */
 
 import * as fs from "node:fs";
-import { system, type SystemError } from "../base/mod.ts";
+import { system, type SystemError, systemLater } from "../base/mod.ts";
+import { later } from "./later.ts";
 import { isSame, lstatIfThere, statIfThere, statusOf } from "./status.ts";
 
 const { O_NONBLOCK, O_RDONLY } = fs.constants;
@@ -85,6 +86,21 @@ export function syncFolder(path: string): boolean {
   try {
     const folder = fd = openEntry(path, O_RDONLY);
     system("fsync", path, () => fs.fsyncSync(folder));
+    return true;
+  } catch (error) {
+    if (isRefusal(error)) return false;
+    throw error;
+  } finally {
+    if (fd !== undefined) fs.closeSync(fd);
+  }
+}
+
+/** As {@linkcode syncFolder}, while the event loop goes on. */
+export async function syncFolderLater(path: string): Promise<boolean> {
+  let fd: number | undefined;
+  try {
+    const folder = fd = openEntry(path, O_RDONLY);
+    await systemLater("fsync", path, () => later().fsync(folder));
     return true;
   } catch (error) {
     if (isRefusal(error)) return false;

@@ -10,11 +10,48 @@
 import { libc, runtime } from "../../ffi/mod.ts";
 import { errnoError, type SystemError } from "../base/mod.ts";
 
+/** A descriptor that is locked, or about to be. */
+export interface Held {
+  readonly fd: number;
+  /** What keeps it from staying so when its thread is stopped. */
+  readonly end: (() => void) | undefined;
+  /** Is it meant to be locked once this task is over? */
+  readonly lasts: boolean;
+}
+
+const held = new Map<number, Held>();
+
+/** Where those go that are locked now, to be unlocked in a later task. */
+let lasting: Set<Held> | undefined;
+
 /**
- * Descriptors that are locked, or about to be, and what keeps each from staying so when
- * its thread is stopped.
+ * Runs `part` of some work that goes on later. What it locks stays locked when it
+ * returns, and is added to `list`: should the work never go on, {@linkcode unlockAll}
+ * lets go of it.
  */
-const held = new Map<number, (() => void) | undefined>();
+export function keepingLocks<T>(list: Set<Held>, part: () => T): T {
+  const before = lasting;
+  lasting = list;
+  try {
+    return part();
+  } finally {
+    lasting = before;
+  }
+}
+
+/** The list of the work whose part runs now, for parts of it that nobody else runs. */
+export function locksOfPart(): Set<Held> {
+  return lasting ?? new Set();
+}
+
+/**
+ * Lets go of what is still locked of a list, whose work was stopped from outside. Call it
+ * when no part runs: the one that was stopped has not ended by itself.
+ */
+export function unlockAll(list: Iterable<Held>): void {
+  lasting = undefined;
+  for (const one of list) if (held.get(one.fd) === one) unlock(one.fd);
+}
 
 /**
  * Locks a file for this thread, without waiting. Returns `undefined` once it is
@@ -25,15 +62,18 @@ export function tryLock(fd: number, path: string): SystemError | undefined {
   const c = libc();
   const { LOCK_EX, LOCK_NB } = c.constants;
   // All of this first: the thread, or its script, may be stopped at any moment.
-  queueMicrotask(unlockStopped);
+  if (lasting === undefined) queueMicrotask(unlockStopped);
   const end = runtime().unlockAtEnd?.(fd);
-  held.set(fd, end);
+  const one = { fd, end, lasts: lasting !== undefined };
+  held.set(fd, one);
+  lasting?.add(one);
   for (;;) {
     // Sound: a descriptor that the caller holds open; no memory is involved.
     if (c.flock(fd, LOCK_EX | LOCK_NB) === 0) return undefined;
     const error = errnoError(c.errno(), "flock", path);
     if (error.code === "EINTR") continue;
     held.delete(fd);
+    lasting?.delete(one);
     end?.();
     return error;
   }
@@ -41,11 +81,11 @@ export function tryLock(fd: number, path: string): SystemError | undefined {
 
 /**
  * Lets go of what a script had locked that was stopped, as `node:vm` can stop one between
- * any two steps: no `finally` of it has run. Whoever holds a lock has let go of it before
- * microtasks run, since nobody waits for anything in between.
+ * any two steps: no `finally` of it has run. Whoever holds a lock that is not to last has
+ * let go of it before microtasks run, since nobody waits for anything in between.
  */
 function unlockStopped(): void {
-  for (const fd of held.keys()) unlock(fd);
+  for (const { fd, lasts } of held.values()) if (!lasts) unlock(fd);
 }
 
 /** Lets go of the lock. A file that was not locked stays so. */
@@ -55,7 +95,7 @@ export function unlock(fd: number): void {
   // Sound: as above. There is nothing to do where it fails, but for closing the
   // file, which is for whoever opened it.
   c.flock(fd, c.constants.LOCK_UN);
-  held.get(fd)?.();
+  held.get(fd)?.end?.();
   held.delete(fd);
 }
 

@@ -21,7 +21,15 @@ import {
 } from "../base/mod.ts";
 import { hugePageOf } from "./blocks.ts";
 import { closeEntry, isLinked, openPatiently, unlink } from "./entries.ts";
-import { isHeld, patiently, tryLock, unlock } from "./lock.ts";
+import { type Abort, whenever } from "./later.ts";
+import {
+  isHeld,
+  keepingLocks,
+  locksOfPart,
+  patiently,
+  tryLock,
+  unlock,
+} from "./lock.ts";
 import { OpenFile } from "./open_file.ts";
 import { hasJournal } from "./journal/beside.ts";
 import {
@@ -116,6 +124,9 @@ export class MappedFile extends OpenFile {
   #locks = 0;
   #hugePage: number | undefined;
   readonly #same: Same;
+  /** How many wait for the disk on another thread, and whether to close it after them. */
+  #waiting = 0;
+  #isLeft = false;
 
   /** Takes over `fd`; the caller still closes it if this throws. */
   constructor(path: string, label: string, fd: number, reserve: boolean) {
@@ -360,6 +371,15 @@ export class MappedFile extends OpenFile {
     super.grow(size, reserve);
   }
 
+  /** As {@linkcode grow}, while the event loop goes on. */
+  override async growLater(
+    size: number,
+    reserve: boolean = this.reserve,
+  ): Promise<void> {
+    this.checkLength(size);
+    await super.growLater(size, reserve);
+  }
+
   /** {@linkcode OpenFile.lengthen}, by the map's own choice of reserving blocks. */
   override lengthen(size: number, reserve: boolean = this.reserve): void {
     this.checkLength(size);
@@ -373,6 +393,15 @@ export class MappedFile extends OpenFile {
   override write(bytes: Uint8Array, position: number): void {
     if (position + bytes.length > this.size) this.checkEnd();
     super.write(bytes, position);
+  }
+
+  /** As {@linkcode write}, while the event loop goes on. */
+  override async writeLater(
+    bytes: Uint8Array,
+    position: number,
+  ): Promise<void> {
+    if (position + bytes.length > this.size) this.checkEnd();
+    await super.writeLater(bytes, position);
   }
 
   /** Throws a `ConflictError` unless the file ends where our own writes ended. */
@@ -400,6 +429,12 @@ export class MappedFile extends OpenFile {
       this.path,
       "another process or map is flushing the file at this moment; flush again",
     );
+  }
+
+  /** As {@linkcode lock}: waits for as long as another map has it, or until aborted. */
+  lockLater(abort: Abort | undefined): Promise<Lock> {
+    const list = locksOfPart();
+    return whenever(() => keepingLocks(list, () => this.tryLock()), abort);
   }
 
   /**
@@ -450,7 +485,37 @@ export class MappedFile extends OpenFile {
     if (fd !== this.fd) closeEntry(fd);
   }
 
+  /**
+   * As {@linkcode sync}, while the event loop goes on: also if the file is closed
+   * meanwhile, as by a flush that replaces it. It is really closed afterwards.
+   */
+  override async syncLater(): Promise<void> {
+    this.#waiting++;
+    try {
+      await super.syncLater();
+    } finally {
+      this.#waiting--;
+      if (this.#waiting === 0 && this.#isLeft) this.close();
+    }
+  }
+
+  override async closeLater(): Promise<void> {
+    if (this.#waiting > 0) return this.close();
+    const isCounted = UNCLOSED.unregister(this);
+    this.breakLock();
+    try {
+      await super.closeLater();
+    } finally {
+      if (isCounted) uncount(this.#same);
+    }
+  }
+
   override close(): void {
+    if (this.#waiting > 0) {
+      this.#isLeft = true;
+      this.breakLock();
+      return;
+    }
     // First: once it is closed, the number may be another file's.
     const isCounted = UNCLOSED.unregister(this);
     this.breakLock();

@@ -18,9 +18,11 @@ export {
   unshare,
 } from "./blocks.ts";
 export { Copier } from "./copying.ts";
-export { syncFolder } from "./entries.ts";
-export { Journal } from "./journal/journal.ts";
+export { syncFolder, syncFolderLater } from "./entries.ts";
+export { Journal, listingJournals } from "./journal/journal.ts";
 export { clearJournal, recover } from "./journal/recovery.ts";
+export { type Abort, later, unlessAborted } from "./later.ts";
+export { type Held, keepingLocks, unlockAll } from "./lock.ts";
 export {
   type Lock,
   MappedFile,
@@ -32,13 +34,17 @@ export {
   type Destination,
   destinationAt,
   lockDestination,
+  lockDestinationLater,
   NewFile,
 } from "./new_file.ts";
 export type { OpenFile } from "./open_file.ts";
 export { realPathOf } from "./paths.ts";
 export {
+  BREATH,
+  BREATHS,
   fsyncStep,
   type Step,
+  stepOf,
   type Steps,
   uncounted,
   type Work,

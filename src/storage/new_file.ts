@@ -13,6 +13,7 @@ import { libc } from "../../ffi/mod.ts";
 import { ConflictError, SystemError, systemError } from "../base/mod.ts";
 import { closeEntry, isLinked, openEntry, rename } from "./entries.ts";
 import { temporaryName } from "./journal/format.ts";
+import type { Abort } from "./later.ts";
 import { Journal } from "./journal/journal.ts";
 import { type Lock, MappedFile } from "./mapped_file.ts";
 import { adopt } from "./ownership.ts";
@@ -24,7 +25,7 @@ import {
   statIfThere,
   type Status,
 } from "./status.ts";
-import type { Steps } from "./steps.ts";
+import { type Step, stepOf, type Steps } from "./steps.ts";
 
 const { O_CREAT, O_EXCL, O_RDWR } = fs.constants;
 
@@ -76,28 +77,51 @@ export function destinationAt(
  * Takes the lock of a file that is to be replaced and is not the mapped one: another
  * map may be flushing it. `undefined` where there is none, or it may not be opened.
  */
-export function lockDestination({ place, old }: Destination): Lock | undefined {
-  if (old === undefined || !isFile(old) || !mayUse(place, false)) {
-    return undefined;
-  }
-  let file: MappedFile;
+export function lockDestination(destination: Destination): Lock | undefined {
+  const file = fileAt(destination);
+  if (file === undefined) return undefined;
   try {
-    file = MappedFile.open(place, place, "r", false).file;
-  } catch {
-    return undefined; // what is replaced need not be readable
-  }
-  try {
-    const lock = file.lock();
-    return {
-      release() {
-        lock.release();
-        file.close();
-      },
-    };
+    return closing(file, file.lock());
   } catch (error) {
     file.close();
     throw error;
   }
+}
+
+/** The same, waiting for it for as long as another map has it, or until aborted. */
+export async function lockDestinationLater(
+  destination: Destination,
+  abort: Abort | undefined,
+): Promise<Lock | undefined> {
+  const file = fileAt(destination);
+  if (file === undefined) return undefined;
+  try {
+    return closing(file, await file.lockLater(abort));
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+function fileAt({ place, old }: Destination): MappedFile | undefined {
+  if (old === undefined || !isFile(old) || !mayUse(place, false)) {
+    return undefined;
+  }
+  try {
+    return MappedFile.open(place, place, "r", false).file;
+  } catch {
+    return undefined; // what is replaced need not be readable
+  }
+}
+
+/** The lock, whose file is closed when it is released. */
+function closing(file: MappedFile, lock: Lock): Lock {
+  return {
+    release() {
+      lock.release();
+      file.close();
+    },
+  };
 }
 
 /** Throws unless what is at the destination can be replaced. */
@@ -260,6 +284,21 @@ export class NewFile {
   /** Ends the journal, once the file has its place. */
   endJournal(): void {
     this.#journal?.abandon();
+  }
+
+  /** As {@linkcode discard}; what there is of the file may take long to give back. */
+  discarding(): Step {
+    return stepOf(
+      () => this.discard(),
+      async () => {
+        remove(this.#temporary, this.#journal);
+        try {
+          await this.file.closeLater();
+        } catch {
+          // As below.
+        }
+      },
+    );
   }
 
   /** Closes and removes it, after a failure: throws nothing, since that says more. */

@@ -14,11 +14,16 @@
 
 import * as fs from "node:fs";
 import { libc } from "../../ffi/mod.ts";
-import { errnoError, system, systemError } from "../base/mod.ts";
+import { errnoError, system, systemError, systemLater } from "../base/mod.ts";
+import { later } from "./later.ts";
 import { statusOf } from "./status.ts";
 
 /** Bytes of zeros written at a time where blocks cannot be reserved. */
 const ZEROS_LENGTH = 2 ** 20;
+/** Bytes that are reserved at a time where no other thread can do it. */
+const RESERVED = 2 ** 24;
+/** Bytes of a call that is made again on this thread, to learn why it failed elsewhere. */
+const ASKED_AGAIN = 2 ** 16;
 
 /** An open file. */
 export class OpenFile {
@@ -113,9 +118,59 @@ export class OpenFile {
     return [begin, hole <= begin ? end : Math.min(hole, end)];
   }
 
+  /**
+   * As {@linkcode write}, of memory of a mapping that is kept meanwhile, while the event
+   * loop goes on.
+   */
+  async writeLater(bytes: Uint8Array, position: number): Promise<void> {
+    for (let done = 0; done < bytes.length;) {
+      const left = bytes.subarray(done);
+      const count = await systemLater(
+        "write",
+        this.path,
+        () => later().write(this.fd, left, position + done),
+      );
+      // Whoever wrote cannot say why not: so does this thread, once more.
+      if (count <= 0) {
+        OpenFile.prototype.write.call(
+          this,
+          left.subarray(0, ASKED_AGAIN),
+          position + done,
+        );
+        done += Math.min(left.length, ASKED_AGAIN);
+      } else done += count;
+      this.size = Math.max(this.size, position + done);
+    }
+  }
+
+  /** As {@linkcode copyTo}, of up to so many bytes, while the event loop goes on. */
+  async copyToLater(
+    target: OpenFile,
+    from: number,
+    to: number,
+    length: number,
+  ): Promise<number> {
+    const { copyFileRange } = later();
+    if (copyFileRange === null) return 0;
+    const count = await copyFileRange(this.fd, from, target.fd, to, length);
+    if (count > 0) return count;
+    // Whoever copied cannot say why not: so does this thread, of a few bytes.
+    return this.copyTo(target, from, to, Math.min(length, ASKED_AGAIN));
+  }
+
   /** Cuts the file, or lengthens it with a hole. */
   truncate(size: number): void {
     system("ftruncate", this.path, () => fs.ftruncateSync(this.fd, size));
+    this.size = size;
+  }
+
+  /** As {@linkcode truncate}: to free many blocks takes long. */
+  async truncateLater(size: number): Promise<void> {
+    await systemLater(
+      "ftruncate",
+      this.path,
+      () => later().ftruncate(this.fd, size),
+    );
     this.size = size;
   }
 
@@ -155,6 +210,38 @@ export class OpenFile {
     } catch (error) {
       try {
         this.truncate(before); // a part of the blocks may be there
+      } catch {
+        this.size = before; // the failure that led here says more
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * As {@linkcode grow}. Where no other thread can reserve, that is done in pieces: in
+   * file systems that write zeros for it, all at once would take long.
+   */
+  async growLater(size: number, reserve: boolean): Promise<void> {
+    const before = this.size;
+    const { fallocate } = later();
+    if (size <= before || !reserve) return this.grow(size, reserve);
+    if (fallocate !== null) {
+      // Once more on this thread, which has nothing left to do unless it failed.
+      await fallocate(this.fd, 0, before, size - before);
+      return this.grow(size, reserve);
+    }
+    try {
+      while (this.size < size) {
+        OpenFile.prototype.grow.call(
+          this,
+          Math.min(this.size + RESERVED, size),
+          reserve,
+        );
+        await later().turn();
+      }
+    } catch (error) {
+      try {
+        this.truncate(before);
       } catch {
         this.size = before; // the failure that led here says more
       }
@@ -334,6 +421,27 @@ export class OpenFile {
     system("fsync", this.path, () => fs.fsyncSync(this.fd));
   }
 
+  /** As {@linkcode sync}, while the event loop goes on. The file stays open until then. */
+  async syncLater(): Promise<void> {
+    await systemLater("fsync", this.path, () => later().fsync(this.fd));
+  }
+
+  /**
+   * As {@linkcode beginWriting}, on another thread. Where none can do it, this one does,
+   * as long as the disk takes the bytes at once: false when it did not.
+   */
+  async beginWritingLater(begin: number, end: number): Promise<boolean> {
+    const { syncFileRange } = later();
+    const since = performance.now();
+    if (syncFileRange === null) {
+      this.beginWriting(begin, end);
+      return !later().isDue(since);
+    }
+    const { SYNC_FILE_RANGE_WRITE } = libc().constants;
+    await syncFileRange(this.fd, begin, end - begin, SYNC_FILE_RANGE_WRITE);
+    return true;
+  }
+
   /** Asks the system how many bytes the file has now. */
   measure(): void {
     this.size = statusOf(this.fd, this.path).size;
@@ -347,5 +455,10 @@ export class OpenFile {
   /** Closes the descriptor. Once only. */
   close(): void {
     fs.closeSync(this.fd);
+  }
+
+  /** As {@linkcode close}: what has no name any more gives its blocks back, which takes long. */
+  async closeLater(): Promise<void> {
+    await later().close(this.fd);
   }
 }

@@ -10,10 +10,20 @@
  * @module
  */
 
+import type { Abort } from "./later.ts";
+
 /** One piece of work, mostly one system call on a file. */
 export interface Step {
   /** Runs the step, and returns how many bytes it processed. */
   run(): number;
+  /**
+   * Does the same while the event loop goes on. Steps that take long have it; all others
+   * are so short that they are just run. `abort` ends waiting for somebody else, and
+   * nothing that has begun.
+   */
+  runLater?(abort: Abort | undefined): Promise<number>;
+  /** Has it changed the file for good, so that what follows must not be stopped any more? */
+  readonly isFinal?: boolean;
 }
 
 /** Steps that end in a result. Each `yield` returns what the step's `run` returned. */
@@ -32,14 +42,37 @@ export interface Work<T> {
 }
 
 /** A step that waits until content, size or names are on disk. */
-export function fsyncStep(wait: () => void): Step {
+export function fsyncStep(
+  wait: () => void,
+  waitLater: () => Promise<void>,
+): Step {
+  return stepOf(wait, waitLater);
+}
+
+/** A step that moves no bytes, and what it does while the event loop goes on. */
+export function stepOf(
+  act: () => void,
+  actLater: (abort: Abort | undefined) => Promise<void>,
+): Step {
   return {
     run() {
-      wait();
+      act();
+      return 0;
+    },
+    async runLater(abort) {
+      await actLater(abort);
       return 0;
     },
   };
 }
+
+/**
+ * A step that does nothing. A strategy yields it now and then in a long loop, so that
+ * the event loop may have its turn there.
+ */
+export const BREATH: Step = { run: () => 0 };
+/** How often a loop over slices yields {@linkcode BREATH}: each may cost some 10 us. */
+export const BREATHS = 256;
 
 /** Bytes that need no work. */
 export function skipStep(length: number): Step {
@@ -52,11 +85,18 @@ export function* uncounted<T>(steps: Steps<T>): Steps<T> {
   while (!next.done) {
     const step = next.value;
     let moved = 0;
+    const { runLater } = step;
     try {
       yield {
         run() {
           moved = step.run();
           return 0;
+        },
+        ...runLater !== undefined && {
+          async runLater(abort: Abort | undefined) {
+            moved = await runLater.call(step, abort);
+            return 0;
+          },
         },
       };
     } catch (error) {

@@ -120,7 +120,7 @@ test("options in the wrong place, or with an unknown name, are a TypeError that 
       ],
       [
         () => map.close({ discord: true }),
-        'Unknown option "discord"; there are: discard.',
+        'Unknown option "discord"; there are: discard, durable.',
       ],
       [
         () => slice.array("int8", { shap: 3 }),

@@ -25,7 +25,6 @@
 
 import {
   Copier,
-  fsyncStep,
   Journal,
   type MappedFile,
   type OpenFile,
@@ -37,7 +36,14 @@ import {
 import type { OpenMap } from "../open_map.ts";
 import type { FlushResult } from "./options.ts";
 import type { Plan } from "./plan.ts";
-import { commit, cut, makeRoom, settleFolder, writeFloats } from "./shared.ts";
+import {
+  commit,
+  cut,
+  makeRoom,
+  settleFolder,
+  syncFile,
+  writeFloats,
+} from "./shared.ts";
 
 /** For a plan that `canExtend`. */
 export function extend(
@@ -65,7 +71,7 @@ function* append(
   const journal = yield* noteAppend(file, plan, isDurable);
   try {
     yield* writeTail(file, file, plan, isDurable, 0);
-    if (isDurable) yield fsyncStep(() => file.sync());
+    if (isDurable) yield syncFile(file);
     file.checkUnchanged(true);
     journal?.end();
   } catch (error) {
@@ -95,7 +101,7 @@ function* cutEnd(
   const before = file.size;
   makeRoom(map, plan, plan.fileLength);
   file.checkUnchanged(); // comparing what stays took its time
-  if (plan.fileLength < before) cut(map, plan.fileLength);
+  if (plan.fileLength < before) yield* cut(map, plan.fileLength);
   yield* commit(map, plan, isDurable);
   return { strategy: "extend", bytesWritten: 0, atomic: true, stale: "no" };
 }

@@ -72,6 +72,7 @@ function* move(
     plan.floats[0]?.offset ?? Infinity,
     plan.fileLength,
   );
+  map.keepOut(); // whoever reads the map would find a mixture
   makeRoom(map, plan, changed);
   clearJournal(file);
   file.checkUnchanged(); // a dead flush may have been finished just now
@@ -103,7 +104,7 @@ function* move(
     yield* writeFloats(copier, plan.floats);
     yield* copier.flush();
     file.checkUnchanged(copier.hasWritten);
-    if (plan.fileLength < before) cut(map, plan.fileLength);
+    if (plan.fileLength < before) yield* cut(map, plan.fileLength);
   } catch (error) {
     if (copier.hasWritten) map.state.tear();
     else {

@@ -11,19 +11,35 @@
  */
 
 import { checkDeepestStack } from "../../geometry/mod.ts";
-import { Journal, type Work } from "../../storage/mod.ts";
+import {
+  type Abort,
+  type Held,
+  type Journal,
+  keepingLocks,
+  listingJournals,
+  type Steps,
+  unlessAborted,
+  unlockAll,
+  type Work,
+} from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
 import { runToEnd } from "./drive.ts";
+import { runToEndLater } from "./drive_later.ts";
 import { extend } from "./extend.ts";
 import { moveInPlace } from "./in_place.ts";
 import type { FlushRequest, FlushResult, Strategy } from "./options.ts";
 import { canExtend, type Plan, planOf } from "./plan.ts";
 import { replace } from "./replace.ts";
 import { underLock } from "./shared.ts";
+import { dropEdited, dropMapped } from "./views.ts";
 
 export {
   checkRequest,
+  checkRequestLater,
+  checkSignal,
+  type FlushAsyncOptions,
   type FlushOptions,
+  type FlushRequest,
   type FlushResult,
   type Progress,
   type Strategy,
@@ -31,78 +47,214 @@ export {
 
 /** Flushes the map: as `request` says, or just to the disk if nothing is pending. */
 export function flush(map: OpenMap, request: FlushRequest): FlushResult {
-  map.checkUsable();
-  map.mapping.checkFaults();
-  if (request.target === undefined) {
-    map.checkWritable("flush");
-    if (!map.isDirty) {
-      if (request.isDurable) map.sync(0, map.mappedLength);
-      const { stale } = map.file;
-      return { strategy: "none", bytesWritten: 0, atomic: true, stale };
-    }
+  map.checkIdle();
+  if (!isDue(map, request)) {
+    if (request.isDurable) map.sync(0, map.mappedLength);
+    return nothingWritten(map);
   }
   checkDeepestStack(); // nothing may fail for want of it once the file has changed
   map.state.beginFlush(map.file.path);
+  const flush = new Flush(map);
   let isOnDisk = false; // where only the last wait fails, too
-  let isOver = false;
-  let work: Work<FlushResult> | undefined;
-  // A script that is run with a time limit, as node:vm can, is stopped between any two
-  // steps, and no `finally` of it runs. Microtasks do, once nothing else does.
-  queueMicrotask(() => isOver || stop(map, work));
   try {
-    work = workOf(map, request);
-    const result = runToEnd(work, request.onProgress);
+    const work = flush.listed(workOf(map, request));
+    const result = flush.runPart(() => runToEnd(work, request.onProgress));
     isOnDisk = request.isDurable;
     return result;
   } finally {
-    isOver = true;
-    map.state.endFlush(isOnDisk);
+    if (!flush.isStopped) map.state.endFlush(isOnDisk);
   }
 }
 
-/** Ends a flush that was stopped from outside, as an error of its last step would. */
-function stop(map: OpenMap, work: Work<FlushResult> | undefined): void {
-  const { file } = map;
+/**
+ * The same while the event loop goes on. Waits for a flush of this map that is under
+ * way, and for other maps of the file.
+ */
+export async function flushLater(
+  map: OpenMap,
+  request: FlushRequest,
+): Promise<FlushResult> {
+  // Begins at once where nothing is under way.
+  for (;;) {
+    const waiting = whenIdle(map, request.abort);
+    if (waiting === undefined) break;
+    await waiting;
+  }
+  map.checkIdle();
+  if (!isDue(map, request)) {
+    const result = nothingWritten(map); // later on, it may be closed
+    if (request.isDurable) await map.syncLater(0, map.mappedLength);
+    return result;
+  }
+  request.abort?.check();
+  checkDeepestStack();
+  map.state.beginSaving(map.file.path);
+  UNDER_WAY.set(map, Promise.withResolvers<void>());
+  const flush = new Flush(map);
+  const { commits } = map;
+  let isOnDisk = false;
   try {
-    const stopped = new Error(`The flush of '${file.path}' was stopped.`);
-    let next = work?.steps.throw(stopped);
-    while (next?.done === false) next = work?.steps.next(next.value.run());
-  } catch {
-    // There is nobody to tell. The edits are pending, if they still can be flushed.
+    const work = flush.listed(workOf(map, request));
+    const result = await runToEndLater(work, {
+      onProgress: request.onProgress,
+      abort: request.abort,
+      hasCommitted: () => map.commits !== commits,
+      runPart: (part) => flush.runPart(part),
+    });
+    isOnDisk = request.isDurable;
+    return result;
+  } finally {
+    if (!flush.isStopped) endSaving(map, isOnDisk);
   }
-  // Stopped within a step of the generator's own: that has not cleared up.
-  if (file.breakLock()) map.state.tear();
-  Journal.leaveAll();
-  map.state.endFlush(false);
 }
 
-/** Chooses the strategy. */
+/** Flushes that let the event loop go on, and what tells their end. */
+const UNDER_WAY = new WeakMap<OpenMap, PromiseWithResolvers<void>>();
+
+/** Waits until the flush of the map that is under way is over, or until aborted. */
+async function underWay(map: OpenMap, abort: Abort | undefined): Promise<void> {
+  const { promise } = UNDER_WAY.get(map)!;
+  await (abort === undefined ? promise : unlessAborted(promise, abort));
+}
+
+/** What to wait for until no flush of the map is under way; nothing where none is. */
+export function whenIdle(
+  map: OpenMap,
+  abort?: Abort | undefined,
+): Promise<void> | undefined {
+  if (!UNDER_WAY.has(map)) return undefined;
+  return underWay(map, abort).then(() => whenIdle(map, abort));
+}
+
+function endSaving(map: OpenMap, isOnDisk: boolean): void {
+  map.state.endFlush(isOnDisk);
+  map.meanwhile.end();
+  UNDER_WAY.get(map)?.resolve();
+  UNDER_WAY.delete(map);
+}
+
+/** Is there something to write, and may that be done? */
+function isDue(map: OpenMap, request: FlushRequest): boolean {
+  map.mapping.checkFaults();
+  if (request.target !== undefined) return true;
+  map.checkWritable("flush");
+  return map.isDirty;
+}
+
+function nothingWritten(map: OpenMap): FlushResult {
+  const { stale } = map.file;
+  return { strategy: "none", bytesWritten: 0, atomic: true, stale };
+}
+
+/**
+ * One flush, and what ends it if it is stopped from outside.
+ *
+ * A script that is run with a time limit, as node:vm can, is stopped between any two
+ * steps, and no `finally` of it runs. Microtasks do, once nothing else does.
+ */
+class Flush {
+  readonly #map: OpenMap;
+  #steps: Steps<unknown> | undefined;
+  readonly #journals = new Set<Journal>();
+  readonly #locks = new Set<Held>();
+  isStopped = false;
+
+  constructor(map: OpenMap) {
+    this.#map = map;
+  }
+
+  /** Notes whose steps are taken from now on. */
+  listed<T>(work: Work<T>): Work<T> {
+    this.#steps = work.steps;
+    return work;
+  }
+
+  /** Runs what nothing of this thread comes between. */
+  runPart<T>(part: () => T): T {
+    let isOver = false;
+    queueMicrotask(() => isOver || this.#stop());
+    try {
+      return keepingLocks(
+        this.#locks,
+        () => listingJournals(this.#journals, part),
+      );
+    } finally {
+      isOver = true;
+    }
+  }
+
+  /** Ends a flush that was stopped from outside, as an error of its last step would. */
+  #stop(): void {
+    const { file, state } = this.#map;
+    this.isStopped = true;
+    try {
+      const stopped = new Error(`The flush of '${file.path}' was stopped.`);
+      const steps = this.#steps;
+      let next = steps?.throw(stopped);
+      while (next?.done === false) next = steps!.next(next.value.run());
+    } catch {
+      // There is nobody to tell. The edits are pending, if they still can be flushed.
+    }
+    // Stopped within a step of the generator's own: that has not cleared up.
+    if (file.breakLock()) state.tear();
+    for (const journal of this.#journals) journal.leave();
+    unlockAll(this.#locks);
+    endSaving(this.#map, false);
+  }
+}
+
+/** The steps of a flush. The first of them choose the strategy, and know the total. */
 function workOf(map: OpenMap, request: FlushRequest): Work<FlushResult> {
+  let chosen: Work<FlushResult> | undefined;
+  function* steps(): Steps<FlushResult> {
+    chosen = yield* chosenWork(map, request);
+    return yield* chosen.steps;
+  }
+  return {
+    steps: steps(),
+    get total() {
+      return chosen?.total ?? 0;
+    },
+    get isStoppable() {
+      return chosen?.isStoppable ?? true;
+    },
+  };
+}
+
+/** Chooses the strategy, and has the views dropped that must not be written to any more. */
+function* chosenWork(
+  map: OpenMap,
+  request: FlushRequest,
+): Steps<Work<FlushResult>> {
   const { strategy, isDurable, target } = request;
   if (target !== undefined && strategy === "in-place") {
     throw new TypeError(
       "flush({ path }) writes a new file; strategy 'in-place' does not go with it.",
     );
   }
-  const plan = planOf(map);
+  const { isAsync } = map.state;
+  if (isAsync) yield* dropEdited(map);
+  const plan = yield* planOf(map);
   if (target !== undefined) {
+    if (isAsync) yield* dropMapped(map);
     return replace(map, plan, isDurable, { ...target, mode: "r+" });
   }
   map.file.checkUnchanged();
-  const work = chosenWork(map, plan, strategy, isDurable);
+  const work = yield* ownWork(map, plan, strategy, isDurable);
   return { ...work, steps: underLock(map.file, work.steps) };
 }
 
-function chosenWork(
+function* ownWork(
   map: OpenMap,
   plan: Plan,
   strategy: Strategy,
   isDurable: boolean,
-): Work<FlushResult> {
+): Steps<Work<FlushResult>> {
   if (strategy === "in-place") return moveInPlace(map, plan, isDurable);
-  if (strategy === "auto" && canExtend(map, plan)) {
+  if (strategy === "auto" && (yield* canExtend(map, plan))) {
     return extend(map, plan, isDurable);
   }
+  if (map.state.isAsync) yield* dropMapped(map);
   const { path, label } = map.file;
   return replace(map, plan, isDurable, { path, label, mode: map.mode });
 }

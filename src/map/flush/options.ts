@@ -4,8 +4,13 @@
  * @module
  */
 
-import { checkPath, readOptions, shown } from "../../base/mod.ts";
-import type { Stale } from "../../storage/mod.ts";
+import {
+  checkPath,
+  readOptions,
+  shown,
+  stateOfSignal,
+} from "../../base/mod.ts";
+import type { Abort, Stale } from "../../storage/mod.ts";
 
 /** How `flush()` changes the file. */
 export type Strategy = "auto" | "replace" | "in-place";
@@ -27,6 +32,16 @@ export interface FlushOptions {
    * a view, or with an array's `set`, may be lost.
    */
   onProgress?: Progress;
+}
+
+/** Options of `Memmap.flushAsync()`. */
+export interface FlushAsyncOptions extends FlushOptions {
+  /**
+   * Stops the flush as long as it does not count: nothing has happened then, and
+   * {@linkcode Memmap.flushAsync} rejects with the signal's reason. A flush that counts
+   * already goes on to its end. `"in-place"` cannot be stopped once it has begun.
+   */
+  signal?: AbortSignal;
 }
 
 /** What a flush did. */
@@ -54,6 +69,8 @@ export interface FlushResult {
 
 /** The options of a flush once checked. */
 export interface FlushRequest {
+  /** Of `flushAsync()` alone. */
+  readonly abort?: Abort | undefined;
   readonly strategy: Strategy;
   readonly isDurable: boolean;
   readonly onProgress: Progress | undefined;
@@ -65,13 +82,39 @@ export interface FlushRequest {
 
 const STRATEGIES: readonly Strategy[] = ["auto", "replace", "in-place"];
 
+const NAMES = ["path", "strategy", "durable", "onProgress"] as const;
+const EXAMPLE = '{ path: "other.dat" }';
+
 /** Reads each option once, before anything is looked at: it may be a getter. */
 export function checkRequest(options?: FlushOptions): FlushRequest {
-  const { path, strategy = "auto", durable = true, onProgress } = readOptions(
-    options,
-    ["path", "strategy", "durable", "onProgress"],
-    '{ path: "other.dat" }',
-  );
+  return requestOf(readOptions(options, NAMES, EXAMPLE));
+}
+
+/** The same, with a signal that may stop it. */
+export function checkRequestLater(options?: FlushAsyncOptions): FlushRequest {
+  const names = [...NAMES, "signal"] as const;
+  const { signal, ...others } = readOptions(options, names, EXAMPLE);
+  return { ...requestOf(others), abort: checkSignal(signal) };
+}
+
+/** What is asked of a signal: whether it was aborted, and why. */
+export function checkSignal(signal: unknown): Abort | undefined {
+  if (signal === undefined) return undefined;
+  const state = stateOfSignal(signal);
+  if (state === undefined) {
+    throw new TypeError(
+      `signal must be an AbortSignal, not ${shown(signal)}.`,
+    );
+  }
+  return {
+    check() {
+      if (state.isAborted()) throw state.reason();
+    },
+  };
+}
+
+function requestOf(options: FlushOptions): FlushRequest {
+  const { path, strategy = "auto", durable = true, onProgress } = options;
   if (!STRATEGIES.includes(strategy)) {
     throw new TypeError(
       `Unknown strategy ${shown(strategy)}; there are: ${

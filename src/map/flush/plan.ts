@@ -1,17 +1,14 @@
 /**
  * What a flush has to write: where each byte of the new file comes from.
  *
- * Looks at the books and writes nothing.
+ * Looks at the books and writes nothing. Of a million slices, or of a gigabyte that
+ * floats, that takes long: so it is steps, too.
  *
  * @module
  */
 
-import {
-  appendRun,
-  type Run,
-  runsOf,
-  type Segment,
-} from "../../geometry/mod.ts";
+import { appendRun, type Run, type Segment } from "../../geometry/mod.ts";
+import { BREATH, type Steps } from "../../storage/mod.ts";
 import type { SliceExtent } from "../extent.ts";
 import type { OpenMap } from "../open_map.ts";
 
@@ -39,55 +36,63 @@ export interface Float {
   readonly length: number;
 }
 
-export function planOf(map: OpenMap): Plan {
-  const segments = map.layout();
-  const runs = runsOf(segments);
+/** Segments between two pauses. */
+const BETWEEN = 4096;
+/** Bytes that are compared at a time. */
+const COMPARED = 2 ** 24;
+
+export function* planOf(map: OpenMap): Steps<Plan> {
+  const laying = map.layingOut();
+  let next = laying.next();
+  for (; !next.done; next = laying.next()) yield BREATH;
+  const segments = next.value;
+  const runs: Run[] = [];
+  const floats: Float[] = [];
+  for (let i = 0; i < segments.length; i++) {
+    if (i % BETWEEN === BETWEEN - 1) yield BREATH;
+    const { extent, state, begin, end, offset, length } = segments[i]!;
+    if (state !== "floating") appendRun(runs, begin, offset, end - begin);
+    else if (extent === null) floats.push(...appended(map, offset));
+    else floats.push({ extent, begin, end, offset, length });
+  }
   const behind = map.file.size - map.mappedLength;
   appendRun(runs, map.mappedLength, map.length, behind);
   return {
     segments,
     runs,
-    floats: floatsOf(segments, map),
+    floats,
     mappedLength: map.length,
     fileLength: map.length + behind,
   };
 }
 
-function floatsOf(
-  segments: readonly Segment<SliceExtent>[],
-  { tail, mappedLength }: OpenMap,
-): Float[] {
-  const floats: Float[] = [];
-  for (const { extent, state, begin, end, offset, length } of segments) {
-    if (state !== "floating") continue;
-    if (extent !== null) floats.push({ extent, begin, end, offset, length });
-    else {
-      let at = offset;
-      for (const piece of tail.pieces) {
-        const { length } = piece;
-        floats.push({
-          extent: piece,
-          begin: mappedLength,
-          end: mappedLength,
-          offset: at,
-          length,
-        });
-        at += length;
-      }
-    }
+/** What was appended, which will be at `offset` of the file. */
+function* appended({ tail, mappedLength }: OpenMap, offset: number) {
+  for (const piece of tail.pieces) {
+    const { length } = piece;
+    const [begin, end] = [mappedLength, mappedLength];
+    yield { extent: piece, begin, end, offset, length };
+    offset += length;
   }
-  return floats;
 }
 
 /** Does no byte that is already in the file, and stays, have to move or change? */
-export function canExtend(map: OpenMap, plan: Plan): boolean {
+export function* canExtend(map: OpenMap, plan: Plan): Steps<boolean> {
   const { size } = map.file;
   if (plan.runs.some(({ from, to }) => from !== to)) return false;
-  return plan.floats.every(({ extent, begin, end, offset, length }) => {
-    if (length === 0 || offset >= size) return true;
+  for (const { extent, begin, end, offset, length } of plan.floats) {
+    if (length === 0 || offset >= size) continue;
     if (offset !== begin) return false;
     if (begin + length > end && end !== size) return false;
     const count = Math.min(length, end - begin);
-    return extent.mapping.equals(map.mapping, extent.offset, begin, count);
-  });
+    for (let at = 0; at < count; at += COMPARED) {
+      const piece = Math.min(COMPARED, count - at);
+      const { mapping, offset: from } = extent;
+      if (!mapping.equals(map.mapping, from + at, begin + at, piece)) {
+        return false;
+      }
+      yield BREATH;
+    }
+  }
+  return true;
 }

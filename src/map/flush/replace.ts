@@ -24,15 +24,19 @@ import type { ShortMode } from "../../base/mod.ts";
 import type { Mapping } from "../../memory/mod.ts";
 import {
   allocate,
+  BREATH,
+  BREATHS,
   checkReplaceable,
   Copier,
   type Destination,
   destinationAt,
-  fsyncStep,
+  type Lock,
   lockDestination,
+  lockDestinationLater,
   type MappedFile,
   NewFile,
   sharedBlockOf,
+  stepOf,
   type Steps,
   type Work,
 } from "../../storage/mod.ts";
@@ -42,6 +46,8 @@ import type { FlushResult } from "./options.ts";
 import type { Plan } from "./plan.ts";
 import {
   gatherFloat,
+  settling,
+  syncFile,
   underLock,
   writeFloats,
   writtenRanges,
@@ -77,8 +83,16 @@ function* makeAnew(
   const destination = destinationAt(target.path, target.label, map.file);
   const steps = fillAndRename(map, plan, isDurable, target, destination);
   if (destination.isOwn) return yield* underLock(map.file, steps);
-  const lock = lockDestination(destination);
+  let lock: Lock | undefined;
   try {
+    yield stepOf(
+      () => {
+        lock = lockDestination(destination);
+      },
+      async (abort) => {
+        lock = await lockDestinationLater(destination, abort);
+      },
+    );
     return yield* steps;
   } finally {
     lock?.release();
@@ -104,14 +118,14 @@ function* fillAndRename(
   let mapping: Mapping | undefined;
   try {
     yield* fill(map, plan, file, isDurable);
-    if (isDurable) yield fsyncStep(() => file.sync());
+    if (isDurable) yield syncFile(file);
     mapping = mapFile(file, target.mode, plan.mappedLength, map.isGuarded);
     checkSource(); // filling took its time; what was cut off reads as a hole
     made.checkDestination(); // as did what others do to it by name
     made.takePlace();
   } catch (error) {
     mapping?.release();
-    made.discard();
+    yield made.discarding();
     throw error;
   }
   const old = map.moveTo(
@@ -124,13 +138,8 @@ function* fillAndRename(
   );
   made.endJournal();
   map.unsettleFolder(made.folder);
-  yield {
-    run() {
-      old.close();
-      return 0;
-    },
-  };
-  if (isDurable) yield fsyncStep(() => map.settleFolder());
+  yield stepOf(() => old.close(), () => old.closeLater());
+  if (isDurable) yield settling(map);
   return {
     strategy: "replace",
     bytesWritten: plan.fileLength,
@@ -149,10 +158,15 @@ function* reserve(
   target: MappedFile,
   sharedBlock: number,
 ): Steps {
+  const { fileLength } = plan;
   if (!copier.keepsHoles && sharedBlock === 0) {
-    return target.grow(plan.fileLength);
+    yield stepOf(
+      () => target.grow(fileLength),
+      () => target.growLater(fileLength),
+    );
+    return;
   }
-  target.grow(plan.fileLength, false);
+  target.grow(fileLength, false);
   if (sharedBlock > 0) {
     const isReserved = target.reserve && !copier.keepsHoles;
     yield* copier.findSharing(plan.runs, sharedBlock, isReserved);
@@ -160,6 +174,7 @@ function* reserve(
   if (!target.reserve) return;
   for (const [from, to] of writtenRanges(copier, plan.runs, plan.floats)) {
     if (!allocate(target, from, to)) return; // writing shows it as well
+    yield BREATH;
   }
 }
 
@@ -179,7 +194,9 @@ function* fill(
     const sharedBlock = inMemory > 0 ? 0 : sharedBlockOf(target);
     yield* reserve(copier, plan, target, sharedBlock);
     let next = 0;
+    let turns = 0;
     for (const { from, to, length } of plan.runs) {
+      if (++turns % BREATHS === 0) yield BREATH;
       for (; next < floats.length && floats[next]!.offset < to; next++) {
         if (!gatherFloat(copier, floats[next]!)) {
           yield* writeFloats(copier, [floats[next]!]);

@@ -7,9 +7,14 @@
 import type { Run } from "../../geometry/mod.ts";
 import {
   BLOCK,
+  BREATH,
+  BREATHS,
   type Copier,
   fsyncStep,
+  type Lock,
   type MappedFile,
+  type Step,
+  stepOf,
   type Steps,
 } from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
@@ -20,13 +25,31 @@ import type { Float, Plan } from "./plan.ts";
  * whatever else does so waits, or fails, and is seen before the first step.
  */
 export function* underLock<T>(file: MappedFile, steps: Steps<T>): Steps<T> {
-  const lock = file.lock();
+  let lock: Lock | undefined;
   try {
+    yield stepOf(
+      () => {
+        lock = file.lock();
+      },
+      async (abort) => {
+        lock = await file.lockLater(abort);
+      },
+    );
     file.checkUnchanged(); // whoever had the lock may have flushed
     return yield* steps;
   } finally {
-    lock.release();
+    lock?.release();
   }
+}
+
+/** Waits until what the map's file has is on disk. */
+export function syncFile(file: MappedFile): Step {
+  return fsyncStep(() => file.sync(), () => file.syncLater());
+}
+
+/** Waits until the names of the last flush are on disk. */
+export function settling(map: OpenMap): Step {
+  return fsyncStep(() => map.settleFolder(), () => map.settleFolderLater());
 }
 
 /**
@@ -48,12 +71,20 @@ export function makeRoom(map: OpenMap, plan: Plan, changed: number): void {
 
 /**
  * Cuts the file, and before it what is mapped of it: an operation that still uses a
- * detached buffer, as Deno allows, would hit lost pages.
+ * detached buffer, as Deno allows, would hit lost pages. So would whoever reads the
+ * map while that takes its time.
  */
-export function cut(map: OpenMap, length: number): void {
+export function* cut(map: OpenMap, length: number): Steps {
+  map.keepOut();
   map.mapping.cut(length);
   try {
-    map.file.truncate(length);
+    yield {
+      ...stepOf(
+        () => map.file.truncate(length),
+        () => map.file.truncateLater(length),
+      ),
+      isFinal: true,
+    };
   } catch (error) {
     try {
       map.remap(map.mappedLength); // the bytes are still in the file
@@ -122,7 +153,9 @@ export function* writeFloats(
   from = 0,
   shift = 0,
 ): Steps {
+  let turns = 0;
   for (const { extent, offset, length } of floats) {
+    if (++turns % BREATHS === 0) yield BREATH;
     const skipped = Math.min(Math.max(from - offset, 0), length);
     const { mapping } = extent;
     const source = extent.offset + skipped;
@@ -138,9 +171,9 @@ export function* writeFloats(
 export function* commit(map: OpenMap, plan: Plan, isDurable: boolean): Steps {
   map.rebase(plan.segments, plan.mappedLength, false);
   if (!isDurable) return;
-  yield fsyncStep(() => map.file.sync());
+  yield syncFile(map.file);
   map.mapping.markSynced();
-  yield fsyncStep(() => map.settleFolder());
+  yield settling(map);
 }
 
 /** Waits until the names in `folder` are on disk, or leaves that to sync(). */
@@ -150,7 +183,7 @@ export function* settleFolder(
   isDurable: boolean,
 ): Steps {
   map.unsettleFolder(folder);
-  if (isDurable) yield fsyncStep(() => map.settleFolder());
+  if (isDurable) yield settling(map);
 }
 
 /** Bytes of several pieces together. */

@@ -19,6 +19,7 @@ import {
   isRefusal,
   openEntry,
   syncFolder,
+  syncFolderLater,
 } from "../entries.ts";
 import { isHeld, pause, tryLock, unlock } from "../lock.ts";
 import type { MappedFile } from "../mapped_file.ts";
@@ -42,8 +43,19 @@ const { O_CREAT, O_EXCL, O_RDWR } = fs.constants;
 /** How many times to try to create the journal. The last is 60 ms after the first. */
 const ATTEMPTS = 6;
 
-/** Those that this thread has open. */
-const journals = new Set<Journal>();
+/** Where those go that are begun now: the list of the flush whose turn it is. */
+let begun: Set<Journal> | undefined;
+
+/** Takes a step of a flush; the journals that it begins are added to `list`. */
+export function listingJournals<T>(list: Set<Journal>, step: () => T): T {
+  const before = begun;
+  begun = list;
+  try {
+    return step();
+  } finally {
+    begun = before;
+  }
+}
 
 /** The journal of one flush. */
 export class Journal {
@@ -52,12 +64,7 @@ export class Journal {
 
   private constructor(file: OpenFile) {
     this.#file = file;
-    journals.add(this);
-  }
-
-  /** Leaves all to the next open, when the flushes that had them were stopped. */
-  static leaveAll(): void {
-    for (const journal of journals) journal.leave();
+    begun?.add(this);
   }
 
   /** Where the journal is. */
@@ -139,9 +146,14 @@ export class Journal {
     yield* this.#note({ ...identity, size, added, before, boot }, isDurable);
     if (!isDurable) return true;
     let isSynced = false;
-    yield fsyncStep(() => {
-      isSynced = syncFolder(this.folder);
-    });
+    yield fsyncStep(
+      () => {
+        isSynced = syncFolder(this.folder);
+      },
+      async () => {
+        isSynced = await syncFolderLater(this.folder);
+      },
+    );
     return isSynced;
   }
 
@@ -149,7 +161,6 @@ export class Journal {
   end(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    journals.delete(this);
     try {
       removeJournal(this.#file.fd, this.#file.path);
     } finally {
@@ -162,7 +173,6 @@ export class Journal {
   leave(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    journals.delete(this);
     unlock(this.#file.fd);
     closeEntry(this.#file.fd);
   }
@@ -178,6 +188,7 @@ export class Journal {
 
   *#note(note: Note, isDurable: boolean): Steps {
     this.#file.write(headerOf(note), 0);
-    if (isDurable) yield fsyncStep(() => this.#file.sync());
+    if (!isDurable) return;
+    yield fsyncStep(() => this.#file.sync(), () => this.#file.syncLater());
   }
 }

@@ -15,6 +15,7 @@ function stateIn(name: StateName): MapState {
   const state = new MapState();
   if (name === "open") return state;
   if (name === "closed") state.close();
+  else if (name === "saving") state.beginSaving(PATH);
   else state.beginFlush(PATH);
   if (name === "unsettled") state.endFlush(false);
   if (name === "torn") state.tear();
@@ -32,6 +33,7 @@ const TRANSITIONS: Record<
       open: "flushing",
       unsettled: "flushing",
       flushing: "BusyError",
+      saving: "BusyError",
       torn: "ConflictError",
       closed: "ClosedError",
     },
@@ -42,6 +44,7 @@ const TRANSITIONS: Record<
       open: "open",
       unsettled: "unsettled",
       flushing: "open",
+      saving: "open",
       torn: "torn",
       closed: "closed",
     },
@@ -52,6 +55,7 @@ const TRANSITIONS: Record<
       open: "open",
       unsettled: "unsettled",
       flushing: "unsettled",
+      saving: "unsettled",
       torn: "torn",
       closed: "closed",
     },
@@ -62,8 +66,42 @@ const TRANSITIONS: Record<
       open: "open",
       unsettled: "open",
       flushing: "flushing",
+      saving: "saving",
       torn: "torn",
       closed: "closed",
+    },
+  },
+  "a flush begins that lets the event loop go on": {
+    act: (state) => state.beginSaving(PATH),
+    from: {
+      open: "saving",
+      unsettled: "saving",
+      flushing: "BusyError",
+      saving: "BusyError",
+      torn: "ConflictError",
+      closed: "ClosedError",
+    },
+  },
+  "readers are kept out": {
+    act: (state) => state.keepOut(),
+    from: {
+      open: "open",
+      unsettled: "unsettled",
+      flushing: "flushing",
+      saving: "flushing",
+      torn: "torn",
+      closed: "closed",
+    },
+  },
+  "the map is changed": {
+    act: (state) => state.checkIdle(PATH),
+    from: {
+      open: "open",
+      unsettled: "unsettled",
+      flushing: "BusyError",
+      saving: "BusyError",
+      torn: "torn",
+      closed: "ClosedError",
     },
   },
   "the map is used": {
@@ -72,6 +110,7 @@ const TRANSITIONS: Record<
       open: "open",
       unsettled: "unsettled",
       flushing: "BusyError",
+      saving: "saving",
       torn: "torn",
       closed: "ClosedError",
     },
@@ -82,6 +121,7 @@ const TRANSITIONS: Record<
       open: "closed",
       unsettled: "closed",
       flushing: "closed",
+      saving: "closed",
       torn: "closed",
       closed: "closed",
     },
@@ -111,6 +151,7 @@ test("only in states unsettled and torn may bytes be missing from the disk", () 
   const names: StateName[] = [
     "open",
     "flushing",
+    "saving",
     "unsettled",
     "torn",
     "closed",
@@ -119,4 +160,17 @@ test("only in states unsettled and torn may bytes be missing from the disk", () 
     names.filter((name) => stateIn(name).needsFsync),
     ["unsettled", "torn"],
   );
+});
+
+test("who is kept out is told to await flushAsync(), not to leave onProgress", () => {
+  const state = new MapState();
+  state.beginSaving(PATH);
+  assert.throws(() => state.checkIdle(PATH), { message: /await it first/ });
+  state.keepOut();
+  assert.ok(state.isAsync);
+  assert.throws(() => state.checkUsable(PATH), { message: /await it first/ });
+  state.endFlush(true);
+  assert.ok(!state.isAsync);
+  state.beginFlush(PATH);
+  assert.throws(() => state.checkUsable(PATH), { message: /onProgress/ });
 });

@@ -67,10 +67,19 @@ const USUAL_OF_MAPS: Record<PropertyKey, (world: World) => Arguments> = {
   layout: () => [],
   advise: () => ["normal", PART, 2 * PART],
   flush: () => [{ strategy: "replace", durable: false, onProgress() {} }],
+  flushAsync: () => [{
+    strategy: "replace",
+    durable: false,
+    onProgress() {},
+    signal: new AbortController().signal,
+  }],
   sync: () => [PART, PART + 16],
   refresh: () => [],
   residency: () => [PART, 2 * PART],
+  syncAsync: () => [PART, PART + 16],
   close: () => [{ discard: true }],
+  closeAsync: () => [{ discard: true, durable: false }],
+  [Symbol.asyncDispose]: () => [],
   toString: () => [],
   [Symbol.dispose]: () => [],
 };
@@ -396,15 +405,15 @@ const CUSTOM_INSPECT: readonly PropertyKey[] = [
 
 const tallies = new Map<string, Map<string, number>>();
 
-/** Makes one call, then checks everything. */
-function attempt(
+/** Makes one call, then checks everything, at once and when its promise is settled. */
+async function attempt(
   label: string,
   kind: string,
   call: (
     world: World,
     once: (act: (world: World) => void) => () => void,
   ) => unknown,
-): void {
+): Promise<void> {
   const world = makeWorld();
   let isActing = false;
   const once = (act: (world: World) => void) => () => {
@@ -414,7 +423,8 @@ function attempt(
   };
   let end = "returned";
   try {
-    call(world, once);
+    const result = call(world, once);
+    if (result instanceof Promise) await result;
   } catch (error) {
     end = (error as Error).name;
   }
@@ -432,18 +442,18 @@ function attempt(
 }
 
 /** Makes all hostile calls of a function whose usual arguments are `usual`. */
-function attack(
+async function attack(
   label: string,
   usual: (world: World) => Arguments,
   call: (world: World, args: Arguments) => unknown,
-): void {
-  attempt(label, "usual arguments", (world) => call(world, usual(world)));
+): Promise<void> {
+  await attempt(label, "usual arguments", (world) => call(world, usual(world)));
   const { length } = usual(makeWorldOnce());
   for (let at = 0; at <= length; at++) {
     for (const [kind, make] of Object.entries(STILL)) {
       // It would repeat its elements until memory is full, as requested.
       if (label === "MemmapArray.resize" && kind === "2^40") continue;
-      attempt(label, `${kind} at ${at}`, (world) => {
+      await attempt(label, `${kind} at ${at}`, (world) => {
         const args = [...usual(world)];
         args[at] = make(args[at], world);
         return call(world, args);
@@ -454,11 +464,15 @@ function attack(
       for (const [act, run] of Object.entries(ACTS)) {
         // It writes to where the neighbour is then, as it was asked to.
         if (label === "MappedBytes.write" && act === "cut and flush") continue;
-        attempt(label, `${kind} at ${at} that does "${act}"`, (world, once) => {
-          const args = [...usual(world)];
-          args[at] = make(args[at], once(run));
-          return call(world, args);
-        });
+        await attempt(
+          label,
+          `${kind} at ${at} that does "${act}"`,
+          (world, once) => {
+            const args = [...usual(world)];
+            args[at] = make(args[at], once(run));
+            return call(world, args);
+          },
+        );
       }
     }
   }
@@ -479,7 +493,11 @@ for (const { name, prototype, of, usual } of TARGETS) {
       for (const object of [{}, prototype, proxied({}, () => {})]) {
         assert.throws(() => Reflect.apply(get, object, []), TypeError, label);
       }
-      attempt(label, "nothing", (world) => Reflect.apply(get, of(world), []));
+      await attempt(
+        label,
+        "nothing",
+        (world) => Reflect.apply(get, of(world), []),
+      );
       continue;
     }
     const args = usual[key];
@@ -488,13 +506,14 @@ for (const { name, prototype, of, usual } of TARGETS) {
       `no test here calls ${label}: add it to USUAL`,
     );
     for (const object of [{}, prototype, proxied({}, () => {})]) {
-      assert.throws(
-        () => Reflect.apply(value, object, args(makeWorldOnce())),
+      // Some throw, and some reject.
+      await assert.rejects(
+        async () => await Reflect.apply(value, object, args(makeWorldOnce())),
         TypeError,
         label,
       );
     }
-    attack(label, args, (world, args) => {
+    await attack(label, args, (world, args) => {
       const result: Iterable<unknown> = Reflect.apply(value, of(world), args);
       return key === Symbol.iterator ? [...result] : result;
     });
@@ -503,12 +522,12 @@ for (const { name, prototype, of, usual } of TARGETS) {
 
 const other = join(folder, "other.dat");
 fs.writeFileSync(other, new Uint8Array(PART));
-attack(
+await attack(
   "open",
   () => [other, "r+", { length: PART, guard: true, create: true }],
   (_, args) => Reflect.apply(open, undefined, args).close({ discard: true }),
 );
-attack(
+await attack(
   "close",
   ({ map }) => [map],
   (_, args) => Reflect.apply(close, undefined, args),
