@@ -13,7 +13,12 @@ import {
   skipUnlessMounting,
   TMPFS,
 } from "../../support/mounting.ts";
-import { type Scenario, scenarioNamed, SCENARIOS } from "./flush_scenarios.ts";
+import {
+  type Driver,
+  type Scenario,
+  scenarioNamed,
+  SCENARIOS,
+} from "./flush_scenarios.ts";
 import {
   type Call,
   runTraced,
@@ -63,13 +68,18 @@ type Action = "flush" | "reopen";
 /** One system call of a scenario, by its position among those between the marks. */
 interface Step {
   readonly action: Action;
+  readonly driver: Driver;
   readonly scenario: Scenario;
   readonly calls: readonly Call[];
   readonly index: number;
 }
 
-function describe({ action, scenario, calls, index }: Step): string {
-  return `${action} of "${scenario.name}", call ${index + 1} of ` +
+function describe(
+  { action, driver, scenario, calls, index }: Step,
+): string {
+  return `${action === "flush" ? driver : action} of "${scenario.name}", call ${
+    index + 1
+  } of ` +
     `${calls.length}, ${calls[index]!.text}`;
 }
 
@@ -77,11 +87,13 @@ function describe({ action, scenario, calls, index }: Step): string {
 function run(
   folder: string,
   action: Action,
+  driver: Driver,
   scenario: Scenario,
   inject?: string,
 ): Promise<Trace> {
   if (action === "reopen") leaveKilledAppend(folder, scenario);
-  return runTraced(CHILD, [action, scenario.name, folder], { inject });
+  const args = [action, driver, scenario.name, folder];
+  return runTraced(CHILD, args, { inject });
 }
 
 /** The child's report; `undefined` if it died first. */
@@ -105,11 +117,12 @@ const EACH = isThorough || isSharing
 async function stepsOf(
   chosen: readonly Scenario[],
   action: Action,
+  driver: Driver = "flush",
 ): Promise<Step[]> {
   const steps: Step[] = [];
   await forEach(chosen, async (scenario) => {
     using folder = temporaryFolder();
-    const trace = await run(folder.path, action, scenario);
+    const trace = await run(folder.path, action, driver, scenario);
     const { steps: calls, stderr } = trace;
     const report = reportIn(trace);
     const expected = action === "reopen"
@@ -130,7 +143,9 @@ async function stepsOf(
       assert.ok(isShared, `"${scenario.name}" shares nothing`);
     }
     for (const index of calls.keys()) {
-      if (isOurShare(index)) steps.push({ action, scenario, calls, index });
+      if (isOurShare(index)) {
+        steps.push({ action, driver, scenario, calls, index });
+      }
     }
   });
   return steps;
@@ -145,7 +160,7 @@ async function strike(
   inject: string,
   check: (folder: string, trace: Trace) => void,
 ): Promise<void> {
-  const { action, scenario, calls, index } = step;
+  const { action, driver, scenario, calls, index } = step;
   const namesOf = (calls: readonly Call[]) => calls.map(({ name }) => name);
   const expected = namesOf(calls.slice(0, index + 1));
   const target = calls[index]!;
@@ -157,6 +172,7 @@ async function strike(
     const trace = await run(
       folder.path,
       action,
+      driver,
       scenario,
       `${target.name}:${inject}:when=${count}`,
     );
@@ -200,18 +216,24 @@ async function killAtEach(
   return found;
 }
 
-test(
-  "a flush killed at any system call leaves the old content or the new",
-  traced,
-  async () => {
-    const steps = await stepsOf(scenarios, "flush");
-    const found = await killAtEach(steps);
-    proof(
-      `${steps.length} kills, ${EACH} of ${scenarios.length} ` +
-        `flushes: ${found.old} left the old content, ${found.new} the new`,
-    );
-  },
-);
+/** Both take the same steps; calls that one makes elsewhere are at once here. */
+const TRACED = ["flush", "flushAsync, at once"] as const;
+
+for (const driver of TRACED) {
+  test(
+    `a flush killed at any system call leaves the old content or the new (${driver})`,
+    traced,
+    async () => {
+      const steps = await stepsOf(scenarios, "flush", driver);
+      const found = await killAtEach(steps);
+      proof(
+        `${steps.length} kills, ${EACH} of ${scenarios.length} ` +
+          `flushes (${driver}): ${found.old} left the old content, ` +
+          `${found.new} the new`,
+      );
+    },
+  );
+}
 
 test(
   "finishing a killed append can be killed at any system call",
@@ -237,8 +259,11 @@ test("a flush killed at any moment leaves the old content or the new", {
     using folder = temporaryFolder();
     const scenario = large[i % large.length]!;
     const microseconds = below(random, 20_000);
-    await killAfter(folder.path, scenario, microseconds);
-    const where = `"${scenario.name}", killed after ${microseconds} µs`;
+    // With its calls on other threads, as they are.
+    const driver = i % 4 < 2 ? "flushAsync" : "flush";
+    await killAfter(folder.path, driver, scenario, microseconds);
+    const where =
+      `${driver} of "${scenario.name}", killed after ${microseconds} µs`;
     found[whatIsLeft(folder.path, scenario, where)]++;
   });
   proof(
@@ -250,11 +275,13 @@ test("a flush killed at any moment leaves the old content or the new", {
 /** Runs a flush, and kills it some time after it was told to begin. */
 async function killAfter(
   folder: string,
+  driver: Driver,
   scenario: Scenario,
   microseconds: number,
 ): Promise<void> {
   const [command, ...args] = commandOf(CHILD, [
     "flush",
+    driver,
     scenario.name,
     folder,
   ]);
@@ -384,31 +411,33 @@ async function failEach(
   return counts;
 }
 
-test(
-  "a flush whose system call fails keeps file and edits intact, and can be retried",
-  traced,
-  async () => {
-    const faults = faultsIn(await stepsOf(scenarios, "flush"));
-    const counts = await failEach(faults, ({ step }, report) => {
-      const { name } = step.calls[step.index]!;
-      const { error, isCommitted, strays } = report;
-      const wrong = [];
-      if (error !== undefined && isCommitted && !WAITS.includes(name)) {
-        wrong.push(`threw after everything was done: ${error.message}`);
-      }
-      // A file that could not be unlinked stays until the next writable open.
-      if (strays.length > 0 && !name.startsWith("unlink")) {
-        wrong.push(`left over: ${strays}`);
-      }
-      return wrong;
-    });
-    proof(
-      `${faults.length} failed system calls in ${scenarios.length} flushes: ` +
-        `${counts.old} threw with the old content, ${counts.new} with the new ` +
-        `(the last wait), ${counts.unhurt} carried on; none lost an edit`,
-    );
-  },
-);
+for (const driver of TRACED) {
+  test(
+    `a flush whose system call fails leaves file and edits whole, and can be made again (${driver})`,
+    traced,
+    async () => {
+      const faults = faultsIn(await stepsOf(scenarios, "flush", driver));
+      const counts = await failEach(faults, ({ step }, report) => {
+        const { name } = step.calls[step.index]!;
+        const { error, isCommitted, strays } = report;
+        const wrong = [];
+        if (error !== undefined && isCommitted && !WAITS.includes(name)) {
+          wrong.push(`threw when all was done: ${error.message}`);
+        }
+        // A file that could not be unlinked stays until the next writable open.
+        if (strays.length > 0 && !name.startsWith("unlink")) {
+          wrong.push(`left over: ${strays}`);
+        }
+        return wrong;
+      });
+      proof(
+        `${faults.length} failed system calls in ${scenarios.length} flushes (${driver}): ` +
+          `${counts.old} threw with the old content, ${counts.new} with the new ` +
+          `(the last wait), ${counts.unhurt} carried on; none lost an edit`,
+      );
+    },
+  );
+}
 
 test(
   "finishing a killed append can fail at any system call, and the next open finishes it",

@@ -34,6 +34,13 @@ export interface Scenario {
   readonly strategy: FlushResult["strategy"];
 }
 
+/**
+ * Who takes the steps: `flush()`, or `flushAsync()` with its long calls on other threads
+ * or at once, on the thread that is traced.
+ */
+export const DRIVERS = ["flush", "flushAsync, at once", "flushAsync"] as const;
+export type Driver = (typeof DRIVERS)[number];
+
 /** Where a scenario happens. */
 export interface Place {
   /** The file that is opened, or a link to it. */

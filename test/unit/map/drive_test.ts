@@ -225,18 +225,20 @@ test("the event loop has its turn whenever that is due", async () => {
   ]);
 });
 
+/** Steps that take a step to undo what they did. */
+function* takingBack(log: string[]): Steps<string> {
+  try {
+    return yield* moving([1, 5], log);
+  } catch (error) {
+    yield { run: () => log.push("taken back") };
+    throw error;
+  }
+}
+
 test("an abort stops work once, before the step that would follow", async () => {
   for (const isStoppable of [true, false]) {
     for (const committed of [0, Infinity]) {
       const log: string[] = [];
-      const steps = function* (): Steps<string> {
-        try {
-          return yield* moving([1, 5], log);
-        } catch (error) {
-          yield { run: () => log.push("taken back") };
-          throw error;
-        }
-      };
       const given = {
         ...control(),
         abort: {
@@ -246,7 +248,10 @@ test("an abort stops work once, before the step that would follow", async () => 
         },
         hasCommitted: () => log.length > committed,
       };
-      const promise = runToEndLater(work(steps(), isStoppable), given);
+      const promise = runToEndLater(
+        work(takingBack(log), isStoppable),
+        given,
+      );
       if (isStoppable && committed === Infinity) {
         await assert.rejects(promise, { message: "enough" });
         assert.deepEqual(log, [

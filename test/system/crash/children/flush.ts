@@ -2,12 +2,13 @@
  * Makes one flush between two marks in the trace, while crash_test.ts kills it or makes
  * its system calls fail. If it survives, it reports how the flush went.
  *
- * Arguments: the action, the scenario's name, a folder, and the path of a pipe to
- * write to when it is ready. The flush begins when a byte arrives on standard input.
+ * Arguments: the action, the driver, the scenario's name, a folder, and the path of a
+ * pipe to write to when all is ready. The flush begins when a byte arrives on standard input.
  *
  * @module
  */
 
+import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -16,6 +17,7 @@ import { strays } from "../aftermath.ts";
 import {
   contentOf,
   contentOfMap,
+  DRIVERS,
   type Place,
   placeIn,
   prepare,
@@ -24,6 +26,8 @@ import {
   scenarioNamed,
   targetBefore,
 } from "../flush_scenarios.ts";
+import { provideLater } from "../../../../src/storage/later.ts";
+import { atOnce } from "../../../support/later.ts";
 import { mark } from "../../../support/mark.ts";
 import { givenArguments } from "../../../support/support.ts";
 
@@ -49,23 +53,27 @@ function openScenario(scenario: Scenario, { path }: Place): Memmap {
   return map;
 }
 
-function flush(map: Memmap, scenario: Scenario, { target }: Place): string {
+async function flush(
+  map: Memmap,
+  scenario: Scenario,
+  { target }: Place,
+): Promise<string> {
   const { options, saveTo } = scenario;
-  return map.flush(
-    saveTo === undefined ? options : { ...options, path: target },
-  ).strategy;
+  const given = saveTo === undefined ? options : { ...options, path: target };
+  if (driver === "flush") return map.flush(given).strategy;
+  return (await map.flushAsync(given)).strategy;
 }
 
-/** Flushes once in advance, to keep one-time work of the runtime out of the trace. */
-function warmUp(folder: string, scenario: Scenario): void {
+/** Flushes once beforehand, so that one-time work of the runtime is not in the trace. */
+async function warmUp(folder: string, scenario: Scenario): Promise<void> {
   const place = prepare(folder, scenario);
   const map = openScenario(scenario, place);
-  flush(map, scenario, place);
+  await flush(map, scenario, place);
   map.close();
 }
 
-/** Flushes between the marks, and again if that fails. */
-function flushOnce(folder: string, scenario: Scenario): Report {
+/** Flushes between the marks, and once more if that fails. */
+async function flushOnce(folder: string, scenario: Scenario): Promise<Report> {
   const place = prepare(folder, scenario);
   const { before, after, length, saveTo } = scenario;
   const map = openScenario(scenario, place);
@@ -73,9 +81,9 @@ function flushOnce(folder: string, scenario: Scenario): Report {
   const check = (isRight: boolean, problem: string) => {
     if (!isRight) report.problems.push(problem);
   };
-  const succeed = (what: string, act: () => void) => {
+  const succeed = async (what: string, act: () => void | Promise<void>) => {
     try {
-      act();
+      await act();
     } catch (error) {
       check(false, `${what} failed: ${(error as Error).stack}`);
     }
@@ -86,7 +94,7 @@ function flushOnce(folder: string, scenario: Scenario): Report {
 
   mark("begins");
   try {
-    report.strategy = flush(map, scenario, place);
+    report.strategy = await flush(map, scenario, place);
   } catch (error) {
     report.error = describe(error);
   }
@@ -103,14 +111,17 @@ function flushOnce(folder: string, scenario: Scenario): Report {
   );
   check(same(contentOfMap(map), mapped), "the map has lost bytes or edits");
   if (report.error !== undefined) {
-    succeed("the second flush", () => {
-      const strategy = flush(map, scenario, place);
+    await succeed("the second flush", async () => {
+      const strategy = await flush(map, scenario, place);
       report.strategy ??= strategy;
     });
     check(same(contentOfMap(map), mapped), "the second flush lost bytes");
   }
-  succeed("close", () => map.close());
-  check(same(contentOf(place.target), after), "the file lacks edits");
+  await succeed(
+    "close",
+    () => driver === "flush" ? map.close() : map.closeAsync(),
+  );
+  check(same(contentOf(place.target), after), "the file has not all edits");
   check(
     !isSaved || same(contentOf(place.source), before),
     "saving elsewhere changed the original",
@@ -171,14 +182,21 @@ function say(what: unknown): void {
   fs.writeSync(1, JSON.stringify(what) + "\n");
 }
 
-const [action, name, folder] = givenArguments("action", "scenario", "folder");
-const readyPipe = process.argv[5];
+const [action, driver, name, folder] = givenArguments(
+  "action",
+  "driver",
+  "scenario",
+  "folder",
+);
+const readyPipe = process.argv[6];
+assert.ok((DRIVERS as readonly unknown[]).includes(driver), driver);
+if (driver === "flushAsync, at once") provideLater(atOnce());
 const scenario = scenarioNamed(name);
 say({ pid: process.pid });
 switch (action) {
   case "flush":
-    warmUp(join(folder, "warm"), scenario);
-    say(flushOnce(folder, scenario));
+    await warmUp(join(folder, "warm"), scenario);
+    say(await flushOnce(folder, scenario));
     break;
   case "reopen":
     say(reopen(folder, scenario));

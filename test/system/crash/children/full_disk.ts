@@ -10,8 +10,8 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type FlushOptions, type Memmap, open } from "../../../../mod.ts";
-import { contentOf, noise, same } from "../flush_scenarios.ts";
 import { givenArguments } from "../../../support/support.ts";
+import { contentOf, type Driver, noise, same } from "../flush_scenarios.ts";
 
 /** What came of it. */
 export interface FullDiskReport {
@@ -200,15 +200,21 @@ function content(map: Memmap): Uint8Array {
   return content;
 }
 
-function run(given: Case, reserve: boolean): void {
+async function run(
+  given: Case,
+  reserve: boolean,
+  driver: Driver,
+): Promise<void> {
   const { size = SIZE, edit, options = {}, room } = given;
   const check = (isRight: boolean, problem: string) => {
     if (!isRight) {
       report.problems.push(
-        `${given.name}, reserve: ${reserve}: ${problem}`,
+        `${given.name}, ${driver}, reserve: ${reserve}: ${problem}`,
       );
     }
   };
+  const flush = async (map: Memmap, options: FlushOptions) =>
+    driver === "flush" ? map.flush(options) : await map.flushAsync(options);
   for (const name of fs.readdirSync(root)) {
     if (name !== "lost+found") fs.rmSync(join(root, name));
   }
@@ -230,7 +236,7 @@ function run(given: Case, reserve: boolean): void {
 
   let thrown: { name: string; code?: string; message: string } | undefined;
   try {
-    map.flush(options);
+    await flush(map, options);
   } catch (error) {
     thrown = error as Error;
   }
@@ -254,7 +260,7 @@ function run(given: Case, reserve: boolean): void {
   }
   fs.unlinkSync(filler);
   try {
-    map.flush(given.fits ? {} : options);
+    await flush(map, given.fits ? {} : options);
     check(same(contentOf(target), after), "the second flush lost edits");
   } catch (error) {
     check(false, `the second flush failed: ${(error as Error).message}`);
@@ -314,7 +320,10 @@ try {
   makeTooLarge(true);
   makeTooLarge(false);
   for (const reserve of [true, false]) {
-    for (const given of CASES) run(given, reserve);
+    for (const given of CASES) {
+      await run(given, reserve, "flush");
+      await run(given, reserve, "flushAsync");
+    }
   }
   makeAnew(40 * 1024 * KIB, 10 * KIB, 4 * 1024 * KIB);
   makeAnew(2 * 1024 * KIB, 10 * KIB, 2 * 1024 * KIB);
