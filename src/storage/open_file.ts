@@ -12,12 +12,15 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { libc } from "../../ffi/mod.ts";
 import { errnoError, system, systemError, systemLater } from "../base/mod.ts";
 import { later } from "./later.ts";
 import { statusOf } from "./status.ts";
 
+/** Bytes compared at a time. */
+const COMPARED = 2 ** 20;
 /** Bytes of zeros written at a time where blocks cannot be reserved. */
 const ZEROS_LENGTH = 2 ** 20;
 /** Bytes that are reserved at a time where no other thread can do it. */
@@ -71,11 +74,17 @@ export class OpenFile {
   write(bytes: Uint8Array, position: number): void {
     for (let done = 0; done < bytes.length;) {
       const left = bytes.length - done;
-      done += system(
-        "write",
-        this.path,
-        () => fs.writeSync(this.fd, bytes, done, left, position + done),
-      );
+      try {
+        done += system(
+          "write",
+          this.path,
+          () => fs.writeSync(this.fd, bytes, done, left, position + done),
+        );
+      } catch (error) {
+        const behind = this.size - position;
+        if (behind >= 0) this.#countWritten(bytes.subarray(behind));
+        throw error;
+      }
       // At once: if the next write fails, this much can be taken back.
       this.size = Math.max(this.size, position + done);
     }
@@ -329,7 +338,7 @@ export class OpenFile {
         }
       }
     } catch (error) {
-      this.#countZeros(this.size + zeros.length);
+      this.#countWritten(zeros);
       if (isAlone) this.takeBack(before);
       else this.size = before;
       throw error;
@@ -339,18 +348,26 @@ export class OpenFile {
   }
 
   /**
-   * After a write of zeros failed: a part of it may be behind the end all the same, as
-   * a runtime goes on with a write that the system cut short. Takes that into `size`,
-   * unless others have written there, or it reaches behind `end`.
+   * After a write of `bytes` at the end failed: a part of them may be there all the same,
+   * as Deno goes on with a write that the system cut short, and does not say how far it
+   * came. Takes into `size` what is surely ours, so that it can be taken back.
    */
-  #countZeros(end: number): void {
+  #countWritten(bytes: Uint8Array): void {
     const { size } = this;
     try {
       this.measure();
-      if (this.size > size && this.size < end) {
-        const there = new Uint8Array(this.size - size);
-        this.read(there, size);
-        if (there.every((byte) => byte === 0)) return;
+      const added = this.size - size;
+      if (added > 0 && added < bytes.length) {
+        const there = new Uint8Array(Math.min(added, COMPARED));
+        let same = 0;
+        while (same < added) {
+          const part = there.subarray(0, Math.min(COMPARED, added - same));
+          this.read(part, size + same);
+          const meant = bytes.subarray(same, same + part.length);
+          if (Buffer.compare(part, meant) !== 0) break;
+          same += part.length;
+        }
+        if (same === added) return;
       }
     } catch {
       // The failure that led here says more.

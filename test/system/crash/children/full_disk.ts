@@ -69,6 +69,11 @@ const CASES: readonly Case[] = [
     room: 1000 * KIB,
   },
   {
+    name: "append, room for the journal and a part of it",
+    edit: (map) => void map.insert(map.mappedLength, LARGE),
+    room: 3000 * KIB,
+  },
+  {
     name: "append, no room",
     edit: (map) => void map.insert(map.mappedLength, LARGE),
     room: 0,
