@@ -49,12 +49,20 @@ export function followLinks(path: string, depth = 0): string {
     throw systemError("ELOOP", "readlink", path, "too many symbolic links");
   }
   const above = dirname(path);
-  const folder = named(
+  const real = named(
     path,
     () => system("realpath", path, () => fs.realpathSync(above)),
     (folder) => isSameFile(above, folder),
   );
-  const file = join(permittedName(folder, above, true), basename(path));
+  // "/proc/PID/root/…" reads as a path of ours, and leads to where another process sees
+  // it, which may be another folder.
+  const isRight = real === above || !mayUse(real, false) ||
+    isSameFile(above, real);
+  const folder = isRight ? real : above;
+  const file = join(
+    isRight ? permittedName(real, above, true) : above,
+    basename(path),
+  );
   const stat = lstatIfThere(file);
   if (stat === undefined || !isLink(stat)) return file;
   const target = named(
@@ -64,7 +72,10 @@ export function followLinks(path: string, depth = 0): string {
       Buffer.from(fs.readlinkSync(file, "buffer")).equals(Buffer.from(target)),
   );
   const next = isAbsolute(target) ? target : `${folder}/${target}`;
-  return followLinks(permittedName(next, path, true), depth + 1);
+  return followLinks(
+    isRight ? permittedName(next, path, true) : next,
+    depth + 1,
+  );
 }
 
 /**

@@ -9,12 +9,19 @@
  */
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { image, mounting, passthrough } from "../../support/mounting.ts";
+import { open } from "../../../mod.ts";
+import {
+  image,
+  mounting,
+  passthrough,
+  skipUnlessMounting,
+  TMPFS,
+} from "../../support/mounting.ts";
 import {
   proof,
   runChild,
@@ -293,3 +300,61 @@ for (const [name, how] of [["xfs", "exact"], ["btrfs", "careful"]] as const) {
     },
   );
 }
+
+test(
+  "a path through another process's root leads to its files, and never to ours of that name",
+  {
+    skip: unproved(
+      "another process's root",
+      fs.existsSync("/proc/self/root") ? skipUnlessMounting(TMPFS) : "no /proc",
+    ),
+  },
+  async () => {
+    using folder = temporaryFolder();
+    const ours = folder.path;
+    for (const name of ["both", "ours alone"]) {
+      fs.writeFileSync(join(ours, name), "ours, and precious");
+    }
+    const mounted = mounting(`${TMPFS} && printf theirs > "$0/both"`, ours);
+    assert.ok(mounted.skip === false);
+    const [command, ...args] = mounted.under;
+    const holder = spawn(command!, [
+      ...args,
+      "sh",
+      "-c",
+      "echo; exec sleep 60",
+    ]);
+    try {
+      await new Promise((resolve) => holder.stdout.once("data", resolve));
+      const theirs = `/proc/${holder.pid}/root${ours}`;
+      const names = (folder: string) => fs.readdirSync(folder).sort();
+      const textOf = (path: string) => fs.readFileSync(path, "latin1");
+      const bytes = new TextEncoder().encode("new");
+      open(join(theirs, "made"), "w+", { length: 3 }).close();
+      {
+        using map = open(join(ours, "both"), "r");
+        map.flush({ path: join(theirs, "saved") });
+      }
+      {
+        using map = open(join(ours, "both"), "r");
+        map.flush({ path: join(theirs, "ours alone") });
+      }
+      for (const strategy of ["replace", "in-place", "auto"] as const) {
+        using map = open(join(theirs, "both"));
+        map.insert(0, bytes);
+        map.flush({ strategy });
+        map.insert(map.mappedLength, bytes);
+        map.flush();
+      }
+      assert.equal(textOf(join(theirs, "both")), "newnewnewtheirsnewnewnew");
+      assert.equal(textOf(join(theirs, "saved")), "ours, and precious");
+      assert.equal(textOf(join(theirs, "ours alone")), "ours, and precious");
+      assert.equal(textOf(join(ours, "both")), "ours, and precious");
+      assert.equal(textOf(join(ours, "ours alone")), "ours, and precious");
+      assert.deepEqual(names(ours), ["both", "ours alone"]);
+      assert.deepEqual(names(theirs), ["both", "made", "ours alone", "saved"]);
+    } finally {
+      holder.kill();
+    }
+  },
+);
