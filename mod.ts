@@ -76,6 +76,7 @@ export {
   type FlushOptions,
   type FlushResult,
   type LayoutEntry,
+  type LoadOptions,
   type MappedBytes,
   Memmap,
   MemmapSlice,

@@ -12,18 +12,21 @@ import {
   checkCount,
   checkOffset,
   checkRange,
+  checkSignal,
   checkSpan,
   copyOfTyped,
   lengthOfTyped,
   type Mode,
   noRoom,
   numbersIn,
+  readOptions,
   type ShortMode,
   shown,
 } from "../base/mod.ts";
 import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
 import type { Stale } from "../storage/mod.ts";
-import { whenIdle } from "./flush/mod.ts";
+import { type Progress, whenIdle } from "./flush/mod.ts";
+import { load } from "./load.ts";
 import { openMap, type OpenOptions } from "./open.ts";
 import type { OpenMap } from "./open_map.ts";
 
@@ -40,6 +43,14 @@ export type Advice =
   | "hugepage"
   | "cold"
   | "pageout";
+
+/** Options of {@linkcode Memmap.load}. */
+export interface LoadOptions {
+  /** Ends the waiting. What was asked for the system may go on reading. */
+  signal?: AbortSignal;
+  /** Called with the bytes done and to do, at least once if there are any. */
+  onProgress?: Progress;
+}
 
 /** The open map behind the public object. */
 export let openOf: (map: MappedBytes) => OpenMap;
@@ -283,6 +294,58 @@ export abstract class MappedBytes {
     const number = libc().constants[ADVICE[advice]];
     if (number === undefined) return;
     open.mapping.advise(number, from, to, LINUX_ADVICE.includes(advice));
+  }
+
+  /**
+   * Brings the bytes from `begin` to `end`, by default all, into memory, and resolves
+   * when they are there. The thread is never blocked meanwhile: the system reads, and is
+   * asked now and then how far it is. Negative offsets count from `mappedLength`.
+   *
+   * The system may drop pages again when memory is short, and may not read ahead at all,
+   * as of holes in a file that is itself in memory (tmpfs). So it is not waited for longer than a second where nothing moves, and the promise
+   * resolves with a part of the bytes elsewhere: {@linkcode Memmap.residency} says how
+   * many. What a flush cuts off meanwhile is not waited for.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@memmap/memmap";
+   * import assert from "node:assert/strict";
+   * import { writeFileSync } from "node:fs";
+   *
+   * writeFileSync("example.dat", new Uint8Array(2 ** 20));
+   * using map = open("example.dat", "r");
+   * await map.load(0, 2 ** 16, { signal: AbortSignal.timeout(60_000) });
+   * assert.equal(map.residency(0, 2 ** 16), 1);
+   * ```
+   *
+   * All of these reject the promise:
+   *
+   * @throws {RangeError} if an offset lies outside the map.
+   * @throws {TypeError} if an option is wrong.
+   * @throws {ClosedError} if the map is closed meanwhile.
+   * @throws {FaultError} if bytes of the file were lost; see {@linkcode Memmap.faults}.
+   * @throws {unknown} the signal's reason, once it is aborted, and what `onProgress`
+   * throws.
+   */
+  async load(
+    begin?: number,
+    end?: number,
+    options?: LoadOptions,
+  ): Promise<void> {
+    checkCount(arguments.length, 3, "load(begin, end, { signal, onProgress })");
+    this.#use();
+    const { signal, onProgress } = readOptions(
+      options,
+      ["signal", "onProgress"],
+      "{ signal }, behind begin and end",
+    );
+    if (onProgress !== undefined && typeof onProgress !== "function") {
+      throw new TypeError("onProgress must be a function.");
+    }
+    const checked = checkSignal(signal);
+    const open = this.#use();
+    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
+    await load(open, { begin: from, end: to, signal: checked, onProgress });
   }
 
   /**

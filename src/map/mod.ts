@@ -13,7 +13,7 @@ export type {
   Progress,
   Strategy,
 } from "./flush/mod.ts";
-export { type Advice, MappedBytes } from "./mapped_bytes.ts";
+export { type Advice, type LoadOptions, MappedBytes } from "./mapped_bytes.ts";
 export {
   close,
   type CloseAsyncOptions,

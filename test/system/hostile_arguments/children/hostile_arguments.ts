@@ -77,6 +77,10 @@ const USUAL_OF_MAPS: Record<PropertyKey, (world: World) => Arguments> = {
   refresh: () => [],
   residency: () => [PART, 2 * PART],
   syncAsync: () => [PART, PART + 16],
+  load: () => [PART, 2 * PART, {
+    signal: new AbortController().signal,
+    onProgress() {},
+  }],
   close: () => [{ discard: true }],
   closeAsync: () => [{ discard: true, durable: false }],
   [Symbol.asyncDispose]: () => [],
