@@ -77,6 +77,7 @@ export {
   type FlushResult,
   type LayoutEntry,
   type LoadOptions,
+  type LockOptions,
   type MappedBytes,
   Memmap,
   MemmapSlice,

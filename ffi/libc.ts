@@ -37,6 +37,7 @@ export interface Constants {
   readonly MADV_PAGEOUT: number | undefined;
   readonly SEEK_DATA: number;
   readonly SEEK_HOLE: number;
+  readonly LOCK_SH: number;
   readonly LOCK_EX: number;
   readonly LOCK_NB: number;
   readonly LOCK_UN: number;

@@ -48,6 +48,7 @@ const LINUX: Constants = {
   MADV_PAGEOUT: 21,
   SEEK_DATA: 3,
   SEEK_HOLE: 4,
+  LOCK_SH: 1,
   LOCK_EX: 2,
   LOCK_NB: 4,
   LOCK_UN: 8,

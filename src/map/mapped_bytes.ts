@@ -27,6 +27,7 @@ import { findFirst, findLast, patternBytes } from "../memory/mod.ts";
 import type { Stale } from "../storage/mod.ts";
 import { type Progress, whenIdle } from "./flush/mod.ts";
 import { load } from "./load.ts";
+import { lock } from "./lock.ts";
 import { openMap, type OpenOptions } from "./open.ts";
 import type { OpenMap } from "./open_map.ts";
 
@@ -50,6 +51,14 @@ export interface LoadOptions {
   signal?: AbortSignal;
   /** Called with the bytes done and to do, at least once if there are any. */
   onProgress?: Progress;
+}
+
+/** Options of {@linkcode Memmap.lock}. */
+export interface LockOptions {
+  /** Share the lock with others who do so; `false` by default. */
+  shared?: boolean;
+  /** Ends the waiting. */
+  signal?: AbortSignal;
 }
 
 /** The open map behind the public object. */
@@ -346,6 +355,55 @@ export abstract class MappedBytes {
     const open = this.#use();
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
     await load(open, { begin: from, end: to, signal: checked, onProgress });
+  }
+
+  /**
+   * Locks the file (`flock`) for programs that agree to ask for it: the promise resolves
+   * once nobody else has the lock, and disposing of what it resolves to lets go of it.
+   * With `shared`, others may share it. The thread is never blocked; who waits is not
+   * served in order.
+   *
+   * It is the lock that a flush takes. While one map has it, flushes of every other
+   * map of the file, in this process too, are `EBUSY`, and so is an `open` that changes
+   * the file's length. The map's own flushes go on, unless the lock is shared: then
+   * they are `EBUSY` as well. A second `lock` of the same map waits, unless both are
+   * shared. A lock is no view of the file: what others did before is there once
+   * {@linkcode Memmap.refresh} was called.
+   *
+   * If a flush of this map replaces the file, or `refresh` opens another, the new file is
+   * locked. `close()` lets go of the lock, and so does the end of the process or of the
+   * worker. The garbage collector does not.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@memmap/memmap";
+   *
+   * using map = open("shared.dat", "r+", { create: true });
+   * {
+   *   using _ = await map.lock({ signal: AbortSignal.timeout(60_000) });
+   *   map.refresh(); // what others have appended
+   *   map.append(new TextEncoder().encode("one line\n"));
+   *   map.flush();
+   * }
+   * ```
+   *
+   * All of these reject the promise:
+   *
+   * @throws {ConflictError} if the file was replaced or unlinked: call `refresh()`.
+   * @throws {ClosedError} if the map is closed, also while it is waited.
+   * @throws {TypeError} if an option is wrong.
+   * @throws {SystemError} if the file system has no locks.
+   * @throws {unknown} the signal's reason, once it is aborted.
+   */
+  async lock(options?: LockOptions): Promise<Disposable> {
+    checkCount(arguments.length, 1, "lock({ shared, signal })");
+    const open = this.#open;
+    const { shared = false, signal } = readOptions(
+      options,
+      ["shared", "signal"],
+      "{ shared: true }",
+    );
+    return await lock(open, Boolean(shared), checkSignal(signal));
   }
 
   /**

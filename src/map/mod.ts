@@ -13,7 +13,12 @@ export type {
   Progress,
   Strategy,
 } from "./flush/mod.ts";
-export { type Advice, type LoadOptions, MappedBytes } from "./mapped_bytes.ts";
+export {
+  type Advice,
+  type LoadOptions,
+  type LockOptions,
+  MappedBytes,
+} from "./mapped_bytes.ts";
 export {
   close,
   type CloseAsyncOptions,

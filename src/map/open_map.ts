@@ -130,6 +130,7 @@ export class OpenMap extends Books {
     this.meanwhile.end();
     const [oldFile, oldMapping] = [this.file, this.mapping];
     this.switchTo(file, mapping, mode);
+    file.takeHolders(oldFile);
     this.rebase(segments, length, isOnDisk);
     oldMapping.release();
     return oldFile;

@@ -76,6 +76,7 @@ function reopen(map: OpenMap): boolean {
     const length = lengthIn(map, size, file.size);
     checkNothingLost(map, length);
     mapping = mapFile(file, map.mode, length, map.isGuarded);
+    file.lockAs(map.file);
     const segments = layoutOf(map.registry, length);
     old = map.moveTo(file, mapping, map.mode, segments, length, true);
   } catch (error) {

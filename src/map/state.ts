@@ -74,6 +74,11 @@ export class MapState {
     return this.#isAsync;
   }
 
+  /** Is a flush under way? */
+  get isFlushing(): boolean {
+    return this.#name === "flushing" || this.#name === "saving";
+  }
+
   /** Is one under way that lets the map be read? */
   get isSaving(): boolean {
     return this.#name === "saving";

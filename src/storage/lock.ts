@@ -54,13 +54,18 @@ export function unlockAll(list: Iterable<Held>): void {
 }
 
 /**
- * Locks a file for this thread, without waiting. Returns `undefined` once it is
- * locked; otherwise why not, see {@linkcode isHeld}. Call {@linkcode unlock} before
- * the descriptor is closed.
+ * Locks a file for this thread, without waiting; `isShared` with others who share it.
+ * Returns `undefined` once it is locked; otherwise why not, see {@linkcode isHeld}. Call
+ * {@linkcode unlock} before the descriptor is closed.
  */
-export function tryLock(fd: number, path: string): SystemError | undefined {
+export function tryLock(
+  fd: number,
+  path: string,
+  isShared: boolean = false,
+): SystemError | undefined {
   const c = libc();
-  const { LOCK_EX, LOCK_NB } = c.constants;
+  const { LOCK_EX, LOCK_NB, LOCK_SH } = c.constants;
+  const operation = (isShared ? LOCK_SH : LOCK_EX) | LOCK_NB;
   // All of this first: the thread, or its script, may be stopped at any moment.
   if (lasting === undefined) queueMicrotask(unlockStopped);
   const end = runtime().unlockAtEnd?.(fd);
@@ -69,7 +74,7 @@ export function tryLock(fd: number, path: string): SystemError | undefined {
   lasting?.add(one);
   for (;;) {
     // Sound: a descriptor that the caller holds open; no memory is involved.
-    if (c.flock(fd, LOCK_EX | LOCK_NB) === 0) return undefined;
+    if (c.flock(fd, operation) === 0) return undefined;
     const error = errnoError(c.errno(), "flock", path);
     if (error.code === "EINTR") continue;
     held.delete(fd);

@@ -64,6 +64,18 @@ const UNCLOSED = new FinalizationRegistry<{ fd: number; same: Same }>(
   },
 );
 
+/** Those who were given the lock for longer than a call, and the file that they hold now. */
+interface Holders {
+  file: MappedFile;
+  count: number;
+}
+
+/**
+ * While somebody holds a lock, its file is no garbage, though nobody should reach it any
+ * more: a lock that ended on its own would protect nothing.
+ */
+const HELD = new Set<Holders>();
+
 /** The maps of one file in this thread. */
 interface Same {
   readonly key: string;
@@ -119,9 +131,15 @@ export class MappedFile extends OpenFile {
   readonly #device: bigint;
   readonly #inode: bigint;
   readonly #born: number;
-  /** The descriptor that has the file's lock, and how many hold it, nested. */
+  /**
+   * The descriptor that has the file's lock, and how many have it, nested,
+   * {@linkcode Holders} among them.
+   */
   #locked: number | undefined;
   #locks = 0;
+  /** Is it shared with others? */
+  #isShared = false;
+  #holders: Holders = { file: this, count: 0 };
   #hugePage: number | undefined;
   readonly #same: Same;
   /** How many wait for the disk on another thread, and whether to close it after them. */
@@ -418,16 +436,22 @@ export class MappedFile extends OpenFile {
    * file's length or moves bytes, by whatever name it was opened. Waits a moment for
    * it. Whoever holds it may take it again.
    *
-   * @throws {SystemError} `EBUSY` if another map of the file has it.
+   * @throws {SystemError} `EBUSY` if another map of the file has it, or this one shares
+   * it: exchanging a shared lock for another would let go of it first.
    */
   lock(): Lock {
-    const lock = patiently(() => this.tryLock());
+    const isOwn = this.#locked !== undefined && this.#isShared;
+    const lock = isOwn ? undefined : patiently(() => this.tryLock());
     if (lock !== undefined) return lock;
     throw systemError(
       "EBUSY",
       "flock",
       this.path,
-      "another process or map is flushing the file at this moment; flush again",
+      isOwn
+        ? "this map has locked the file, shared with others, which forbids its own " +
+          "flushes too; release that lock, or take one that is not shared"
+        : "another process or map has locked the file, or is flushing it at this " +
+          "moment; flush again",
     );
   }
 
@@ -443,38 +467,117 @@ export class MappedFile extends OpenFile {
    */
   tryLock(): Lock | undefined {
     if (this.#locked === undefined) {
-      // A descriptor that is not mapped, if possible: a mapping outlives its worker,
-      // and the lock would with it.
-      const fd = this.#openAgain(O_RDWR) ?? this.fd;
-      this.#locked = fd;
-      try {
-        const refusal = tryLock(fd, this.path);
-        if (refusal !== undefined && isHeld(refusal)) {
-          this.#endLock();
-          return undefined;
-        }
-      } catch (error) {
+      const refusal = this.#acquire(false);
+      if (refusal !== undefined && isHeld(refusal)) {
         this.#endLock();
-        throw error;
+        return undefined;
       }
-    }
+    } else if (this.#isShared) return undefined;
     this.#locks++;
     let isReleased = false;
     return {
       release: () => {
         if (isReleased || this.#locks === 0) return;
         isReleased = true;
-        if (--this.#locks === 0) this.#endLock();
+        this.#leave();
       },
     };
   }
 
-  /** Lets go of the lock, whoever holds it. Returns whether anybody did. */
+  /**
+   * Takes the lock for longer than a call, without waiting: `undefined` while anybody has
+   * it, this map too, unless all share it. What this map does meanwhile needs no lock
+   * of its own. A file that takes this one's place takes over the lock.
+   *
+   * @throws {SystemError} if the file system has no locks.
+   */
+  tryHold(isShared: boolean): Lock | undefined {
+    if (this.#locked === undefined) {
+      const refusal = keepingLocks(new Set(), () => this.#acquire(isShared));
+      if (refusal !== undefined) {
+        this.#endLock();
+        if (isHeld(refusal)) return undefined;
+        throw refusal;
+      }
+    } else if (!isShared || !this.#isShared) return undefined;
+    this.#locks++;
+    const holders = this.#holders;
+    HELD.add(holders);
+    holders.count++;
+    let isReleased = false;
+    return {
+      release: () => {
+        if (isReleased || holders.count === 0) return;
+        isReleased = true;
+        if (--holders.count === 0) HELD.delete(holders);
+        holders.file.#leave();
+      },
+    };
+  }
+
+  /**
+   * Takes a lock such as is held of `other`, whose place this file is about to take;
+   * `place` is where this one is so far. {@linkcode takeHolders} comes once it has.
+   *
+   * @throws {SystemError} `EBUSY` if another map of this file has it.
+   */
+  lockAs(other: MappedFile, place: string = this.path): void {
+    if (other.#holders.count === 0) return;
+    const refusal = patiently(() => {
+      const refusal = this.#acquire(other.#isShared, place);
+      if (refusal === undefined) return "locked";
+      this.#endLock();
+      return isHeld(refusal) ? undefined : refusal;
+    });
+    if (refusal === "locked") return;
+    throw refusal ?? systemError(
+      "EBUSY",
+      "flock",
+      this.path,
+      "another process or map has locked the file that took this one's place",
+    );
+  }
+
+  /** Those who hold the lock of `other` hold this file's from now on. */
+  takeHolders(other: MappedFile): void {
+    const holders = other.#holders;
+    if (holders.count === 0) return;
+    other.#holders = { file: other, count: 0 };
+    other.#locks -= holders.count;
+    holders.file = this;
+    this.#holders = holders;
+    this.#locks = holders.count;
+  }
+
+  /**
+   * Lets go of the lock, but for those who hold it for longer than a call. Returns
+   * whether anybody else had it.
+   */
   breakLock(): boolean {
-    const isLocked = this.#locked !== undefined;
-    this.#endLock();
-    this.#locks = 0;
-    return isLocked;
+    const wasLocked = this.#locks > this.#holders.count;
+    this.#locks = this.#holders.count;
+    if (this.#locks === 0) this.#endLock();
+    return wasLocked;
+  }
+
+  /** Locks a descriptor; why not, where that is refused. To be ended in either case. */
+  #acquire(isShared: boolean, place?: string): SystemError | undefined {
+    // A descriptor that is not mapped, if possible: a mapping outlives its worker,
+    // and the lock would with it.
+    const fd = this.#openAgain(O_RDWR, true, place) ??
+      this.#openAgain(O_RDONLY, false, place) ?? this.fd;
+    this.#locked = fd;
+    this.#isShared = isShared;
+    try {
+      return tryLock(fd, this.path, isShared);
+    } catch (error) {
+      this.#endLock();
+      throw error;
+    }
+  }
+
+  #leave(): void {
+    if (this.#locks > 0 && --this.#locks === 0) this.#endLock();
   }
 
   #endLock(): void {
@@ -518,6 +621,8 @@ export class MappedFile extends OpenFile {
     }
     // First: once it is closed, the number may be another file's.
     const isCounted = UNCLOSED.unregister(this);
+    this.#holders.count = 0;
+    HELD.delete(this.#holders);
     this.breakLock();
     try {
       super.close();
@@ -535,16 +640,23 @@ export class MappedFile extends OpenFile {
   }
 
   protected override openToAppend(): number | undefined {
-    return this.#openAgain(O_WRONLY | O_APPEND);
+    return this.#openAgain(O_WRONLY | O_APPEND, true);
   }
 
-  /** Opens the same file once more; `undefined` where its name does not lead to it. */
-  #openAgain(flags: number): number | undefined {
+  /**
+   * Opens the same file once more, by its name or by another; `undefined` where that
+   * does not lead to it.
+   */
+  #openAgain(
+    flags: number,
+    isWritten: boolean,
+    name: string = this.path,
+  ): number | undefined {
     let fd: number | undefined;
     try {
-      const place = placeOf(this.path, true);
+      const place = placeOf(name, isWritten);
       // Deno would prompt for what it does not allow.
-      if (place === undefined || !mayUse(place, true)) return undefined;
+      if (place === undefined || !mayUse(place, isWritten)) return undefined;
       fd = openPatiently(this.path, place, flags);
       if (this.is(statusOf(fd, this.path))) return fd;
     } catch {

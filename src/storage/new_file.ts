@@ -272,6 +272,11 @@ export class NewFile {
     if (!isUnchanged) adopt(this.file, now, this.#source);
   }
 
+  /** Takes a lock such as users hold of `old`, so that none is free once it has its place. */
+  lockAs(old: MappedFile): void {
+    this.file.lockAs(old, this.#temporary);
+  }
+
   /** Renames it to its destination: the one step that counts, atomic by POSIX. */
   takePlace(): void {
     const { path, place, isOwn } = this.#destination;

@@ -122,6 +122,7 @@ function* fillAndRename(
     mapping = mapFile(file, target.mode, plan.mappedLength, map.isGuarded);
     checkSource(); // filling took its time; what was cut off reads as a hole
     made.checkDestination(); // as did what others do to it by name
+    made.lockAs(map.file);
     made.takePlace();
   } catch (error) {
     mapping?.release();

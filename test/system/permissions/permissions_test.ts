@@ -1008,3 +1008,21 @@ test("read, write, append and refresh need what the map was opened with", {
   assert.match(lines[4]!, /^ConflictError.*no file at its path/);
   assert.equal(lines.at(-1), "12");
 });
+
+test("load, residency and lock need what the map was opened with", {
+  skip: SKIP,
+}, () => {
+  using file = oneFile();
+  const act = `
+    const map = open(path, "r");
+    await map.load();
+    report(() => map.residency());
+    const lock = await map.lock();
+    report(() => lock[Symbol.dispose]());
+    map.close();
+  `;
+  const read = [`--allow-read=${file.path}`];
+  const lines = report(["--allow-ffi", ...read], act, file.path);
+  assert.deepEqual(lines, ["1", "done"]);
+  file.assertUnchanged();
+});

@@ -27,13 +27,24 @@ const RECORD = 5000;
 /** A child that runs beside this process. */
 interface Running {
   isRunning(): boolean;
+  kill(): void;
+  /** Settles when it has written something. */
+  readonly said: Promise<unknown>;
   readonly ended: Promise<string>;
 }
 
-/** Starts a script of `children/`. */
-function start(name: string, args: readonly string[]): Running {
+/** Starts a script of `children/`; in `runtime`, if that is the other one. */
+function start(
+  name: string,
+  args: readonly string[],
+  runtime?: string,
+): Running {
   const script = new URL(`./children/${name}.ts`, import.meta.url);
-  return startCommand(name, commandOf(script, args));
+  const path = fileURLToPath(script);
+  const command = runtime === undefined
+    ? commandOf(script, args)
+    : [runtime, "run", ...(isDeno ? [] : ["-A", "--no-check"]), path, ...args];
+  return startCommand(name, command);
 }
 
 function startCommand(
@@ -42,6 +53,7 @@ function startCommand(
   cwd?: string,
 ): Running {
   const child = spawn(command!, rest, { cwd });
+  const said = new Promise((resolve) => child.stdout.once("data", resolve));
   let stdout = "";
   let stderr = "";
   let isRunning = true;
@@ -54,7 +66,8 @@ function startCommand(
       else reject(new Error(`${name}: ${status}\n${stderr}`));
     })
   );
-  return { isRunning: () => isRunning, ended };
+  const kill = () => void child.kill("SIGKILL");
+  return { isRunning: () => isRunning, kill, said, ended };
 }
 
 const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
@@ -381,4 +394,134 @@ test("processes that create one file at the same moment all open it", {
   assert.deepEqual(made, [`${files}\n`, `${files}\n`]);
   assert.equal(fs.readdirSync(folder.path).length, files);
   proof(`${files} files that two processes created at the same moment`);
+});
+
+test(
+  "under lock() nobody's change is lost, of two processes and both runtimes",
+  {
+    timeout: TIMEOUT,
+  },
+  async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "number");
+    fs.writeFileSync(path, new Uint8Array(4));
+    const other = otherRuntime();
+    const times = 400;
+    const children = [
+      start("locker", [path, `${times}`]),
+      start("locker", [path, `${times}`], other),
+    ];
+    for (const { ended } of children) assert.equal(await ended, `${times}\n`);
+    const bytes = fs.readFileSync(path);
+    assert.equal(bytes.readUInt32BE(bytes.length - 4), 2 * times);
+    assert.equal(bytes.length, 4 + Math.floor(2 * times / 8));
+    proof(
+      `${2 * times} changes under lock() by two processes, ` +
+        (other === undefined ? "of one runtime" : "of both runtimes"),
+    );
+  },
+);
+
+test("the lock of a process that is killed is free", {
+  timeout: TIMEOUT,
+}, async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "file");
+  fs.writeFileSync(path, "content");
+  using map = open(path);
+  for (const runtime of [undefined, otherRuntime()]) {
+    const holder = start("locker", [path, "hold"], runtime);
+    const killed = assert.rejects(holder.ended);
+    await holder.said;
+    map.append(1);
+    assert.throws(() => map.flush(), { code: "EBUSY" });
+    const signal = AbortSignal.timeout(50);
+    await assert.rejects(map.lock({ signal }), { name: "TimeoutError" });
+    const waiting = map.lock();
+    holder.kill();
+    using _ = await waiting;
+    map.flush();
+    await killed;
+  }
+});
+
+test("a lock that nobody can reach any more is kept until the process ends", () => {
+  using folder = temporaryFolder();
+  const child = runChild(
+    `
+    import * as fs from "node:fs";
+    import process from "node:process";
+    import { open } from "../mod.ts";
+    import { collectGarbage } from "./support/support.ts";
+    const path = process.argv[2];
+    fs.writeFileSync(path, "content");
+    using map = open(path);
+    let collected = 0;
+    const registry = new FinalizationRegistry(() => collected++);
+    async function drop() {
+      const dropped = open(path);
+      registry.register(dropped);
+      await dropped.lock();
+    }
+    await drop();
+    for (let turn = 0; turn < 50 && collected === 0; turn++) {
+      collectGarbage();
+      await new Promise((run) => setTimeout(run, 10));
+    }
+    collectGarbage();
+    await new Promise((run) => setTimeout(run, 10));
+    map.append(1);
+    try {
+      map.close();
+    } catch (error) {
+      console.log(collected, error.code);
+      map.close({ discard: true });
+    }
+  `,
+    { args: [join(folder.path, "file")] },
+  );
+  assert.equal(child.stdout, "1 EBUSY\n", child.stderr);
+});
+
+test("the lock of a worker that is stopped is free", {
+  timeout: TIMEOUT,
+}, () => {
+  using folder = temporaryFolder();
+  const script = join(folder.path, "worker.ts");
+  const library = new URL("../../../mod.ts", import.meta.url).href;
+  const path = join(folder.path, "file");
+  fs.writeFileSync(path, "content");
+  fs.writeFileSync(
+    script,
+    `
+    import { open } from ${JSON.stringify(library)};
+    const map = open(${JSON.stringify(path)});
+    await map.lock();
+    setInterval(() => {}, 1000);
+    self.postMessage("locked");
+  `,
+  );
+  const child = runChild(
+    `
+    import process from "node:process";
+    import { open } from "../mod.ts";
+    using map = open(process.argv[3]);
+    const isFree = async (patience) => {
+      try {
+        using _ = await map.lock({ signal: AbortSignal.timeout(patience) });
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    const worker = new Worker(process.argv[2], { type: "module" });
+    await new Promise((run) => worker.onmessage = run);
+    console.log(await isFree(100));
+    worker.terminate();
+    console.log(await isFree(60_000));
+    process.exit();
+  `,
+    { args: [pathToFileURL(script).href, path] },
+  );
+  assert.equal(child.stdout, "false\ntrue\n", child.stderr);
 });

@@ -77,6 +77,7 @@ const USUAL_OF_MAPS: Record<PropertyKey, (world: World) => Arguments> = {
   refresh: () => [],
   residency: () => [PART, 2 * PART],
   syncAsync: () => [PART, PART + 16],
+  lock: () => [{ shared: true, signal: new AbortController().signal }],
   load: () => [PART, 2 * PART, {
     signal: new AbortController().signal,
     onProgress() {},
@@ -482,6 +483,11 @@ async function attack(
   }
 }
 
+/** Lets go of a lock, which keeps out the flush that comes next. */
+async function free(lock: unknown): Promise<void> {
+  (await lock as Disposable)[Symbol.dispose]();
+}
+
 let spare: World | undefined;
 function makeWorldOnce(): World {
   return spare ??= makeWorld();
@@ -519,6 +525,7 @@ for (const { name, prototype, of, usual } of TARGETS) {
     }
     await attack(label, args, (world, args) => {
       const result: Iterable<unknown> = Reflect.apply(value, of(world), args);
+      if (key === "lock") return free(result);
       return key === Symbol.iterator ? [...result] : result;
     });
   }
