@@ -499,11 +499,13 @@ test("a flush waits for another map of the file, or for one that saves to its pa
     controller.abort();
     await assert.rejects(aborted, { name: "AbortError" });
     assert.ok(other.dirty);
-    const second = other.flushAsync();
+    // It waits, and then finds another file at its path.
+    const refused = assert.rejects(other.flushAsync(), {
+      name: "ConflictError",
+    });
     const { strategy } = await first;
     assert.equal(strategy, "replace");
-    // It waited, and then found another file at its path.
-    await assert.rejects(second, { name: "ConflictError" });
+    await refused;
     const saved = join(folder, "saved");
     await other.flushAsync({ path: saved });
     map.insert(0, 5);
