@@ -21,6 +21,7 @@ import {
   type TypedArrayOf,
 } from "../../mod.ts";
 import {
+  assertPrints,
   isDeno,
   isThorough,
   runChild,
@@ -2166,19 +2167,6 @@ test("a finished iterator stays finished, and two iterators are independent", ()
 });
 
 // Printing
-
-/** What a REPL prints, in each runtime. */
-function assertPrints(value: object, text: string): void {
-  assert.equal(String(value), text);
-  assert.equal(`${value}`, text);
-  assert.equal(inspect(value), text);
-  const { Deno, Bun } = globalThis as {
-    Deno?: { inspect(value: unknown): string };
-    Bun?: { inspect(value: unknown): string };
-  };
-  if (Deno !== undefined) assert.equal(Deno.inspect(value), text);
-  if (Bun !== undefined) assert.equal(Bun.inspect(value), text);
-}
 
 test("an array prints as numarray's do, in each REPL", () => {
   withSlice(64, (slice) => {

@@ -16,6 +16,7 @@ import { MappedFile } from "../../src/storage/mapped_file.ts";
 import { Journal } from "../../src/storage/journal/journal.ts";
 import {
   below,
+  countingFile,
   FULL_DISK,
   randomFrom,
   temporaryFolder,
@@ -23,12 +24,6 @@ import {
 } from "../support/support.ts";
 
 const STRATEGIES = ["auto", "replace", "in-place"] as const;
-
-function countingFile(folder: string, length: number): string {
-  const path = join(folder, "counting.dat");
-  fs.writeFileSync(path, Uint8Array.from({ length }, (_, i) => i));
-  return path;
-}
 
 /** Returns a whole number below `limit`, from a sequence that `seed` determines. */
 function generator(seed: number): (limit: number) => number {

@@ -16,17 +16,11 @@ import { inspect } from "node:util";
 import { close, Memmap, type Mode, open } from "../../mod.ts";
 import { libc } from "../../ffi/libc.ts";
 import {
+  countingFile,
   skipWithoutProc,
   temporaryFolder,
   withLibc,
 } from "../support/support.ts";
-
-/** A file of the bytes 0, 1, 2, …, in a folder of its own. */
-function countingFile(folder: string, length: number): string {
-  const path = join(folder, "counting.dat");
-  fs.writeFileSync(path, Uint8Array.from({ length }, (_, i) => i));
-  return path;
-}
 
 test("the long names of the modes are those of numarray", () => {
   using folder = temporaryFolder();

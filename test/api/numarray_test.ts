@@ -7,9 +7,8 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
-import { inspect } from "node:util";
 import { close, Memmap, open } from "../../mod.ts";
-import { temporaryFolder } from "../support/support.ts";
+import { assertPrints, temporaryFolder } from "../support/support.ts";
 
 /** A fresh working folder: the manual's file is simply called "memmap.tst". */
 function workingFolder(): Disposable {
@@ -22,19 +21,6 @@ function workingFolder(): Disposable {
       folder[Symbol.dispose]();
     },
   };
-}
-
-/** Asserts what an object prints as, in each way of printing it. */
-function assertPrints(value: object, text: string) {
-  assert.equal(String(value), text);
-  assert.equal(`${value}`, text);
-  assert.equal(inspect(value), text);
-  const { Deno, Bun } = globalThis as {
-    Deno?: { inspect(value: unknown): string };
-    Bun?: { inspect(value: unknown): string };
-  };
-  if (Deno !== undefined) assert.equal(Deno.inspect(value), text);
-  if (Bun !== undefined) assert.equal(Bun.inspect(value), text);
 }
 
 test("opening a Memmap: w+ creates the file and prints as the manual says", () => {

@@ -1,10 +1,11 @@
 /**
- * What several tests share: temporary folders, child processes, the process's open files
- * and mappings, and random numbers.
+ * What several tests share: files and folders, child processes, the process's open files
+ * and mappings, garbage collection, and random numbers.
  *
  * @module
  */
 
+import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
   accessSync,
@@ -21,7 +22,9 @@ import {
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { inspect } from "node:util";
 import { type Libc, libc, provideLibc } from "../../ffi/libc.ts";
 import { provideRuntime, type Runtime, runtime } from "../../ffi/runtime.ts";
 
@@ -62,6 +65,26 @@ export function temporaryFolder(
     path,
     [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
   };
+}
+
+/** A file of the bytes 0, 1, 2, … in a folder. Returns its path. */
+export function countingFile(folder: string, length: number): string {
+  const path = join(folder, "counting.dat");
+  writeFileSync(path, Uint8Array.from({ length }, (_, i) => i));
+  return path;
+}
+
+/** Asserts what an object prints as, in each way of printing it. */
+export function assertPrints(value: object, text: string): void {
+  assert.equal(String(value), text);
+  assert.equal(`${value}`, text);
+  assert.equal(inspect(value), text);
+  const { Deno, Bun } = globalThis as {
+    Deno?: { inspect(value: unknown): string };
+    Bun?: { inspect(value: unknown): string };
+  };
+  if (Deno !== undefined) assert.equal(Deno.inspect(value), text);
+  if (Bun !== undefined) assert.equal(Bun.inspect(value), text);
 }
 
 /** How many bytes of memory a test's files may take. */
@@ -236,6 +259,14 @@ export function collectGarbage(): void {
   if (Bun !== undefined) Bun.gc(true);
   else if (gc !== undefined) gc();
   else throw new Error("Deno needs --v8-flags=--expose-gc for this.");
+}
+
+/** Collects garbage repeatedly, and gives finalizers turns of the event loop. */
+export async function collectThoroughly(): Promise<void> {
+  for (let i = 0; i < 5; i++) {
+    collectGarbage();
+    await setTimeout(5);
+  }
 }
 
 /** A number from 0 to 1, exclusive. */

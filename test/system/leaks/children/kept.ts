@@ -15,7 +15,7 @@ import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { open } from "../../../../mod.ts";
 import {
-  collectGarbage,
+  collectThoroughly,
   givenArguments,
   mappingsOf,
 } from "../../../support/support.ts";
@@ -24,13 +24,6 @@ const path = join(givenArguments("folder")[0], "kept.dat");
 writeFileSync(path, new Uint8Array(20_000));
 
 const mappings = () => mappingsOf("")!.length;
-
-async function collectThoroughly(): Promise<void> {
-  for (let i = 0; i < 5; i++) {
-    collectGarbage();
-    await setTimeout(2);
-  }
-}
 
 const moved: ArrayBuffer[] = [];
 

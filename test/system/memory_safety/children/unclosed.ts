@@ -11,10 +11,9 @@
 import assert from "node:assert/strict";
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { type MemmapSlice, open } from "../../../../mod.ts";
 import {
-  collectGarbage,
+  collectThoroughly,
   descriptorsOf,
   givenArguments,
   mappingsOf,
@@ -29,14 +28,6 @@ function newFile(): string {
   const path = join(folder, `unclosed ${count++}.dat`);
   writeFileSync(path, new Uint8Array(LENGTH).fill(7));
   return path;
-}
-
-/** Finalizers run between turns of the event loop, at times of their own choice. */
-async function collectThoroughly(): Promise<void> {
-  for (let i = 0; i < 5; i++) {
-    collectGarbage();
-    await setTimeout(5);
-  }
 }
 
 async function assertLetGo(path: string): Promise<void> {
