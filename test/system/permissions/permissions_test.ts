@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import * as fs from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -17,6 +18,8 @@ import {
 } from "../../support/support.ts";
 
 const CONTENT = "0123456789";
+/** In /dev, Deno asks for all permissions: such a folder for temporary files will not do. */
+const PARENT = tmpdir().startsWith("/dev/") ? "/var/tmp" : tmpdir();
 const SKIP: string | false = isDeno ? false : "Bun has no permissions";
 const TRACING: string | false =
   spawnSync("strace", ["-e", "trace=none", "true"]).status === 0
@@ -58,7 +61,7 @@ function report(
 function oneFile():
   & { folder: string; path: string; assertUnchanged(): void }
   & Disposable {
-  const folder = temporaryFolder();
+  const folder = temporaryFolder(PARENT);
   const path = join(folder.path, "file.dat");
   fs.writeFileSync(path, CONTENT);
   return {
@@ -278,7 +281,7 @@ test(
   },
   () => {
     using file = oneFile();
-    using elsewhere = temporaryFolder();
+    using elsewhere = temporaryFolder(PARENT);
     const target = join(elsewhere.path, "copy.dat");
     const there = elsewhere.path;
     for (
@@ -320,7 +323,7 @@ test(
   "a flush creates every file beside the file anew, so that it writes through no planted link",
   { skip: TRACING },
   () => {
-    using folder = temporaryFolder();
+    using folder = temporaryFolder(PARENT);
     const path = join(folder.path, "file.dat");
     fs.writeFileSync(path, CONTENT);
     const trace = join(folder.path, "..", `memmap-trace-${process.pid}`);
@@ -372,7 +375,7 @@ test(
 );
 
 test("a file: URL stands for its path, decoded once, or is a TypeError", () => {
-  using folder = temporaryFolder();
+  using folder = temporaryFolder(PARENT);
   const name = "100%41 %2e%2e a\nb\tc?d#e\\f.dat";
   const path = join(folder.path, name);
   fs.writeFileSync(path, CONTENT);
@@ -470,7 +473,7 @@ function twoFolders():
     assertUntouched(): void;
   }
   & Disposable {
-  const folder = temporaryFolder();
+  const folder = temporaryFolder(PARENT);
   const inside = (...names: string[]) => join(folder.path, "inside", ...names);
   const outside = (...names: string[]) =>
     join(folder.path, "outside", ...names);
