@@ -150,7 +150,14 @@ export class SliceExtent implements Sized {
       piece = floating.resized(length);
       this.floating = piece;
       this.#books.growth += length - before;
-      if (piece !== floating) floating.free();
+      if (piece !== floating) {
+        try {
+          floating.free();
+        } catch {
+          // Too deep a stack. The resize counts; the memory stays with the arena until
+          // that is released.
+        }
+      }
       return piece;
     }
     piece = this.#books.arena.allocate(length);
@@ -162,9 +169,10 @@ export class SliceExtent implements Sized {
       piece.free();
       throw error;
     }
-    this.floating = piece;
+    // Counted first: see OpenMap.insert.
     this.#books.floatingCount++;
     this.#books.growth += length - before;
+    this.floating = piece;
     return piece;
   }
 

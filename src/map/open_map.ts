@@ -58,17 +58,21 @@ export class OpenMap extends Books {
     const piece = this.arena.allocate(contentLength(content));
     const extent = new SliceExtent(this, offset, offset);
     extent.floating = piece;
+    // Counted first: a script that node:vm stops in between must not leave an edit that
+    // no flush would look for.
+    this.floatingCount++;
+    this.growth += piece.length;
     try {
       extent.slice = face(extent);
       if (typeof content !== "number") writeContent(piece, 0, content);
       this.mapping.checkFaults(); // the content may have been a view of it
       this.#add(extent);
     } catch (error) {
+      this.floatingCount--;
+      this.growth -= piece.length;
       piece.free();
       throw error;
     }
-    this.floatingCount++;
-    this.growth += piece.length;
     return extent;
   }
 

@@ -89,12 +89,6 @@ export class Piece {
       : length;
     const moved = this.#arena.allocateUpTo(room, length);
     moved.mapping.copyFrom(this.mapping, this.offset, moved.offset, kept);
-    try {
-      this.free();
-    } catch {
-      // Too deep a stack. The bytes are in the new piece, which has to be known; the
-      // memory of this one stays with the arena until that is released.
-    }
     return moved;
   }
 

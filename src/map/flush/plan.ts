@@ -56,13 +56,17 @@ export function* planOf(map: OpenMap): Steps<Plan> {
     else floats.push({ extent, begin, end, offset, length });
   }
   const behind = map.file.size - map.mappedLength;
-  appendRun(runs, map.mappedLength, map.length, behind);
+  // Not what the map counts along, which is wrong after node:vm has stopped a script in
+  // the midst of an edit.
+  const last = segments.at(-1);
+  const length = last === undefined ? 0 : last.offset + last.length;
+  appendRun(runs, map.mappedLength, length, behind);
   return {
     segments,
     runs,
     floats,
-    mappedLength: map.length,
-    fileLength: map.length + behind,
+    mappedLength: length,
+    fileLength: length + behind,
   };
 }
 
