@@ -25,17 +25,23 @@ const held = new Map<number, Held>();
 let lasting: Set<Held> | undefined;
 
 /**
- * Runs `part` of some work that goes on later. What it locks stays locked when it
- * returns, and is added to `list`: should the work never go on, {@linkcode unlockAll}
- * lets go of it.
+ * From now on, what is locked stays so when this task is over, and is added to `list`:
+ * should its work never go on, {@linkcode unlockAll} lets go of it. Returns where locks
+ * went before, to be set again when it is another's turn.
  */
-export function keepingLocks<T>(list: Set<Held>, part: () => T): T {
+export function listLocks(list: Set<Held> | undefined): Set<Held> | undefined {
   const before = lasting;
   lasting = list;
+  return before;
+}
+
+/** Has what `part` locks added to `list`, as {@linkcode listLocks} does. */
+export function keepingLocks<T>(list: Set<Held>, part: () => T): T {
+  const before = listLocks(list);
   try {
     return part();
   } finally {
-    lasting = before;
+    listLocks(before);
   }
 }
 
@@ -44,12 +50,8 @@ export function locksOfPart(): Set<Held> {
   return lasting ?? new Set();
 }
 
-/**
- * Lets go of what is still locked of a list, whose work was stopped from outside. Call it
- * when no part runs: the one that was stopped has not ended by itself.
- */
+/** Lets go of what is still locked of a list, whose work was stopped from outside. */
 export function unlockAll(list: Iterable<Held>): void {
-  lasting = undefined;
   for (const one of list) if (held.get(one.fd) === one) unlock(one.fd);
 }
 

@@ -19,10 +19,10 @@ export {
 } from "./blocks.ts";
 export { Copier } from "./copying.ts";
 export { syncFolder, syncFolderLater } from "./entries.ts";
-export { Journal, listingJournals } from "./journal/journal.ts";
+export { Journal, listJournals } from "./journal/journal.ts";
 export { clearJournal, recover } from "./journal/recovery.ts";
 export { type Abort, later, unlessAborted } from "./later.ts";
-export { type Held, keepingLocks, unlockAll } from "./lock.ts";
+export { type Held, listLocks, unlockAll } from "./lock.ts";
 export {
   type Lock,
   MappedFile,

@@ -18,8 +18,10 @@ export interface Control {
   readonly abort: Abort | undefined;
   /** Does the flush count already, so that it goes on to its end? */
   hasCommitted(): boolean;
-  /** Runs a part of the work that nothing else comes between. */
-  runPart<T>(part: () => T): T;
+  /** From now on nothing else comes between, until the driver leaves. */
+  enter(): void;
+  /** Others have their turn. */
+  leave(): void;
 }
 
 /**
@@ -32,36 +34,46 @@ export async function runToEndLater<T>(
   control: Control,
 ): Promise<T> {
   const { steps } = work;
-  const { runPart } = control;
-  const reporter = new Reporter(work, control.onProgress);
+  const { abort, onProgress } = control;
+  const reporter = new Reporter(work, onProgress);
   let isStopping = false;
   let since = performance.now();
-  let next = runPart(() => steps.next());
-  while (!next.done) {
-    const step = next.value;
-    let moved = 0;
-    let failure: { error: unknown } | undefined;
-    try {
-      const taken = runPart(() => step.runLater?.(control.abort) ?? step.run());
-      moved = typeof taken === "number" ? taken : await taken;
-      runPart(() => reporter.report(moved));
-      if (later().isDue(since)) {
-        await later().turn();
-        since = performance.now();
+  try {
+    let next = steps.next();
+    while (!next.done) {
+      const step = next.value;
+      let moved: number;
+      try {
+        const taken = step.runLater?.(abort) ?? step.run();
+        moved = typeof taken === "number" ? taken : await others(taken);
+        control.enter();
+        reporter.report(moved);
+        if (later().isDue(since)) {
+          await others(later().turn());
+          control.enter();
+          since = performance.now();
+        }
+        // Last: between this and the next step the flush may come to count.
+        const mayStop = work.isStoppable && step.isFinal !== true &&
+          !control.hasCommitted();
+        if (mayStop && !isStopping) abort?.check();
+      } catch (error) {
+        control.enter();
+        isStopping = true;
+        next = steps.throw(error);
+        continue;
       }
-      // Last: between this and the next step the flush may come to count.
-      const mayStop = work.isStoppable && step.isFinal !== true &&
-        !control.hasCommitted();
-      if (mayStop && !isStopping) control.abort?.check();
-    } catch (error) {
-      failure = { error };
-      isStopping = true;
+      next = steps.next(moved);
     }
-    const failed = failure;
-    next = runPart(() =>
-      failed === undefined ? steps.next(moved) : steps.throw(failed.error)
-    );
+    reporter.end();
+    return next.value;
+  } finally {
+    control.leave();
   }
-  reporter.end();
-  return next.value;
+
+  /** To be awaited, and followed by `enter` at once, with nothing in between. */
+  function others<R>(promise: Promise<R>): Promise<R> {
+    control.leave();
+    return promise;
+  }
 }

@@ -15,8 +15,8 @@ import {
   type Abort,
   type Held,
   type Journal,
-  keepingLocks,
-  listingJournals,
+  listJournals,
+  listLocks,
   type Steps,
   unlessAborted,
   unlockAll,
@@ -53,16 +53,15 @@ export function flush(map: OpenMap, request: FlushRequest): FlushResult {
     return nothingWritten(map);
   }
   checkDeepestStack(); // nothing may fail for want of it once the file has changed
-  map.state.beginFlush(map.file.path);
-  const flush = new Flush(map);
+  const flush = new Flush(map, () => map.state.beginFlush(map.file.path));
   let isOnDisk = false; // where only the last wait fails, too
   try {
-    const work = flush.listed(workOf(map, request));
-    const result = flush.runPart(() => runToEnd(work, request.onProgress));
+    const result = runToEnd(flush.begin(request), request.onProgress);
     isOnDisk = request.isDurable;
     return result;
   } finally {
-    if (!flush.isStopped) map.state.endFlush(isOnDisk);
+    flush.leave();
+    map.state.endFlush(isOnDisk);
   }
 }
 
@@ -88,23 +87,22 @@ export async function flushLater(
   }
   request.abort?.check();
   checkDeepestStack();
-  map.state.beginSaving(map.file.path);
-  UNDER_WAY.set(map, Promise.withResolvers<void>());
-  const flush = new Flush(map);
+  const flush = new Flush(map, () => map.state.beginSaving(map.file.path));
   const { commits } = map;
   let isOnDisk = false;
   try {
-    const work = flush.listed(workOf(map, request));
-    const result = await runToEndLater(work, {
+    UNDER_WAY.set(map, Promise.withResolvers<void>());
+    const result = await runToEndLater(flush.begin(request), {
       onProgress: request.onProgress,
       abort: request.abort,
       hasCommitted: () => map.commits !== commits,
-      runPart: (part) => flush.runPart(part),
+      enter: () => flush.enter(),
+      leave: () => flush.leave(),
     });
     isOnDisk = request.isDurable;
     return result;
   } finally {
-    if (!flush.isStopped) endSaving(map, isOnDisk);
+    endSaving(map, isOnDisk);
   }
 }
 
@@ -150,43 +148,68 @@ function nothingWritten(map: OpenMap): FlushResult {
  * One flush, and what ends it if it is stopped from outside.
  *
  * A script that is run with a time limit, as node:vm can, is stopped between any two
- * steps, and no `finally` of it runs. Microtasks do, once nothing else does.
+ * steps, and no `finally` of it runs. Microtasks do, once nothing else does. So one is
+ * queued whenever a flush has its turn, and whatever lets others have theirs says so.
  */
 class Flush {
   readonly #map: OpenMap;
   #steps: Steps<unknown> | undefined;
   readonly #journals = new Set<Journal>();
   readonly #locks = new Set<Held>();
-  isStopped = false;
+  /** Where journals and locks went before it was this flush's turn. */
+  #others: {
+    journals: Set<Journal> | undefined;
+    locks: Set<Held> | undefined;
+  } = { journals: undefined, locks: undefined };
+  /** How many turns it has had, and whether it has one now. */
+  #turns = 0;
+  #hasTurn = false;
 
-  constructor(map: OpenMap) {
+  /** Has its first turn at once, in which `mark` notes that the map is being flushed. */
+  constructor(map: OpenMap, mark: () => void) {
     this.#map = map;
+    this.enter();
+    try {
+      mark();
+    } catch (error) {
+      this.leave();
+      throw error;
+    }
   }
 
-  /** Notes whose steps are taken from now on. */
-  listed<T>(work: Work<T>): Work<T> {
+  /** The steps to take. */
+  begin(request: FlushRequest): Work<FlushResult> {
+    const work = workOf(this.#map, request);
     this.#steps = work.steps;
     return work;
   }
 
-  /** Runs what nothing of this thread comes between. */
-  runPart<T>(part: () => T): T {
-    let isOver = false;
-    queueMicrotask(() => isOver || this.#stop());
-    try {
-      return keepingLocks(
-        this.#locks,
-        () => listingJournals(this.#journals, part),
-      );
-    } finally {
-      isOver = true;
-    }
+  /** From now on nothing else of this thread comes between. */
+  enter(): void {
+    if (this.#hasTurn) return;
+    this.#others = {
+      journals: listJournals(this.#journals),
+      locks: listLocks(this.#locks),
+    };
+    this.#hasTurn = true;
+    const turn = ++this.#turns;
+    queueMicrotask(() => {
+      if (this.#hasTurn && this.#turns === turn) this.#stop();
+    });
+  }
+
+  /** Others have their turn. */
+  leave(): void {
+    if (!this.#hasTurn) return;
+    this.#hasTurn = false;
+    listJournals(this.#others.journals);
+    listLocks(this.#others.locks);
   }
 
   /** Ends a flush that was stopped from outside, as an error of its last step would. */
   #stop(): void {
+    this.leave();
     const { file, state } = this.#map;
-    this.isStopped = true;
     try {
       const stopped = new Error(`The flush of '${file.path}' was stopped.`);
       const steps = this.#steps;

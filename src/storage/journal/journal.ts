@@ -46,15 +46,16 @@ const ATTEMPTS = 6;
 /** Where those go that are begun now: the list of the flush whose turn it is. */
 let begun: Set<Journal> | undefined;
 
-/** Takes a step of a flush; the journals that it begins are added to `list`. */
-export function listingJournals<T>(list: Set<Journal>, step: () => T): T {
+/**
+ * From now on, the journals that are begun go to `list`. Returns where they went before,
+ * to be set again when it is another flush's turn.
+ */
+export function listJournals(
+  list: Set<Journal> | undefined,
+): Set<Journal> | undefined {
   const before = begun;
   begun = list;
-  try {
-    return step();
-  } finally {
-    begun = before;
-  }
+  return before;
 }
 
 /** The journal of one flush. */

@@ -16,7 +16,8 @@ function control(onProgress?: Progress) {
     onProgress,
     abort: undefined as { check(): void } | undefined,
     hasCommitted: () => false,
-    runPart: <T>(part: () => T) => part(),
+    enter: () => {},
+    leave: () => {},
   };
 }
 

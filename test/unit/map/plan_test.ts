@@ -9,7 +9,7 @@ import type { OpenMap } from "../../../src/map/open_map.ts";
 /** A slice: its range in the file, and its bytes now if it floats. */
 function extent(begin: number, end: number, floating?: number) {
   const isFloating = floating !== undefined;
-  return { begin, end, length: floating ?? end - begin, isFloating };
+  return { begin, end, order: 0, length: floating ?? end - begin, isFloating };
 }
 
 /** The plan of a map that has counted `length` bytes. */

@@ -2,7 +2,8 @@
  * Stops a worker in the middle of a flush. Then it flushes the file in this thread, and
  * in another process.
  *
- * Run by sharing_test.ts with the file's path, how to flush, and how to stop.
+ * Run by sharing_test.ts with the file's path, how to flush, how to stop, and whether by
+ * `flush` or by `flushAsync`.
  *
  * @module
  */
@@ -24,7 +25,12 @@ import { commandOf } from "../../../support/support.ts";
 const MIB = 2 ** 20;
 
 /** Flushes `path` as `how` says, and never finishes. */
-function flushForEver(path: string, how: string, stop: string): void {
+async function flushForEver(
+  path: string,
+  how: string,
+  stop: string,
+  driver: string,
+): Promise<void> {
   const map = open(path);
   map.insert(how === "extend" ? map.mappedLength : 5, new Uint8Array(9 * MIB));
   let calls = 0;
@@ -39,16 +45,17 @@ function flushForEver(path: string, how: string, stop: string): void {
   };
   if (how === "save") options.path = `${path}.saved`;
   if (how === "in-place") options.strategy = how;
-  map.flush(options);
+  if (driver === "flush") map.flush(options);
+  else await map.flushAsync(options);
 }
 
 if (isMainThread) {
-  const [, self, path, how, stop] = process.argv;
+  const [, self, path, how, stop, driver] = process.argv;
   const target = how === "save" ? `${path}.saved` : path!;
   fs.writeFileSync(path!, new Uint8Array(3 * MIB).fill(1));
   if (how === "save") fs.writeFileSync(target, "");
   const worker = new Worker(new URL(`file://${self}`), {
-    workerData: { path, how, stop },
+    workerData: { path, how, stop, driver },
   });
   await new Promise((resolve) => worker.once("message", resolve));
   await worker.terminate();
@@ -86,6 +93,6 @@ if (isMainThread) {
   }));
   process.exit(0);
 } else {
-  const { path, how, stop } = workerData;
-  flushForEver(path, how, stop);
+  const { path, how, stop, driver } = workerData;
+  await flushForEver(path, how, stop, driver);
 }
