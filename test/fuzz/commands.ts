@@ -138,6 +138,18 @@ export type Command =
     readonly path?: number;
     readonly progress?: ProgressKind;
   }
+  // The same while the event loop goes on, and what is done to the map meanwhile: one
+  // after each step.
+  | OnMap & {
+    readonly do: "flush async";
+    readonly strategy?: string;
+    readonly durable: boolean;
+    readonly path?: number;
+    readonly progress?: ProgressKind;
+    /** The step after which it is aborted. */
+    readonly abort?: number;
+    readonly meanwhile: readonly Command[];
+  }
   | OnMap & InRange & { readonly do: "sync" }
   | OnSlice & {
     readonly do: "set";
@@ -595,8 +607,28 @@ const COMMANDS: readonly [weight: number, Arbitrary<Command>][] = [
   ],
 ];
 
-const anyCommand: Arbitrary<Command> = fc.oneof(
+const oneCommand: Arbitrary<Command> = fc.oneof(
   ...COMMANDS.map(([weight, arbitrary]) => ({ weight, arbitrary })),
+);
+
+/** What the map that is being flushed is asked for, or refuses, meanwhile. */
+const meanwhile: Arbitrary<Command> = oneCommand.filter((one) =>
+  !("file" in one) && one.do !== "steal" && one.do !== "poke stolen"
+);
+
+const flushAsync = command("flush async", {
+  map: which,
+  strategy: fc.constantFrom("auto", "auto", "replace", "in-place"),
+  durable: fc.boolean(),
+  path: fc.nat(3),
+  progress: fc.constantFrom("counts", "throws"),
+  abort: fc.nat(12),
+  meanwhile: fc.array(meanwhile, { maxLength: 14 }),
+}, ["strategy", "path", "progress", "abort"]);
+
+const anyCommand: Arbitrary<Command> = fc.oneof(
+  { weight: 14, arbitrary: oneCommand },
+  { weight: 1, arbitrary: flushAsync },
 );
 
 /** Sequences with up to this many operations. */
@@ -635,8 +667,8 @@ export function asTest(
     'import { test } from "node:test";',
     'import { runSequence } from "./run.ts";',
     "",
-    'test("a sequence that the fuzz test found", () => {',
-    "  runSequence({",
+    'test("a sequence that the fuzz test found", async () => {',
+    "  await runSequence({",
     `    files: ${literal(sequence.files)},`,
     "    commands: [",
     ...commands,

@@ -55,6 +55,18 @@ export function attempt<T>(call: () => T): Outcome<T> {
   }
 }
 
+/** Waits for what the library tries. */
+export async function attemptLater<T>(
+  promise: Promise<T>,
+): Promise<Outcome<T>> {
+  try {
+    return { value: await promise };
+  } catch (error) {
+    const { name, code } = error as { name: string; code?: string };
+    return { failure: { name, code }, error };
+  }
+}
+
 /** An outcome, as text for a message. */
 export function said<T>(outcome: Outcome<T>): string {
   if (!("failure" in outcome)) return "nothing";

@@ -46,6 +46,7 @@ const deleted = () => new Refusal("DeletedSliceError", "ERR_MEMMAP_DELETED");
 const closed = () => new Refusal("ClosedError", "ERR_MEMMAP_CLOSED");
 const readonly = () => new Refusal("ReadonlyError", "ERR_MEMMAP_READONLY");
 const conflict = () => new Refusal("ConflictError", "ERR_MEMMAP_CONFLICT");
+const busy = () => new Refusal("BusyError", "ERR_MEMMAP_BUSY");
 const fault = () => new Refusal("FaultError", "ERR_MEMMAP_FAULT");
 const system = (code: string) => new Refusal("SystemError", code);
 
@@ -204,6 +205,8 @@ export class ModelView {
   readonly slice: ModelSlice;
   /** `"perhaps"` if the view may stay attached or not. */
   alive: boolean | "perhaps" = true;
+  /** Does it show bytes that nobody else sees, until a flush that is under way ends? */
+  isPrivate = false;
 
   constructor(slice: ModelSlice) {
     this.slice = slice;
@@ -275,6 +278,8 @@ export class ModelMap {
   isStrayed = false;
   /** Was a view moved away? What cannot be detached affects which views stay attached. */
   isStolen = false;
+  /** A flush that is under way while the map is read, and whether it counts already. */
+  saving: { readonly plan: ModelFlush; hasCommitted: boolean } | null = null;
   /** In `r` and `c`, the pages that were written to. */
   #ownPages = new Map<number, Uint8Array>();
 
@@ -342,8 +347,14 @@ export class ModelMap {
   }
 
   edit(): void {
-    this.use();
+    this.idle();
     if (this.mode === "r") throw readonly();
+  }
+
+  /** As {@linkcode use}, by who changes what is registered, or the file. */
+  idle(): void {
+    this.use();
+    if (this.saving !== null) throw busy();
   }
 
   /** Throws if a lost page was touched: then every use of the file's bytes is an error. */
@@ -483,6 +494,7 @@ export class ModelMap {
       end,
       this.mappedLength,
     );
+    this.idle();
     return this.#register(new ModelSlice(this, from, to, null));
   }
 
@@ -598,6 +610,7 @@ export class ModelMap {
   sync(begin: unknown = 0, end: unknown = this.mappedLength): void {
     if (!this.writable) throw readonly();
     rangeWithin(begin, end, this.mappedLength);
+    this.idle();
     this.checkFaults();
   }
 
@@ -684,7 +697,7 @@ export class ModelMap {
     if (path !== undefined && (path === "" || path.includes("\0"))) {
       throw typeError();
     }
-    this.use();
+    this.idle();
     this.checkFaults();
     const pieces = this.layout();
     const { folder, file, knownLength, mappedLength } = this;
@@ -762,6 +775,44 @@ export class ModelMap {
     });
   }
 
+  /** A flush begins that lets the map be read: which views it takes along. */
+  beginSaving(plan: ModelFlush): void {
+    this.saving = { plan, hasCommitted: false };
+    for (const slice of this.slices) {
+      if (slice.floating !== null || plan.strategy === "replace") {
+        slice.dropViews(false);
+      }
+    }
+  }
+
+  /** It counts, as it was planned, with what was written to what stays meanwhile. */
+  commitSaving(): void {
+    const saving = this.saving!;
+    saving.hasCommitted = true;
+    let { plan } = saving;
+    if (plan.strategy === "extend") {
+      const { length } = this.file.bytes;
+      const kept = Math.min(length, plan.content.length);
+      const content = plan.content.slice();
+      content.set(this.file.bytes.subarray(0, kept));
+      plan = { ...plan, content };
+    }
+    this.dropPrivateViews();
+    this.finishFlush(plan);
+  }
+
+  /** It is over. */
+  endSaving(): void {
+    this.dropPrivateViews();
+    this.saving = null;
+  }
+
+  dropPrivateViews(): void {
+    for (const { views } of this.slices) {
+      for (const view of views) if (view.isPrivate) view.alive = false;
+    }
+  }
+
   /** Carries out a planned flush. */
   finishFlush({ strategy, pieces, content, path }: ModelFlush): void {
     if (strategy === "none") return;
@@ -801,6 +852,7 @@ export class ModelMap {
 
   close(options: { discard?: boolean } = {}): void {
     if (this.isClosed) return;
+    this.idle();
     if (this.#isShared && !options.discard) this.finishFlush(this.planFlush());
     for (const slice of this.slices) slice.dropViews(false);
     this.isClosed = true;
@@ -881,6 +933,9 @@ export class ModelSlice {
     this.use();
     this.checkFaults();
     const view = new ModelView(this);
+    const { saving } = this.map;
+    view.isPrivate = saving !== null && !saving.hasCommitted &&
+      (this.floating !== null || saving.plan.strategy === "replace");
     this.views.push(view);
     return view;
   }
@@ -1021,11 +1076,13 @@ export class ModelSlice {
   sync(): void {
     this.use();
     if (!this.map.writable) throw readonly();
+    if (this.floating === null) this.map.idle();
     this.checkFaults();
   }
 
   delete(): void {
     this.use();
+    this.map.idle();
     this.isDeleted = true;
     this.dropViews(false);
     this.map.slices = this.map.slices.filter((other) => other !== this);

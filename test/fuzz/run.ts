@@ -12,11 +12,14 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { libc } from "../../ffi/libc.ts";
 import {
+  type FlushAsyncOptions,
   type FlushOptions,
   Memmap,
   type MemmapArray,
   type MemmapSlice,
   open,
+  type Progress,
+  type Strategy,
 } from "../../mod.ts";
 import {
   type Amount,
@@ -36,6 +39,7 @@ import {
 } from "./array_model.ts";
 import {
   attempt,
+  attemptLater,
   attemptModel,
   refuses,
   said,
@@ -54,6 +58,7 @@ import {
   type ModelView,
   Refusal,
 } from "./model.ts";
+import { atOnce, withLater } from "../support/later.ts";
 import {
   descriptorsOf,
   fastFolder,
@@ -97,6 +102,7 @@ const MOST_STOLEN = 4;
 /** Arrays of up to this many elements are compared as a whole. */
 const MOST_ELEMENTS = 600;
 
+const ABORTED = "The signal says so.";
 const STOP = "onProgress has seen enough.";
 const FAULT = "ERR_MEMMAP_FAULT";
 
@@ -176,6 +182,8 @@ class World {
   readonly #pairs = new WeakMap<ModelSlice, SlicePair>();
   /** A descriptor of every mapped file, which may have lost its name. */
   readonly #descriptors = new Map<ModelFile, number>();
+  /** The map that is being flushed: nothing else is used meanwhile. */
+  #only: MapPair | undefined;
   #made = { map: 0, slice: 0, array: 0, file: 0 };
 
   constructor(path: string, steps: string[] | undefined) {
@@ -185,9 +193,10 @@ class World {
     this.#folder = new ModelFolder(pageSize, guard !== null);
   }
 
-  /** Runs one operation, and compares. Returns false if it had no object to work on. */
-  run(command: Command): boolean {
+  /** Does one operation, and compares; false if there was nothing to do it to. */
+  async run(command: Command): Promise<boolean> {
     this.#steps?.push("");
+    if (command.do === "flush async") return await this.#flushAsync(command);
     const isDone = this.#do(command);
     if (isDone) this.check();
     return isDone;
@@ -230,6 +239,126 @@ class World {
     if ("map" in command) return this.#doOnMap(command);
     if ("slice" in command) return this.#doOnSlice(command);
     return this.#doOnView(command);
+  }
+
+  /**
+   * Flushes while the event loop goes on. After each step one of the operations is done,
+   * to the map that is being flushed, as if nothing were.
+   */
+  async #flushAsync(
+    command: Extract<Command, { do: "flush async" }>,
+  ): Promise<boolean> {
+    const map = pick(this.#maps, command.map, ({ model }) => !model.isClosed);
+    if (map === undefined) return false;
+    const { model, real, label } = map;
+    const { strategy, durable, progress, path: which } = command;
+    const name = which === undefined ? undefined : NAMES[which];
+    const calls: [done: number, total: number][] = [];
+    const onProgress = this.#onProgress(map, progress, calls) as Progress;
+    const controller = new AbortController();
+    const { signal } = controller;
+    const options: FlushAsyncOptions = { durable, signal };
+    if (strategy !== undefined) options.strategy = strategy as Strategy;
+    if (onProgress !== undefined) options.onProgress = onProgress;
+    if (name !== undefined) options.path = join(this.#path, name);
+    const planned = attemptModel(() =>
+      model.planFlush({ ...options, path: name })
+    );
+    const plan = "value" in planned ? planned.value : undefined;
+    if (plan !== undefined && this.#cutsOthers(map, plan)) return false;
+    this.#note(`${label}.flushAsync(${shown(options)})`);
+    if (plan === undefined) {
+      // It may have begun, and then found that it cannot be done.
+      for (const slice of model.slices) slice.dropViews("perhaps");
+    }
+    // Whether it counts is seen by what it changes; and nothing else may be going on.
+    const isQuiet = plan !== undefined && plan.strategy !== "none" &&
+      plan.strategy !== "in-place" && model.dirty && !model.isStolen &&
+      model.isFaulted === false && !model.isLost(0, model.mappedLength) &&
+      (plan.strategy === "replace" ||
+        plan.content.length >= model.knownLength);
+    let step = 0;
+    let failure: { error: unknown } | undefined;
+    const turn = () => {
+      if (step++ === command.abort) controller.abort(new Error(ABORTED));
+      if (!isQuiet || failure !== undefined) return;
+      try {
+        this.#settleSaving(map);
+        const next = command.meanwhile[step - 1];
+        this.#only = map;
+        if (next !== undefined && this.#do(next)) this.#note("// meanwhile");
+        this.check();
+      } catch (error) {
+        failure = { error };
+      } finally {
+        this.#only = undefined;
+      }
+    };
+    if (isQuiet) model.beginSaving(plan);
+    const actual = await attemptLater(
+      withLater(atOnce(turn), () => real.flushAsync(options)),
+    );
+    if (failure !== undefined) throw failure.error;
+    if (isQuiet) this.#settleSaving(map);
+    const hasCommitted = model.saving?.hasCommitted === true;
+    if (isQuiet) model.endSaving();
+    if ("failure" in actual) {
+      const code = actual.failure.code ?? actual.failure.name;
+      this.#note(`// rejects with ${said(actual)}`);
+      const { message } = actual.error as Error;
+      if (plan === undefined) {
+        if (message === ABORTED) return true; // before it was found out
+        const expected = attemptModel(() => {
+          throw (planned as { error: unknown }).error;
+        });
+        assert.ok("failure" in expected);
+        same(
+          code,
+          expected.failure.code ?? expected.failure.name,
+          `what ${label}.flushAsync() rejects with`,
+        );
+      } else if (message === ABORTED) {
+        same(
+          command.abort !== undefined && step > command.abort,
+          true,
+          "aborted",
+        );
+        same(hasCommitted, false, "whether what was aborted counts");
+        if (!isQuiet) model.abandonFlush(plan);
+      } else {
+        same(message, STOP, `what ${label}.flushAsync() rejects with`);
+        if (plan.strategy === "in-place") model.finishFlush(plan);
+        else if (!isQuiet) model.abandonFlush(plan);
+        same(hasCommitted, false, "whether what was stopped counts");
+      }
+      if (!isQuiet || plan === undefined) {
+        for (const slice of model.slices) slice.dropViews("perhaps");
+      }
+    } else {
+      if (plan === undefined) {
+        assert.fail(
+          `${label}.flushAsync() should reject with ${said(planned)}`,
+        );
+      }
+      const { strategy: done, bytesWritten } = actual.value;
+      same(done, plan.strategy, `the strategy of ${label}.flushAsync()`);
+      same(bytesWritten, plan.bytesWritten, "bytesWritten");
+      if (isQuiet) same(hasCommitted, true, "whether it counts");
+      else {
+        model.finishFlush(plan);
+        for (const slice of model.slices) slice.dropViews("perhaps");
+      }
+      const last = calls.at(-1)?.[0] ?? 0;
+      if (progress === "counts") same(last, bytesWritten, "the last progress");
+    }
+    this.check();
+    return true;
+  }
+
+  /** Has the flush that is under way come to count since? */
+  #settleSaving({ model, real }: MapPair): void {
+    if (model.saving === null || model.saving.hasCommitted) return;
+    if (!real.dirty) model.commitSaving();
   }
 
   // Calls
@@ -376,13 +505,21 @@ class World {
   }
 
   #pickSlice(which: number): SlicePair | undefined {
-    return pick(this.#slices, which, this.#isAlive);
+    const only = this.#only?.model;
+    const among = only === undefined
+      ? this.#slices
+      : this.#slices.filter(({ model }) => model.map === only);
+    return pick(among, which, this.#isAlive);
   }
 
   #pickArray(which: number): ArrayPair | undefined {
     const isUseful = ({ model }: ArrayPair) =>
       model.slice.state === "mapped" || model.slice.state === "floating";
-    return pick(this.#arrays, which, isUseful);
+    const only = this.#only?.model;
+    const among = only === undefined
+      ? this.#arrays
+      : this.#arrays.filter(({ model }) => model.slice.map === only);
+    return pick(among, which, isUseful);
   }
 
   #isAlive({ model }: SlicePair): boolean {
@@ -539,8 +676,9 @@ class World {
   }
 
   #doOnMap(command: Extract<Command, { map: number }>): boolean {
-    const map = pick(this.#maps, command.map, ({ model }) => !model.isClosed);
-    if (map === undefined) return false;
+    const map = this.#only ??
+      pick(this.#maps, command.map, ({ model }) => !model.isClosed);
+    if (map === undefined || command.do === "flush async") return false;
     const place = (amount: Amount) => this.#onMap(map, amount);
     const range = "begin" in command || "end" in command
       ? inOrder(place, command)
@@ -875,7 +1013,11 @@ class World {
     if (command.do === "poke stolen") {
       return this.#pokeStolen(command.stolen, command.value);
     }
-    const view = pick(this.#views, command.view, ({ model }) => !!model.alive);
+    const only = this.#only?.model;
+    const among = this.#views.filter(({ model, slice }) =>
+      !model.isPrivate && (only === undefined || slice.model.map === only)
+    );
+    const view = pick(among, command.view, ({ model }) => !!model.alive);
     if (view === undefined) return false;
     const { bytes, slice, model } = view;
     const at = Math.round(bytes.length * command.part / 1000);
@@ -1109,7 +1251,7 @@ class World {
       this.#descriptors.set(file, fd);
     }
     for (const [file, fd] of this.#descriptors) {
-      if (!file.isSoiled) continue;
+      if (!file.isSoiled || this.#only !== undefined) continue;
       fs.ftruncateSync(fd, file.bytes.length + 1);
       fs.ftruncateSync(fd, file.bytes.length);
       file.isSoiled = false;
@@ -1264,6 +1406,7 @@ class World {
   }
 
   #checkFiles(): void {
+    if (this.#only !== undefined) return; // they are being written
     const { files } = this.#folder;
     const names = fs.readdirSync(this.#path).sort();
     sameList(names, [...files.keys()].sort(), "the names in the folder");
@@ -1311,11 +1454,11 @@ function touch(buffer: ArrayBuffer): void {
  * @param parent The folder in which to make one for the files.
  * @returns how many operations had an object to work on.
  */
-export function runSequence(
+export async function runSequence(
   sequence: Sequence,
   steps?: string[],
   parent: string = fastFolder(),
-): number {
+): Promise<number> {
   using folder = temporaryFolder(parent);
   const world = new World(folder.path, steps);
   let done = 0;
@@ -1323,7 +1466,9 @@ export function runSequence(
     sequence.files.forEach((bytes, i) => {
       world.makeFile(NAMES[i]!, bytesOf(bytes));
     });
-    for (const command of sequence.commands) if (world.run(command)) done++;
+    for (const command of sequence.commands) {
+      if (await world.run(command)) done++;
+    }
     world.end();
   } catch (error) {
     world.abandon();

@@ -29,15 +29,15 @@ const textOf = (error: unknown) =>
  * Runs a failing sequence once more. Returns the error, or `first` if there is none now,
  * and a program that shows it.
  */
-function explain(
+async function explain(
   sequence: Sequence,
   folder: string,
   seed: number,
   first: unknown,
-): { message: string; program: string } {
+): Promise<{ message: string; program: string }> {
   const steps: string[] = [];
   try {
-    runSequence(sequence, steps, folder);
+    await runSequence(sequence, steps, folder);
   } catch (error) {
     const message = textOf(error);
     const about = [`Seed ${seed}:`, message.split("\n")[0]!];
@@ -51,35 +51,38 @@ function explain(
   };
 }
 
-/** Leaves out every command without which the sequence still fails. */
-function shortened(sequence: Sequence, fails: (s: Sequence) => boolean) {
+/** Leaves out whatever can be left out with the same end. */
+async function shortened(
+  sequence: Sequence,
+  fails: (s: Sequence) => Promise<boolean>,
+): Promise<Sequence> {
   const end = performance.now() + SHRINKING / 2;
   let { commands } = sequence;
   for (let i = commands.length - 1; i >= 0; i--) {
     if (performance.now() > end) break;
     const fewer = commands.toSpliced(i, 1);
-    if (fails({ ...sequence, commands: fewer })) commands = fewer;
+    if (await fails({ ...sequence, commands: fewer })) commands = fewer;
   }
   return { ...sequence, commands };
 }
 
-function run(
+async function run(
   folder: string,
   firstSeed: number,
   most: number,
   milliseconds: number,
-): void {
+): Promise<void> {
   const running = join(folder, "running.json");
   const end = performance.now() + milliseconds;
   const counts = { seed: firstSeed, sequences: 0, operations: 0 };
-  const count = (sequence: Sequence) => {
+  const count = async (sequence: Sequence) => {
     fs.writeFileSync(running, JSON.stringify(sequence));
-    counts.operations += runSequence(sequence, undefined, folder);
+    counts.operations += await runSequence(sequence, undefined, folder);
     counts.sequences++;
   };
   while (counts.sequences < most && performance.now() < end) {
-    const result = fc.check(
-      fc.property(sequences(MOST_OPERATIONS), count),
+    const result = await fc.check(
+      fc.asyncProperty(sequences(MOST_OPERATIONS), count),
       {
         seed: counts.seed,
         numRuns: Math.min(BATCH, most - counts.sequences),
@@ -87,15 +90,18 @@ function run(
       },
     );
     if (result.failed && result.counterexample !== null) {
-      const sequence = shortened(result.counterexample[0], (shorter) => {
-        try {
-          runSequence(shorter, undefined, folder);
-          return false;
-        } catch {
-          return true;
-        }
-      });
-      const failure = explain(
+      const sequence = await shortened(
+        result.counterexample[0],
+        async (shorter) => {
+          try {
+            await runSequence(shorter, undefined, folder);
+            return false;
+          } catch {
+            return true;
+          }
+        },
+      );
+      const failure = await explain(
         sequence,
         folder,
         counts.seed,
@@ -123,8 +129,8 @@ if (task === "run") {
     "most",
     "milliseconds",
   );
-  run(folder, Number(seed), Number(most), Number(milliseconds));
+  await run(folder, Number(seed), Number(most), Number(milliseconds));
 } else {
   const running = fs.readFileSync(join(folder, "running.json"), "utf8");
-  runSequence(JSON.parse(running), undefined, folder);
+  await runSequence(JSON.parse(running), undefined, folder);
 }
