@@ -9,7 +9,6 @@
  */
 
 import * as fs from "node:fs";
-import { dirname, isAbsolute, join } from "node:path";
 import { libc } from "../../ffi/mod.ts";
 import {
   ConflictError,
@@ -35,7 +34,7 @@ import { hasJournal } from "./journal/beside.ts";
 import {
   checkNamesFile,
   checkPlaceOf,
-  MAX_LINKS,
+  endOfLinks,
   mayUse,
   placeOf,
   placeOfNew,
@@ -44,8 +43,6 @@ import {
 import {
   checkRegular,
   type Identity,
-  isLink,
-  lstatIfThere,
   statIfThere,
   type Status,
   statusOf,
@@ -145,6 +142,8 @@ export class MappedFile extends OpenFile {
   /** How many wait for the disk on another thread, and whether to close it after them. */
   #waiting = 0;
   #isLeft = false;
+  /** Is another thread writing to it, so that nobody knows how long it is? */
+  #isGrowing = false;
 
   /** Takes over `fd`; the caller still closes it if this throws. */
   constructor(path: string, label: string, fd: number, reserve: boolean) {
@@ -301,6 +300,7 @@ export class MappedFile extends OpenFile {
     }
     if (there === undefined) return "unlinked";
     if (!this.is(there)) return "replaced";
+    if (this.#isGrowing) return "no"; // by our own hand, as a flush found
     const { size } = this.stat();
     return size === this.size ? "no" : size > this.size ? "grown" : "cut";
   }
@@ -419,7 +419,12 @@ export class MappedFile extends OpenFile {
     position: number,
   ): Promise<void> {
     if (position + bytes.length > this.size) this.checkEnd();
-    await super.writeLater(bytes, position);
+    this.#isGrowing = true;
+    try {
+      await super.writeLater(bytes, position);
+    } finally {
+      this.#isGrowing = false;
+    }
   }
 
   /** Throws a `ConflictError` unless the file ends where our own writes ended. */
@@ -681,20 +686,4 @@ function notThere(path: string, label: string): SystemError {
     ? "no such file or directory"
     : `this is a link that leads to '${end}', where there is nothing`;
   return systemError("ENOENT", "open", path, `${problem} (${hint})`);
-}
-
-/** Where the links from `path` on lead, as far as anybody may look. */
-function endOfLinks(path: string): string {
-  let at = path;
-  try {
-    for (let count = 0; count < MAX_LINKS; count++) {
-      const there = mayUse(at, false) ? lstatIfThere(at) : undefined;
-      if (there === undefined || !isLink(there)) break;
-      const target = fs.readlinkSync(at);
-      at = isAbsolute(target) ? target : join(dirname(at), target);
-    }
-  } catch {
-    // The failure that led here says enough.
-  }
-  return at;
 }

@@ -24,7 +24,7 @@ import {
 } from "./status.ts";
 
 /** As many symbolic links as Linux follows. */
-export const MAX_LINKS = 40;
+const MAX_LINKS = 40;
 
 /**
  * Would the runtime let us read, or read and write, what is at `path`, without
@@ -157,6 +157,22 @@ function permittedName(real: string, path: string, isWritten: boolean): string {
     return isWithin ? granted + real.slice(root.length) : real;
   }
   return real;
+}
+
+/** Where the links from `path` on lead, as far as anybody may look. */
+export function endOfLinks(path: string): string {
+  let at = path;
+  try {
+    for (let count = 0; count < MAX_LINKS; count++) {
+      const there = mayUse(at, false) ? lstatIfThere(at) : undefined;
+      if (there === undefined || !isLink(there)) break;
+      const target = fs.readlinkSync(at);
+      at = isAbsolute(target) ? target : join(dirname(at), target);
+    }
+  } catch {
+    // The failure that led here says enough.
+  }
+  return at;
 }
 
 /** Throws unless `path` can be a file's: one that ends in a slash is a folder's. */

@@ -1234,7 +1234,13 @@ class World {
     for (const stolen of this.#stolen) this.#touchStolen(stolen);
     for (const { model } of this.#maps) model.settleFaults();
     this.#settleViews();
-    for (const map of this.#maps) this.#checkMap(map);
+    const only = this.#only?.model;
+    for (const map of this.#maps) {
+      // Another map of a file that is being extended may see it at any length.
+      const isOther = only !== undefined && only !== map.model &&
+        only.file === map.model.file;
+      if (!isOther) this.#checkMap(map);
+    }
     for (const slice of this.#slices) this.#checkSlice(slice);
     for (const view of this.#views) this.#checkView(view);
     for (const array of this.#arrays) this.#checkArray(array);
