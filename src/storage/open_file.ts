@@ -459,6 +459,11 @@ export class OpenFile {
     return true;
   }
 
+  /** As {@linkcode sync}, but for times and the like, which nobody has to read the content. */
+  syncData(): void {
+    system("fdatasync", this.path, () => fs.fdatasyncSync(this.fd));
+  }
+
   /** Asks the system how many bytes the file has now. */
   measure(): void {
     this.size = statusOf(this.fd, this.path).size;

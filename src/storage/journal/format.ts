@@ -2,7 +2,9 @@
  * What a journal says, and how that is written down.
  *
  * A journal is a header of 4 KiB, JSON padded with blanks, and behind it the bytes
- * of an append. It is whole once the header is: until then it says nothing.
+ * of an append. It is whole once the header is: until then it says nothing. One that
+ * is kept for several appends has room behind those bytes, and what an earlier one
+ * wrote may be there. So its header has a checksum of the bytes that it speaks of.
  *
  * @module
  */
@@ -17,6 +19,10 @@ import type { OpenFile } from "../open_file.ts";
 
 /** Bytes of the header; those of an append follow. */
 export const HEADER_SIZE = 4096;
+/** The most bytes of an append whose journal is kept for the next one. */
+export const KEPT_SIZE: number = 2 ** 18 - HEADER_SIZE;
+/** Bytes of a header that hold what it says: a sector, which is written atomically. */
+const NOTE_SIZE = 512;
 
 /** A new file is being filled that will take the old one's place. */
 export interface Creation {
@@ -34,9 +40,16 @@ export interface Append extends Identity {
   readonly before: string;
   /** From which start of the system to the next; `undefined` if that is not known. */
   readonly boot: string | undefined;
+  /** Of the bytes of the append, where the journal is kept. */
+  readonly sum?: string;
 }
 
-export type Note = Creation | Append;
+/** Nothing is under way; the journal is kept for the next append. */
+export interface Idle {
+  readonly idle: true;
+}
+
+export type Note = Creation | Append | Idle;
 
 /** The header that says `note`. */
 export function headerOf(note: Note): Uint8Array {
@@ -45,24 +58,49 @@ export function headerOf(note: Note): Uint8Array {
   return header;
 }
 
+/** Written over a header, whatever that says, it makes the journal idle. */
+export const IDLE: Uint8Array = headerOf({ idle: true }).subarray(0, NOTE_SIZE);
+
+/** A checksum of an append's bytes. */
+export function sumOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex").slice(0, 32);
+}
+
 /**
  * What the header of a journal of `size` bytes says; `undefined` if nothing, or if
  * the journal is not whole.
  */
 export function noteIn(header: Uint8Array, size: number): Note | undefined {
-  let note: Partial<Creation & Append>;
+  let note: Partial<Creation & Append & Idle>;
   try {
     note = JSON.parse(new TextDecoder().decode(header)) ?? {};
   } catch {
     return undefined;
   }
   // Its own: a program may have put anything into Object.prototype.
-  if (Object.hasOwn(note, "created") && typeof note.created === "string") {
-    return note as Creation;
+  const has = (name: string) => Object.hasOwn(note, name);
+  if (has("created") && typeof note.created === "string") {
+    return { created: note.created };
   }
-  const isWhole = isSize(note.size) && isSize(note.added) &&
-    size === HEADER_SIZE + note.added;
+  if (has("idle") && note.idle === true) return { idle: true };
+  if (!isSize(note.size) || !isSize(note.added)) return undefined;
+  const isWhole = has("sum") && typeof note.sum === "string"
+    ? note.added <= KEPT_SIZE && size >= HEADER_SIZE + note.added
+    : size === HEADER_SIZE + note.added;
   return isWhole ? note as Append : undefined;
+}
+
+export function isAppend(note: Note): note is Append {
+  return Object.hasOwn(note, "added");
+}
+
+export function isIdle(note: Note): note is Idle {
+  return Object.hasOwn(note, "idle");
+}
+
+/** Has an append a checksum of its bytes? */
+export function hasSum(note: Append): boolean {
+  return Object.hasOwn(note, "sum");
 }
 
 function isSize(value: unknown): value is number {

@@ -25,16 +25,25 @@ import type { MappedFile } from "../mapped_file.ts";
 import { OpenFile } from "../open_file.ts";
 import { mayUse, realPathOf } from "../paths.ts";
 import { lstatIfThere, statusOf } from "../status.ts";
-import { openBeside, removeJournal, sizeBeside } from "./beside.ts";
+import {
+  hasJournal,
+  openBeside,
+  removeJournal,
+  sizeBeside,
+} from "./beside.ts";
 import {
   type Append,
   bootOfSystem,
   digestBefore,
+  hasSum,
   HEADER_SIZE,
+  isAppend,
+  isIdle,
   isTemporaryName,
   journalPath,
   type Note,
   noteIn,
+  sumOf,
 } from "./format.ts";
 
 const { O_RDONLY, O_RDWR } = fs.constants;
@@ -99,11 +108,16 @@ export function recover(file: MappedFile, isWritable: boolean): void {
 /** Does the file's size count, or is it about to change? */
 type Look = "settled" | "changing" | "unreadable";
 
-/** Ends the journal of a dead flush of `file`, before bytes move in it. */
-export function clearJournal(file: MappedFile): void {
+/**
+ * Ends the journal of a dead flush of `file`, or one that is kept for appends, before
+ * bytes move in it or go. Returns the folder that it was in, if there was one.
+ */
+export function clearJournal(file: MappedFile): string | undefined {
   const path = realPathOf(file.path, true);
-  if (path === undefined || !mayUse(journalPath(path), true)) return;
+  if (path === undefined || !mayUse(journalPath(path), true)) return undefined;
+  if (!hasJournal(path)) return undefined;
   endDead(path);
+  return dirname(path);
 }
 
 /**
@@ -182,7 +196,7 @@ function judge(
   isLocked: boolean,
 ): Look | "begun" {
   const note = read(fd, place);
-  if (note === undefined || "created" in note) return isStill(file, isLocked);
+  if (note === undefined || !isAppend(note)) return isStill(file, isLocked);
   if (file.size === note.size) return "settled"; // not begun, or already taken back
   const begun = isBegun(fd, place, note, file);
   // It was true all the while if it still is.
@@ -205,7 +219,11 @@ function finish(
   if (note === undefined) {
     // The flush was killed, or lost power, before it noted anything.
     removeAllCreated(path, file);
-  } else if ("created" in note) {
+  } else if (isIdle(note)) {
+    // Kept by a map that is gone, or that makes another when it needs one. Its name may
+    // come back with a power cut, and must not come back with a note.
+    new OpenFile(place, fd, 0).syncData();
+  } else if (!isAppend(note)) {
     removeCreated(join(dirname(path), basename(note.created)), path, file);
   } else if (file !== undefined) {
     const lock = file.tryLock();
@@ -317,8 +335,17 @@ function read(fd: number, path: string): Note | undefined {
   if (size < HEADER_SIZE) return undefined;
   const header = Buffer.alloc(HEADER_SIZE);
   // Its writer may be ending it at this moment.
-  const count = new OpenFile(path, fd, size).readSome(header, 0);
-  return count === HEADER_SIZE ? noteIn(header, size) : undefined;
+  const journal = new OpenFile(path, fd, size);
+  const count = journal.readSome(header, 0);
+  const note = count === HEADER_SIZE ? noteIn(header, size) : undefined;
+  if (note === undefined || !isAppend(note) || !hasSum(note)) {
+    return note;
+  }
+  // Until it has all the bytes, none of them is in the file: it is as good as idle.
+  const bytes = Buffer.alloc(note.added);
+  const isWhole = journal.readSome(bytes, HEADER_SIZE) === note.added &&
+    sumOf(bytes) === note.sum;
+  return isWhole ? note : { idle: true };
 }
 
 /** Removes what flushes created beside the file, when it is not known which. */
