@@ -43,6 +43,9 @@ const SHARES_BLOCKS: readonly number[] = [XFS, ...COPIES_ON_WRITE];
 /** In these, a copy of whole blocks inside the kernel shares them. */
 const COPIES_BY_SHARING: readonly number[] = [XFS, BTRFS];
 
+/** In these, a write within one page is made as a whole. */
+const WRITES_PAGES_WHOLE: readonly number[] = [EXT4, XFS, BTRFS, TMPFS];
+
 /** The errors with which systems say that a file system cannot do something. */
 const UNSUPPORTED: readonly (string | undefined)[] = [
   "EINVAL",
@@ -72,6 +75,23 @@ export function isSparse(file: OpenFile): boolean {
 export function knowsMaps(file: OpenFile): boolean {
   const found = statfs(file);
   return found !== undefined && KNOWS_MAPS.includes(found.type);
+}
+
+/**
+ * Is a write to the file made as a whole, if it stays within {@linkcode BLOCK} bytes that
+ * begin at a multiple of that, as do its bytes in memory? Then no kill is between two
+ * parts of it, and no other process sees one without the other.
+ *
+ * On Linux, a write into the page cache is made page by page, or in pieces of several.
+ * A signal that ends the process is looked for between two of them, and nowhere else
+ * (`generic_perform_write` for ext4 and tmpfs, `iomap_write_begin` for XFS; btrfs waits
+ * for room between two). With each piece the file gets its new size. So a write within
+ * a page has not begun, or is made with its size. Only a page of memory that is missing
+ * cuts a piece short, and a page that was just written to is there.
+ */
+export function writesPagesWhole(file: OpenFile): boolean {
+  const found = statfs(file);
+  return found !== undefined && WRITES_PAGES_WHOLE.includes(found.type);
 }
 
 /** Bytes of a block that files may share where `file` is; 0 where they share none. */

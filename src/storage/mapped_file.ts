@@ -54,9 +54,10 @@ const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
 const SMALLEST_HUGE_PAGE = 2 ** 16;
 
 // A map that nobody closed takes its descriptor with it.
-const UNCLOSED = new FinalizationRegistry<{ fd: number; same: Same }>(
-  ({ fd, same }) => {
+const UNCLOSED = new FinalizationRegistry<Descriptors>(
+  ({ fd, locker, same }) => {
     uncount(same);
+    if (locker !== undefined) closeEntry(locker);
     closeEntry(fd);
   },
 );
@@ -72,6 +73,14 @@ interface Holders {
  * more: a lock that ended on its own would protect nothing.
  */
 const HELD = new Set<Holders>();
+
+/** What an open file holds. */
+interface Descriptors {
+  readonly fd: number;
+  /** The descriptor that the file is locked by, while it is kept and not locked. */
+  locker: number | undefined;
+  readonly same: Same;
+}
 
 /** The maps of one file in this thread. */
 interface Same {
@@ -118,6 +127,14 @@ export interface Opened {
   readonly isQuiet: boolean;
 }
 
+/** What lies beside a file for as long as it is open. */
+export interface Kept {
+  /** Removes it. Throws nothing: the next open that writes removes what is left. */
+  remove(): void;
+  /** The same, while the event loop goes on. */
+  removeLater(): Promise<void>;
+}
+
 /** A regular file that is open and mapped. */
 export class MappedFile extends OpenFile {
   /** The path as the user gave it. */
@@ -138,7 +155,9 @@ export class MappedFile extends OpenFile {
   #isShared = false;
   #holders: Holders = { file: this, count: 0 };
   #hugePage: number | undefined;
-  readonly #same: Same;
+  readonly #own: Descriptors;
+  /** Its journal, once it was appended to: `journal/kept.ts` knows more. */
+  kept: Kept | undefined;
   /** How many wait for the disk on another thread, and whether to close it after them. */
   #waiting = 0;
   #isLeft = false;
@@ -159,13 +178,14 @@ export class MappedFile extends OpenFile {
     this.#born = stat.born;
     // hugetlbfs gives the size of its pages there, which saves all others a call.
     if (stat.blksize < SMALLEST_HUGE_PAGE) this.#hugePage = 0;
-    this.#same = countAt(`${stat.dev}:${stat.ino}`);
-    UNCLOSED.register(this, { fd, same: this.#same }, this);
+    const same = countAt(`${stat.dev}:${stat.ino}`);
+    this.#own = { fd, locker: undefined, same };
+    UNCLOSED.register(this, this.#own, this);
   }
 
   /** Has this thread mapped the same file once more? */
   get isMappedTwice(): boolean {
-    return this.#same.count > 1;
+    return this.#own.same.count > 1;
   }
 
   /**
@@ -310,16 +330,14 @@ export class MappedFile extends OpenFile {
    * `hasWritten`: has a flush written to the file already?
    */
   checkUnchanged(hasWritten = false): void {
-    if (!hasWritten) this.checkWhole();
     const now = statIfThere(this.path);
+    if (now !== undefined && this.is(now) && now.size === this.size) return;
+    if (!hasWritten) this.checkWhole();
     const problem = now === undefined
       ? "is gone"
       : !this.is(now)
       ? "was replaced by another file"
-      : now.size !== this.size
-      ? `has ${counted(now.size, "byte")} where it had ${this.size}`
-      : undefined;
-    if (problem === undefined) return;
+      : `has ${counted(now.size, "byte")} where it had ${this.size}`;
     if (hasWritten) throw this.#conflictWhileWriting(problem);
     throw new ConflictError(
       `'${this.path}' ${problem} since it was mapped: nothing was written, and ` +
@@ -402,6 +420,11 @@ export class MappedFile extends OpenFile {
   override lengthen(size: number, reserve: boolean = this.reserve): void {
     this.checkLength(size);
     super.lengthen(size, reserve);
+  }
+
+  /** Writes all of `bytes` behind the file's end, which was looked at just now. */
+  append(bytes: Uint8Array): void {
+    super.write(bytes, this.size);
   }
 
   /**
@@ -569,8 +592,9 @@ export class MappedFile extends OpenFile {
   #acquire(isShared: boolean, place?: string): SystemError | undefined {
     // A descriptor that is not mapped, if possible: a mapping outlives its worker,
     // and the lock would with it.
-    const fd = this.#openAgain(O_RDWR, true, place) ??
+    const fd = this.#own.locker ?? this.#openAgain(O_RDWR, true, place) ??
       this.#openAgain(O_RDONLY, false, place) ?? this.fd;
+    this.#own.locker = undefined;
     this.#locked = fd;
     this.#isShared = isShared;
     try {
@@ -590,7 +614,17 @@ export class MappedFile extends OpenFile {
     if (fd === undefined) return;
     this.#locked = undefined;
     unlock(fd);
-    if (fd !== this.fd) closeEntry(fd);
+    if (fd === this.fd) return;
+    // Opened once for all appends.
+    if (this.kept !== undefined) this.#own.locker = fd;
+    else closeEntry(fd);
+  }
+
+  /** Closes the descriptor for locking that was kept for the next time. */
+  #endLocker(): void {
+    const { locker } = this.#own;
+    this.#own.locker = undefined;
+    if (locker !== undefined) closeEntry(locker);
   }
 
   /**
@@ -608,17 +642,25 @@ export class MappedFile extends OpenFile {
   }
 
   override async closeLater(): Promise<void> {
+    const { kept } = this;
+    this.kept = undefined;
+    await kept?.removeLater();
     if (this.#waiting > 0) return this.close();
+    this.#endLocker();
     const isCounted = UNCLOSED.unregister(this);
     this.breakLock();
     try {
       await super.closeLater();
     } finally {
-      if (isCounted) uncount(this.#same);
+      if (isCounted) uncount(this.#own.same);
     }
   }
 
   override close(): void {
+    const { kept } = this;
+    this.kept = undefined;
+    kept?.remove();
+    this.#endLocker();
     if (this.#waiting > 0) {
       this.#isLeft = true;
       this.breakLock();
@@ -635,13 +677,13 @@ export class MappedFile extends OpenFile {
       // Whatever the system says, the descriptor is gone. Too deep a stack comes before
       // the system is asked.
       if (!("code" in (error as Error))) {
-        UNCLOSED.register(this, { fd: this.fd, same: this.#same }, this);
+        UNCLOSED.register(this, this.#own, this);
         throw error;
       }
-      if (isCounted) uncount(this.#same);
+      if (isCounted) uncount(this.#own.same);
       throw error;
     }
-    if (isCounted) uncount(this.#same);
+    if (isCounted) uncount(this.#own.same);
   }
 
   protected override openToAppend(): number | undefined {

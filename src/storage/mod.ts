@@ -19,7 +19,9 @@ export {
 } from "./blocks.ts";
 export { Copier } from "./copying.ts";
 export { syncFolder, syncFolderLater } from "./entries.ts";
+export { KEPT_SIZE } from "./journal/format.ts";
 export { Journal, listJournals } from "./journal/journal.ts";
+export { Appender } from "./journal/kept.ts";
 export { clearJournal, recover } from "./journal/recovery.ts";
 export { type Abort, later, unlessAborted } from "./later.ts";
 export { type Held, listLocks, unlockAll } from "./lock.ts";

@@ -564,15 +564,15 @@ test("a change by others while an append is noted or written is a ConflictError"
   {
     const map = open(path);
     map.insert(10, new Uint8Array([1, 2, 3]));
-    const { noteAppend } = Journal.prototype;
-    Journal.prototype.noteAppend = function* (file, added, isDurable, write) {
+    const { noteWhole } = Journal.prototype;
+    Journal.prototype.noteWhole = function (note, journal) {
       fs.appendFileSync(path, "other");
-      return yield* noteAppend.call(this, file, added, isDurable, write);
+      return noteWhole.call(this, note, journal);
     };
     try {
       assert.throws(() => map.flush(), isConflict);
     } finally {
-      Journal.prototype.noteAppend = noteAppend;
+      Journal.prototype.noteWhole = noteWhole;
     }
     map.close({ discard: true });
   }
@@ -855,7 +855,7 @@ test("an unknown strategy is a TypeError", () => {
 
 /** Replaces an inherited method of mapped files, until disposed. */
 function replacing(
-  method: "write" | "sync" | "truncate",
+  method: "append" | "write" | "sync" | "syncData" | "truncate",
   value: (this: MappedFile, ...args: never[]) => void,
 ): Disposable {
   const { prototype } = MappedFile;
@@ -881,7 +881,7 @@ function beforeFirst(method: "sync", act: () => void): Disposable {
 
 /** Makes the `nth` next call of a file's method fail, until disposed. */
 function failing(
-  method: "write" | "sync" | "truncate",
+  method: "append" | "write" | "sync" | "syncData" | "truncate",
   nth = 1,
 ): Disposable {
   const original = MappedFile.prototype[method] as (...args: never[]) => void;
@@ -894,8 +894,13 @@ function failing(
 
 test("an append or a replace that fails keeps file and edits, and can be retried", () => {
   using folder = temporaryFolder();
-  for (const method of ["write", "sync"] as const) {
-    for (const offset of [0, 10]) {
+  for (
+    const [offset, methods] of [
+      [0, ["write", "sync"]],
+      [10, ["append", "syncData"]],
+    ] as const
+  ) {
+    for (const method of methods) {
       const path = countingFile(folder.path, 10);
       const before = fs.readFileSync(path);
       using map = open(path);

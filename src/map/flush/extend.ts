@@ -17,15 +17,22 @@
  * 5. Re-base the slices in memory; fsync the folder, so that the journal does not
  *    come back.
  *
+ * What is little goes through the file's appender, which keeps the journal for the
+ * next append, or does without where a kill cannot cut what is written.
+ *
  * To cut, steps 2 to 4 are one truncate, which is all or nothing and cannot be taken
- * back. Then the slices are re-based, and fsync comes last.
+ * back. A journal that is kept ends before: it may still say on the disk what is about
+ * to be cut. Then the slices are re-based, and fsync comes last.
  *
  * @module
  */
 
 import {
+  Appender,
+  clearJournal,
   Copier,
   Journal,
+  KEPT_SIZE,
   type MappedFile,
   type OpenFile,
   realPathOf,
@@ -67,7 +74,52 @@ function* append(
   const before = file.size;
   const added = plan.fileLength - before;
   makeRoom(map, plan, before);
-  file.checkUnchanged(); // the file may have changed while it was compared
+  const atomic = added <= KEPT_SIZE
+    ? yield* appendLittle(map, plan, isDurable)
+    : yield* appendMuch(map, plan, isDurable);
+  return { strategy: "extend", bytesWritten: added, atomic, stale: "no" };
+}
+
+/** Appends what the file's appender has room for. Returns whether that was atomic. */
+function* appendLittle(
+  map: OpenMap,
+  plan: Plan,
+  isDurable: boolean,
+): Steps<boolean> {
+  const { file } = map;
+  const before = file.size;
+  const appender = Appender.of(file);
+  appender.begin(plan.fileLength - before);
+  for (const { extent, offset, length } of plan.floats) {
+    const skipped = Math.min(Math.max(before - offset, 0), length);
+    const [from, at] = [extent.offset + skipped, offset + skipped - before];
+    appender.gather(extent.mapping, from, at, length - skipped);
+  }
+  const isAtomic = yield* appender.note(isDurable);
+  let folder: string | undefined;
+  try {
+    yield* appender.write(isDurable);
+    file.checkUnchanged(true);
+    folder = appender.end();
+  } catch (error) {
+    // Otherwise the journal says which bytes are ours, to the next open.
+    if (file.takeBack(before)) appender.abandon();
+    else appender.leave();
+    throw error;
+  }
+  map.rebase(plan.segments, plan.mappedLength, isDurable);
+  if (folder !== undefined) yield* settleFolder(map, folder, isDurable);
+  return isAtomic;
+}
+
+/** Appends any number of bytes, with a journal that is made for them alone. */
+function* appendMuch(
+  map: OpenMap,
+  plan: Plan,
+  isDurable: boolean,
+): Steps<boolean> {
+  const { file } = map;
+  const before = file.size;
   const journal = yield* noteAppend(file, plan, isDurable);
   try {
     yield* writeTail(file, file, plan, isDurable, 0);
@@ -81,15 +133,9 @@ function* append(
     throw error;
   }
   map.rebase(plan.segments, plan.mappedLength, isDurable);
-  if (journal !== undefined) {
-    yield* settleFolder(map, journal.folder, isDurable);
-  }
-  return {
-    strategy: "extend",
-    bytesWritten: added,
-    atomic: journal !== undefined,
-    stale: "no",
-  };
+  if (journal === undefined) return false;
+  yield* settleFolder(map, journal.folder, isDurable);
+  return true;
 }
 
 function* cutEnd(
@@ -100,6 +146,8 @@ function* cutEnd(
   const { file } = map;
   const before = file.size;
   makeRoom(map, plan, plan.fileLength);
+  const folder = clearJournal(file);
+  if (folder !== undefined) map.unsettleFolder(folder);
   file.checkUnchanged(); // comparing what stays took its time
   if (plan.fileLength < before) yield* cut(map, plan.fileLength);
   yield* commit(map, plan, isDurable);

@@ -74,7 +74,8 @@ function* move(
   );
   map.keepOut(); // whoever reads the map would find a mixture
   makeRoom(map, plan, changed);
-  clearJournal(file);
+  const folder = clearJournal(file);
+  if (folder !== undefined) map.unsettleFolder(folder);
   file.checkUnchanged(); // a dead flush may have been finished just now
   const copier = new Copier(file, file, isDurable);
   const reservation = new Reservation(file);

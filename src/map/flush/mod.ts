@@ -28,7 +28,7 @@ import { runToEndLater } from "./drive_later.ts";
 import { extend } from "./extend.ts";
 import { moveInPlace } from "./in_place.ts";
 import type { FlushRequest, FlushResult, Strategy } from "./options.ts";
-import { canExtend, type Plan, planOf } from "./plan.ts";
+import { canExtend, isAppend, type Plan, planOf } from "./plan.ts";
 import { replace } from "./replace.ts";
 import { underLock } from "./shared.ts";
 import { dropEdited, dropMapped } from "./views.ts";
@@ -262,7 +262,8 @@ function* chosenWork(
     if (isAsync) yield* dropMapped(map);
     return replace(map, plan, isDurable, { ...target, mode: "r+" });
   }
-  map.file.checkUnchanged();
+  // What only appends looks at no byte of the file before it has the lock, and then asks.
+  if (strategy !== "auto" || !isAppend(map, plan)) map.file.checkUnchanged();
   const work = yield* ownWork(map, plan, strategy, isDurable);
   return { ...work, steps: underLock(map.file, work.steps) };
 }

@@ -80,6 +80,13 @@ function* appended({ tail, mappedLength }: OpenMap, offset: number) {
   }
 }
 
+/** Is all that is to be written behind the file's end, with nothing moved? */
+export function isAppend(map: OpenMap, { runs, floats }: Plan): boolean {
+  const { size } = map.file;
+  return runs.every(({ from, to }) => from === to) &&
+    floats.every(({ offset, length }) => length === 0 || offset >= size);
+}
+
 /** Does no byte that is already in the file, and stays, have to move or change? */
 export function* canExtend(map: OpenMap, plan: Plan): Steps<boolean> {
   const { size } = map.file;

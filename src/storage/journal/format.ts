@@ -83,6 +83,7 @@ export function noteIn(header: Uint8Array, size: number): Note | undefined {
     return { created: note.created };
   }
   if (has("idle") && note.idle === true) return { idle: true };
+  if (!has("size") || !has("added")) return undefined;
   if (!isSize(note.size) || !isSize(note.added)) return undefined;
   const isWhole = has("sum") && typeof note.sum === "string"
     ? note.added <= KEPT_SIZE && size >= HEADER_SIZE + note.added

@@ -11,8 +11,7 @@
 
 import * as fs from "node:fs";
 import { dirname } from "node:path";
-import type { SystemError } from "../../base/mod.ts";
-import { systemError } from "../../base/mod.ts";
+import { type SystemError, systemError } from "../../base/mod.ts";
 import {
   closeEntry,
   isLinked,
@@ -21,18 +20,21 @@ import {
   syncFolder,
   syncFolderLater,
 } from "../entries.ts";
-import { isHeld, pause, tryLock, unlock } from "../lock.ts";
+import { isHeld, patiently, pause, tryLock, unlock } from "../lock.ts";
 import type { MappedFile } from "../mapped_file.ts";
 import { OpenFile } from "../open_file.ts";
 import { letReadersRead } from "../ownership.ts";
 import { mayUse } from "../paths.ts";
+import { lstatIfThere, statusOf } from "../status.ts";
 import { fsyncStep, type Steps } from "../steps.ts";
 import { isForeign, removeJournal } from "./beside.ts";
 import {
+  type Append,
   bootOfSystem,
   digestBefore,
   HEADER_SIZE,
   headerOf,
+  IDLE,
   journalPath,
   type Note,
 } from "./format.ts";
@@ -58,10 +60,15 @@ export function listJournals(
   return before;
 }
 
-/** The journal of one flush. */
+/** The journals of maps that nobody closed. */
+const UNCLOSED = new FinalizationRegistry<number>(closeEntry);
+
+/** The journal of one flush, or of one after another. */
 export class Journal {
   readonly #file: OpenFile;
   #isOpen = true;
+  #isInUse = true;
+  #inode: bigint | undefined;
 
   private constructor(file: OpenFile) {
     this.#file = file;
@@ -146,6 +153,10 @@ export class Journal {
     const boot = bootOfSystem();
     yield* this.#note({ ...identity, size, added, before, boot }, isDurable);
     if (!isDurable) return true;
+    return yield* this.#settleFolder();
+  }
+
+  *#settleFolder(): Steps<boolean> {
     let isSynced = false;
     yield fsyncStep(
       () => {
@@ -158,10 +169,114 @@ export class Journal {
     return isSynced;
   }
 
+  /** Is it that of a flush under way, which ends it, leaves it, or has it rest? */
+  get isInUse(): boolean {
+    return this.#isInUse;
+  }
+
+  get path(): string {
+    return this.#file.path;
+  }
+
+  /** Does its name lead to it still? For one that rests. */
+  get isInPlace(): boolean {
+    if (!this.#isOpen) return false;
+    const { fd, path } = this.#file;
+    this.#inode ??= statusOf(fd, path).ino;
+    return lstatIfThere(path)?.ino === this.#inode;
+  }
+
+  /**
+   * Notes an append, all of whose bytes are in `journal` behind room for a header, which
+   * is written there. What is behind them is written, too.
+   */
+  noteWhole(note: Append, journal: Uint8Array): void {
+    journal.set(headerOf(note));
+    this.#file.write(journal, 0);
+  }
+
+  /** Gives back all its blocks. Then it says nothing. */
+  clear(): void {
+    this.#file.truncate(0);
+  }
+
+  /** Waits until the journal is on disk, with its name if that `isNew`. False as above. */
+  *settle(isNew: boolean): Steps<boolean> {
+    if (!isNew) {
+      yield fsyncStep(
+        () => this.#file.syncData(),
+        () => this.#file.syncLater(),
+      );
+      return true;
+    }
+    yield fsyncStep(() => this.#file.sync(), () => this.#file.syncLater());
+    return yield* this.#settleFolder();
+  }
+
+  /**
+   * Ends what the journal notes, and keeps it open for the next flush: the others may
+   * remove it meanwhile. Throws if it stays valid.
+   */
+  rest(): void {
+    if (!this.#isOpen) return;
+    this.#file.write(IDLE, 0);
+    this.#isInUse = false;
+    UNCLOSED.register(this, this.#file.fd, this);
+    unlock(this.#file.fd);
+  }
+
+  /** Takes up a journal that rests. False if it is not to be used any more. */
+  resume(): boolean {
+    if (!this.#isOpen) return false;
+    const { fd, path } = this.#file;
+    begun?.add(this);
+    this.#isInUse = true;
+    UNCLOSED.unregister(this);
+    try {
+      // An open in another process may be looking at it, and then removes it.
+      const isLocked = patiently(() => {
+        const refusal = tryLock(fd, path);
+        if (refusal === undefined) return true;
+        return isHeld(refusal) ? undefined : false;
+      });
+      if (isLocked && isLinked(fd, path)) return true;
+    } catch (error) {
+      this.leave();
+      throw error;
+    }
+    this.leave();
+    return false;
+  }
+
+  /** Waits until it is on disk that nothing is noted any more, while the event loop goes on. */
+  async settleRest(): Promise<void> {
+    try {
+      if (this.#isOpen) await this.#file.syncLater();
+    } catch {
+      // It is only for what a power cut may bring back.
+    }
+  }
+
+  /**
+   * Removes a journal that rests, if it is still there. Throws nothing. `isSettled`: need
+   * nobody wait until it is on disk that nothing is noted any more? Its name may come
+   * back with a power cut, and must not come back with a note.
+   */
+  remove(isSettled: boolean): void {
+    try {
+      if (!this.resume()) return;
+      if (!isSettled) this.#file.syncData();
+      this.abandon();
+    } catch {
+      // The next open that writes removes it.
+    }
+  }
+
   /** Ends the journal: the flush counts, or has been undone. Throws if it stays valid. */
   end(): void {
     if (!this.#isOpen) return;
-    this.#isOpen = false;
+    this.#isOpen = this.#isInUse = false;
+    UNCLOSED.unregister(this);
     try {
       removeJournal(this.#file.fd, this.#file.path);
     } finally {
@@ -173,7 +288,8 @@ export class Journal {
   /** Leaves the journal to the next open, which does what it says. */
   leave(): void {
     if (!this.#isOpen) return;
-    this.#isOpen = false;
+    this.#isOpen = this.#isInUse = false;
+    UNCLOSED.unregister(this);
     unlock(this.#file.fd);
     closeEntry(this.#file.fd);
   }

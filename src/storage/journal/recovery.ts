@@ -25,12 +25,7 @@ import type { MappedFile } from "../mapped_file.ts";
 import { OpenFile } from "../open_file.ts";
 import { mayUse, realPathOf } from "../paths.ts";
 import { lstatIfThere, statusOf } from "../status.ts";
-import {
-  hasJournal,
-  openBeside,
-  removeJournal,
-  sizeBeside,
-} from "./beside.ts";
+import { hasJournal, openBeside, removeJournal, sizeBeside } from "./beside.ts";
 import {
   type Append,
   bootOfSystem,

@@ -7,7 +7,12 @@
 
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { FlushOptions, FlushResult, Memmap } from "../../../mod.ts";
+import {
+  type FlushOptions,
+  type FlushResult,
+  type Memmap,
+  open,
+} from "../../../mod.ts";
 
 /** One flush. */
 export interface Scenario {
@@ -19,6 +24,11 @@ export interface Scenario {
   /** The file to be flushed to afterwards. */
   readonly after: Uint8Array;
   readonly mode: "r" | "c" | "r+";
+  /**
+   * Bytes at the end of `before` that the map appends and flushes in two parts, before
+   * the flush that all is about. So it has a journal by then, which it keeps.
+   */
+  readonly appended: number;
   /** How many bytes to map; all by default. */
   readonly length?: number;
   readonly reserve: boolean;
@@ -86,6 +96,7 @@ function scenario(given: Given): Scenario {
     isSample: false,
     before: FILE,
     mode: "r+",
+    appended: 0,
     reserve: true,
     options: {},
     isLinked: false,
@@ -112,6 +123,66 @@ export const SCENARIOS: readonly Scenario[] = [
     after: join_(FILE, NEW),
     edit: append,
     strategy: "extend",
+  }),
+  scenario({
+    name: "append for the third time",
+    isSample: true,
+    after: join_(FILE, NEW),
+    edit: append,
+    appended: 3000,
+    strategy: "extend",
+  }),
+  scenario({
+    name: "append for the third time, not durable",
+    after: join_(FILE, NEW),
+    edit: append,
+    appended: 3000,
+    options: { durable: false },
+    strategy: "extend",
+  }),
+  scenario({
+    name: "append within a page, not durable",
+    after: join_(FILE, NEW.subarray(0, 300)),
+    edit: (map) => void map.insert(map.mappedLength, NEW.subarray(0, 300)),
+    options: { durable: false },
+    strategy: "extend",
+  }),
+  scenario({
+    name: "append within a page, not durable, with a journal kept",
+    after: join_(FILE, NEW.subarray(0, 300)),
+    edit: (map) => void map.insert(map.mappedLength, NEW.subarray(0, 300)),
+    appended: 3000,
+    options: { durable: false },
+    strategy: "extend",
+  }),
+  scenario({
+    name: "append much with a journal kept",
+    after: join_(FILE, LARGE),
+    edit: (map) => void map.insert(map.mappedLength, LARGE),
+    appended: 3000,
+    strategy: "extend",
+  }),
+  scenario({
+    name: "cut at the end with a journal kept",
+    after: FILE.subarray(0, LENGTH - 5000),
+    edit: (map) => map.slice(CUT).resize(LENGTH - CUT - 5000),
+    appended: 3000,
+    strategy: "extend",
+  }),
+  scenario({
+    name: "cut what was appended last",
+    isSample: true,
+    after: FILE.subarray(0, LENGTH - 700),
+    edit: (map) => map.slice(CUT).resize(LENGTH - CUT - 700),
+    appended: 3000,
+    strategy: "extend",
+  }),
+  scenario({
+    name: "grow in the middle with a journal kept",
+    after: join_(HEAD, NEW, TAIL),
+    edit: insertInTheMiddle,
+    appended: 3000,
+    strategy: "replace",
   }),
   scenario({
     name: "grow in the middle, not durable",
@@ -289,7 +360,8 @@ export function placeIn(folder: string, scenario: Scenario): Place {
 export function prepare(folder: string, scenario: Scenario): Place {
   const place = placeIn(folder, scenario);
   mkdirSync(join(folder, "data"), { recursive: true });
-  writeFileSync(place.source, scenario.before);
+  const { before, appended } = scenario;
+  writeFileSync(place.source, before.subarray(0, before.length - appended));
   if (scenario.isLinked) symlinkSync("data/file", place.path);
   if (scenario.saveTo) writeFileSync(place.target, scenario.saveTo);
   return place;
@@ -304,6 +376,21 @@ export function targetBefore(scenario: Scenario): Uint8Array | null {
 export function same(a: Uint8Array | null, b: Uint8Array | null): boolean {
   if (a === null || b === null) return a === b;
   return Buffer.compare(a, b) === 0;
+}
+
+/** Opens what {@linkcode prepare} made, and appends what is to be there when it is flushed. */
+export function openScenario(scenario: Scenario, { path }: Place): Memmap {
+  const { mode, length, reserve, before, appended, options } = scenario;
+  const given = length === undefined ? { reserve } : { length, reserve };
+  const map = open(path, mode, given);
+  for (let at = before.length - appended; at < before.length;) {
+    const end = Math.min(at + Math.ceil(appended / 2), before.length);
+    map.insert(map.mappedLength, before.subarray(at, end));
+    map.flush(options);
+    for (const slice of map.slices) slice.delete();
+    at = end;
+  }
+  return map;
 }
 
 /** The bytes at `path`, or `null` if there is no file. */

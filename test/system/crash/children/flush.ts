@@ -18,6 +18,7 @@ import {
   contentOf,
   contentOfMap,
   DRIVERS,
+  openScenario,
   type Place,
   placeIn,
   prepare,
@@ -45,10 +46,8 @@ export interface Report {
   problems: string[];
 }
 
-function openScenario(scenario: Scenario, { path }: Place): Memmap {
-  const { mode, length, reserve } = scenario;
-  const options = length === undefined ? { reserve } : { length, reserve };
-  const map = open(path, mode, options);
+function openAndEdit(scenario: Scenario, place: Place): Memmap {
+  const map = openScenario(scenario, place);
   scenario.edit(map);
   return map;
 }
@@ -67,7 +66,7 @@ async function flush(
 /** Flushes once beforehand, so that one-time work of the runtime is not in the trace. */
 async function warmUp(folder: string, scenario: Scenario): Promise<void> {
   const place = prepare(folder, scenario);
-  const map = openScenario(scenario, place);
+  const map = openAndEdit(scenario, place);
   await flush(map, scenario, place);
   map.close();
 }
@@ -76,7 +75,7 @@ async function warmUp(folder: string, scenario: Scenario): Promise<void> {
 async function flushOnce(folder: string, scenario: Scenario): Promise<Report> {
   const place = prepare(folder, scenario);
   const { before, after, length, saveTo } = scenario;
-  const map = openScenario(scenario, place);
+  const map = openAndEdit(scenario, place);
   const report: Report = { isCommitted: false, strays: [], problems: [] };
   const check = (isRight: boolean, problem: string) => {
     if (!isRight) report.problems.push(problem);
@@ -100,7 +99,8 @@ async function flushOnce(folder: string, scenario: Scenario): Promise<Report> {
   }
   mark("ends");
 
-  report.strays = strays(folder, scenario);
+  report.strays = strays(folder, scenario)
+    .filter((name) => !isResting(join(place.source, "..", name)));
   const isSaved = saveTo !== undefined;
   report.isCommitted = isSaved ? map.path === place.target : !map.dirty;
   const expected = report.isCommitted ? after : targetBefore(scenario);
@@ -127,6 +127,12 @@ async function flushOnce(folder: string, scenario: Scenario): Promise<Report> {
     "saving elsewhere changed the original",
   );
   return report;
+}
+
+/** Is it a journal that is kept for the next append? */
+function isResting(path: string): boolean {
+  return path.endsWith(".journal") &&
+    fs.readFileSync(path, "latin1").startsWith('{"idle":true}');
 }
 
 /** Opens what a killed append left behind, between the marks. */

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -273,6 +274,25 @@ async function run(
   }
 }
 
+/** Appends a little, again and again, where a journal that is kept would not fit. */
+function appendWithLittleRoom(durable: boolean): void {
+  fs.rmSync(path, { force: true });
+  fs.writeFileSync(path, noise(1000));
+  using map = open(path);
+  fill(64 * KIB);
+  for (let turn = 0; turn < 4; turn++) {
+    using _ = map.insert(map.mappedLength, noise(5000, turn));
+    map.flush({ durable });
+    report.fitted++;
+  }
+  fs.unlinkSync(filler);
+  const parts = [0, 1, 2, 3].map((turn) => noise(5000, turn));
+  const expected = new Uint8Array(Buffer.concat([noise(1000), ...parts]));
+  if (!same(contentOf(path), expected)) {
+    report.problems.push(`little room, durable: ${durable}: wrong bytes`);
+  }
+}
+
 /** Opens a file of `size` bytes in mode w+, at first without enough room. */
 function makeAnew(size: number, data: number, length: number): void {
   const check = (isRight: boolean, problem: string) => {
@@ -330,6 +350,8 @@ try {
       await run(given, reserve, "flushAsync");
     }
   }
+  appendWithLittleRoom(true);
+  appendWithLittleRoom(false);
   makeAnew(40 * 1024 * KIB, 10 * KIB, 4 * 1024 * KIB);
   makeAnew(2 * 1024 * KIB, 10 * KIB, 2 * 1024 * KIB);
   makeAnew(1024 * KIB, 1024 * KIB, 3 * 1024 * KIB);

@@ -9,7 +9,12 @@
  */
 
 import assert from "node:assert/strict";
-import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type MemmapSlice, open } from "../../../../mod.ts";
 import {
@@ -207,6 +212,30 @@ CASES["a view of a floating slice"] = async () => {
   }
   box.content = undefined;
   await assertLetGo(path);
+};
+
+CASES["a map that was appended to, and its journal"] = async () => {
+  const path = newFile();
+  (() => {
+    const map = open(path);
+    for (let i = 0; i < 3; i++) {
+      map.insert(map.mappedLength, 10);
+      map.flush();
+    }
+    assert.equal(descriptorsOf(".journal")!.length, 1);
+  })();
+  await assertLetGo(path);
+  for (let i = 0; i < 100 && descriptorsOf(".journal")!.length > 0; i++) {
+    await collectThoroughly();
+  }
+  assert.deepEqual(descriptorsOf(".journal"), []);
+  const journals = () =>
+    readdirSync(folder).filter((name) => name.endsWith(".journal"));
+  assert.equal(journals().length, 1);
+  open(path, "r").close();
+  assert.equal(journals().length, 1);
+  open(path).close();
+  assert.deepEqual(journals(), []);
 };
 
 CASES["a closed map's views do not matter"] = async () => {

@@ -1,0 +1,255 @@
+/**
+ * Small appends, one after another: the bytes of each in memory, and a journal that is
+ * kept for as long as the file is open.
+ *
+ * To make a journal, name and all, and to remove it again takes several times as long
+ * as an append. So from the second append on that needs one it stays: its name and its
+ * blocks are on the disk, and a durable append waits twice, for the journal's bytes and
+ * for the file's. Between two appends it says that nothing is under way. Whoever holds
+ * the file's lock may remove it then, as an open that writes and a flush of another
+ * process do, so before each append it is looked for.
+ *
+ * Where the system makes a write as a whole, one that no power cut concerns needs no
+ * journal: see {@linkcode writesPagesWhole}.
+ *
+ * @module
+ */
+
+import { dirname } from "node:path";
+import type { SystemError } from "../../base/mod.ts";
+import { Mapping } from "../../memory/mod.ts";
+import { BLOCK, writesPagesWhole } from "../blocks.ts";
+import type { Kept, MappedFile } from "../mapped_file.ts";
+import { mayUse, realPathOf } from "../paths.ts";
+import { lstatIfThere } from "../status.ts";
+import { fsyncStep, type Steps } from "../steps.ts";
+import {
+  type Append,
+  bootOfSystem,
+  digestBefore,
+  HEADER_SIZE,
+  journalPath,
+  KEPT_SIZE,
+  sumOf,
+} from "./format.ts";
+import { Journal } from "./journal.ts";
+
+/** The errors with which a disk says that it is full. */
+const NO_ROOM: readonly string[] = ["ENOSPC", "EDQUOT"];
+
+/** What appends little to one file, again and again. */
+export class Appender implements Kept {
+  readonly #file: MappedFile;
+  /** A header's room, at the start of a page, and behind it the bytes of an append. */
+  readonly #memory: Mapping;
+  readonly #buffer: Uint8Array;
+  /** Bytes of the append that was gathered last. */
+  #length = 0;
+  readonly #isWhole: boolean;
+  #journal: Journal | undefined;
+  /** Was the journal on disk, with its name and all its blocks? */
+  #isOnDisk = false;
+  /** Who could read the file when the journal was made. */
+  #readers = "";
+  /** Was the file looked at just now, before an append that needs no journal? */
+  #isLookedAt = false;
+  /** Appends that needed a journal. */
+  #noted = 0;
+  /** Where the journal would be, as far as was known last. */
+  #place: string | undefined;
+
+  private constructor(file: MappedFile) {
+    this.#file = file;
+    const size = HEADER_SIZE + KEPT_SIZE;
+    this.#memory = Mapping.anonymous(size, file.path);
+    this.#buffer = new Uint8Array(this.#memory.view(0, size, true));
+    this.#isWhole = writesPagesWhole(file);
+  }
+
+  /** That of `file`. */
+  static of(file: MappedFile): Appender {
+    if (file.kept instanceof Appender) return file.kept;
+    const appender = new Appender(file);
+    file.kept = appender;
+    return appender;
+  }
+
+  /** Begins to gather an append of `length` bytes, {@linkcode KEPT_SIZE} at most. */
+  begin(length: number): void {
+    this.#length = length;
+  }
+
+  /** Gathers `length` bytes of `memory`, to be appended `at` bytes behind the file's end. */
+  gather(memory: Mapping, from: number, at: number, length: number): void {
+    this.#memory.copyFrom(memory, from, HEADER_SIZE + at, length);
+  }
+
+  /**
+   * Notes the append in a journal, if there has to be one and can be. The caller holds
+   * the file's lock, and has looked at the file since. Returns whether a kill leaves all
+   * of the append or nothing.
+   */
+  *note(isDurable: boolean): Steps<boolean> {
+    this.#isLookedAt = !isDurable && this.#isMadeWhole() && this.#isAlone();
+    if (this.#isLookedAt) return true;
+    const file = this.#file;
+    const path = realPathOf(file.path, true);
+    if (path === undefined) return false;
+    const readers = readersOf(file);
+    if (!this.#takeUp(path, readers)) {
+      this.#journal = Journal.begin(path, file);
+      this.#isOnDisk = false;
+      this.#readers = readers;
+    }
+    const journal = this.#journal;
+    if (journal === undefined) return false;
+    const isKept = ++this.#noted > 1;
+    try {
+      file.checkUnchanged(); // a dead flush may have been finished just now
+      const isNew = isDurable && !this.#isOnDisk;
+      const added = this.#length;
+      const { identity, size } = file;
+      const note = {
+        ...identity,
+        size,
+        added,
+        before: digestBefore(file, size),
+        boot: bootOfSystem(),
+        sum: sumOf(this.#bytes),
+      };
+      const isPrepared = isNew && isKept && this.#prepare(journal, note);
+      if (!isPrepared) {
+        journal.noteWhole(note, this.#buffer.subarray(0, HEADER_SIZE + added));
+      }
+      if (!isDurable) return true;
+      const isSettled = yield* journal.settle(isNew);
+      if (isSettled) this.#isOnDisk ||= isPrepared;
+      else this.abandon();
+      file.checkUnchanged(); // it may have changed while this was noted
+      return isSettled;
+    } catch (error) {
+      this.abandon();
+      throw error;
+    }
+  }
+
+  /** Writes what was gathered behind the file's end. */
+  *write(isDurable: boolean): Steps {
+    const file = this.#file;
+    yield {
+      run: () => {
+        // Noting takes its time, and others may write meanwhile.
+        if (!this.#isLookedAt) file.checkEnd();
+        file.append(this.#bytes);
+        return this.#length;
+      },
+    };
+    if (!isDurable) return;
+    yield fsyncStep(() => file.syncData(), () => file.syncLater());
+  }
+
+  /**
+   * The append counts. Throws if the journal stays valid. Returns the folder that it was
+   * removed from, if it is not kept.
+   */
+  end(): string | undefined {
+    const journal = this.#journal;
+    if (!journal?.isInUse) return undefined;
+    if (this.#noted > 1) {
+      journal.rest();
+      return undefined;
+    }
+    this.#journal = undefined;
+    journal.end();
+    return dirname(journal.path);
+  }
+
+  /** The append was undone: as {@linkcode end}, after a failure that says more. */
+  abandon(): void {
+    if (!this.#journal?.isInUse) return;
+    this.#journal.abandon();
+    this.#journal = undefined;
+  }
+
+  /** Leaves the append to the next open, which finishes it. */
+  leave(): void {
+    if (!this.#journal?.isInUse) return;
+    this.#journal.leave();
+    this.#journal = undefined;
+  }
+
+  remove(): void {
+    this.#journal?.remove(!this.#isOnDisk);
+    this.#release();
+  }
+
+  async removeLater(): Promise<void> {
+    if (this.#isOnDisk) await this.#journal?.settleRest();
+    this.#journal?.remove(true);
+    this.#release();
+  }
+
+  #release(): void {
+    try {
+      this.#memory.release();
+    } catch {
+      // Too deep a stack: it goes with the garbage.
+    }
+  }
+
+  get #bytes(): Uint8Array {
+    return this.#buffer.subarray(HEADER_SIZE, HEADER_SIZE + this.#length);
+  }
+
+  /** Does the system make the write as a whole? */
+  #isMadeWhole(): boolean {
+    const at = this.#file.size % BLOCK;
+    return this.#isWhole && at + this.#length <= BLOCK;
+  }
+
+  /**
+   * Is there no journal of somebody else's under the file's name? One that was left by
+   * a dead flush would take the bytes for its own where they are the same.
+   */
+  #isAlone(): boolean {
+    if (this.#journal !== undefined) return this.#journal.isInPlace;
+    if (this.#place === undefined) {
+      const path = realPathOf(this.#file.path, true);
+      if (path === undefined) return true;
+      this.#place = journalPath(path);
+    }
+    return !mayUse(this.#place, true) ||
+      lstatIfThere(this.#place) === undefined;
+  }
+
+  /** Notes the append, and gives the journal all its blocks. False without room for them. */
+  #prepare(journal: Journal, note: Append): boolean {
+    try {
+      journal.noteWhole(note, this.#buffer);
+      return true;
+    } catch (error) {
+      if (!NO_ROOM.includes((error as SystemError).code)) throw error;
+      journal.clear(); // what room there is may do for the append
+      this.#noted = 1; // so that it goes with this one
+      return false;
+    }
+  }
+
+  /** Has the journal that is kept ready for use. False where there is none. */
+  #takeUp(path: string, readers: string): boolean {
+    const journal = this.#journal;
+    if (journal === undefined) return false;
+    const isRight = journal.path === journalPath(path) &&
+      this.#readers === readers;
+    if (isRight && journal.resume()) return true;
+    journal.remove(!this.#isOnDisk);
+    this.#journal = undefined;
+    return false;
+  }
+}
+
+/** Who may read a file, as far as its owner and its permission bits say. */
+function readersOf(file: MappedFile): string {
+  const { uid, gid, mode } = file.stat();
+  return `${uid}:${gid}:${mode}`;
+}
