@@ -292,7 +292,7 @@ export class Books {
   /** The file has all edits now: it is mapped at `length`, and nothing floats. */
   protected settleAt(length: number, isOnDisk: boolean): void {
     this.commits++;
-    this.arena.release();
+    this.arena.empty();
     this.tail.clear();
     this.#mappedLength = length;
     this.growth = 0;

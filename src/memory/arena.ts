@@ -1,7 +1,7 @@
 /**
  * The arena: memory for floating slices, in anonymous mappings.
  *
- * Floating bytes live from an edit to the next flush, which releases all of them at
+ * Floating bytes live from an edit to the next flush, which forgets all of them at
  * once. So allocation only moves a mark. Small pieces share a chunk, since a page and
  * a kernel mapping for each of a million would be too much. A large piece has a chunk
  * of its own, which goes when the piece is freed. None of the bytes are in the
@@ -21,6 +21,8 @@ const SHARED_CHUNK = 2 ** 26;
 const LARGE_PIECE = 2 ** 20;
 /** Bytes from which a freed piece gives its pages back while others live in its chunk. */
 const PAGES = 2 ** 16;
+/** The most bytes that stay in memory for the pieces after a flush. */
+const KEPT = 2 ** 16;
 /** Bytes: enough for the widest load of any processor, and a cache line. */
 const ALIGNMENT = 64;
 
@@ -154,6 +156,22 @@ export class Arena {
       this.#current = undefined;
     }
     this.#release(chunk);
+  }
+
+  /**
+   * Forgets all pieces, and detaches their views. Releases the memory, but for the chunk
+   * that small pieces share, if few of its bytes were used: to give that back and map it
+   * again takes longer than to append a line.
+   */
+  empty(): void {
+    const chunk = this.#current;
+    if (chunk === undefined || chunk.highWater > KEPT) return this.release();
+    const { mapping } = chunk;
+    mapping.revokeAll();
+    if (mapping.hasEscapedAfter(0)) return this.release();
+    for (const other of this.#chunks) if (other !== chunk) this.#release(other);
+    chunk.live = 0;
+    chunk.used = Math.ceil(mapping.inFlightEnd / ALIGNMENT) * ALIGNMENT;
   }
 
   /** Releases all memory. The arena can be used again. */

@@ -250,6 +250,12 @@ export class Mapping {
     if (this.#region?.revoke(buffer) !== true) detach(buffer);
   }
 
+  /** Detaches all buffers of {@linkcode view}, as {@linkcode revoke} does. */
+  revokeAll(): void {
+    this.#maybeUnsynced = true;
+    this.#region?.revokeAll();
+  }
+
   /** Runs `use` with bytes `begin` to `end`, which it must not keep. */
   borrow<T>(begin: number, end: number, use: (bytes: Uint8Array) => T): T {
     const buffer = this.view(begin, end, true);

@@ -571,3 +571,47 @@ test("a piece can be smaller than a page, as large, or larger", () => {
     assert.equal(use(piece, (bytes) => bytes[length - 1]), 1);
   }
 });
+
+test("empty() keeps a chunk of which little was used, with zeros for the next pieces", () => {
+  const real = libc();
+  let [mapped, unmapped] = [0, 0];
+  withLibc({
+    mmap: (...values) => (mapped++, real.mmap(...values)),
+    munmap: (...values) => (unmapped++, real.munmap(...values)),
+  }, () => {
+    using disposable = disposableArena();
+    const { arena } = disposable;
+    arena.allocate(1);
+    const before = [mapped, unmapped];
+    let view: ArrayBuffer | undefined;
+    for (let turn = 0; turn < 5; turn++) {
+      const pieces = [100, 5000, 64].map((length) => arena.allocate(length));
+      for (const piece of pieces) {
+        assertAll(piece, 0);
+        use(piece, (bytes) => bytes.fill(turn + 1));
+      }
+      view = viewOf(pieces[1]!);
+      arena.empty();
+      assert.equal(view.byteLength, 0, "a view of a piece that is forgotten");
+    }
+    assert.deepEqual([mapped, unmapped], before);
+    arena.allocate(MEBI);
+    arena.empty();
+    assert.equal(unmapped, before[1]! + 1, "a chunk of a large piece");
+    for (let i = 0; i < 20; i++) arena.allocate(5000);
+    arena.empty();
+    assert.equal(unmapped, before[1]! + 2, "a chunk of which much was used");
+  });
+});
+
+test("empty() keeps no chunk of which a byte can be reached still", () => {
+  using disposable = disposableArena();
+  const { arena } = disposable;
+  const piece = arena.allocate(100);
+  const { chunk } = piece;
+  use(piece, (bytes) => bytes.fill(7));
+  const moved = viewOf(piece).transfer();
+  arena.empty();
+  assert.notEqual(arena.allocate(100).chunk, chunk);
+  assert.equal(moved.byteLength, 100);
+});
