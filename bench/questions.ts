@@ -5,12 +5,14 @@
  */
 
 import { question as allocation } from "./allocation.ts";
+import { question as appends } from "./appends.ts";
 import { question as byteswap } from "./byteswap.ts";
 import { question as find } from "./find.ts";
 import { question as footprint } from "./footprint.ts";
 import { question as guard } from "./guard.ts";
 import { question as openClose } from "./open_close.ts";
 import { question as randomAccess } from "./random_access.ts";
+import { question as reflinks } from "./reflinks.ts";
 import { question as registry } from "./registry.ts";
 import { question as resizeFlush } from "./resize_flush.ts";
 import { question as sequential } from "./sequential.ts";
@@ -20,6 +22,8 @@ export const QUESTIONS: readonly Question[] = [
   randomAccess,
   sequential,
   resizeFlush,
+  appends,
+  reflinks,
   byteswap,
   find,
   registry,

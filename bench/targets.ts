@@ -94,6 +94,45 @@ export const TARGETS: readonly Target[] = [
     figure: 1.2,
   },
   {
+    says: "120 bytes appended, durable, against write and fsync",
+    question: "appends",
+    panel: "durable",
+    own: "append, flush",
+    base: { way: "fs.writeSync" },
+    kind: "faster",
+    figure: 0.5,
+  },
+  {
+    says: "120 bytes appended, not durable, against fs.writeSync",
+    question: "appends",
+    panel: "not durable",
+    own: "append, flush",
+    base: { way: "fs.writeSync" },
+    kind: "faster",
+    figure: 0.1,
+    profile:
+      "A quarter is asking whether the stack has room, for want of which nothing may fail " +
+      "later. Where a plain append is one system call, this is six: the lock and its end, " +
+      "twice what others did to the file, whether a dead flush left a journal, and the " +
+      "write.",
+  },
+  {
+    says: "1 MiB inserted at an odd offset into 512 MiB, XFS, durable",
+    question: "reflinks",
+    panel: "1 MiB into 512 MiB, XFS",
+    own: "flush, replace",
+    kind: "at most",
+    figure: 30e6,
+  },
+  {
+    says: "new blocks for that",
+    question: "reflinks",
+    panel: "room for 1 MiB into 512 MiB, XFS",
+    own: "flush, replace",
+    kind: "at most",
+    figure: 2 * 2 ** 20,
+  },
+  {
     says: "find against Python's mmap.find",
     question: "find",
     panel: "find in random bytes, 256 MiB",
