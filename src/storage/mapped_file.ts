@@ -20,16 +20,8 @@ import {
 } from "../base/mod.ts";
 import { hugePageOf } from "./blocks.ts";
 import { closeEntry, isLinked, openPatiently, unlink } from "./entries.ts";
-import { type Abort, whenever } from "./later.ts";
-import {
-  isHeld,
-  keepingLocks,
-  locksOfPart,
-  patiently,
-  tryLock,
-  unlock,
-} from "./lock.ts";
-import { OpenFile } from "./open_file.ts";
+import { type Descriptors, LockableFile } from "./lockable_file.ts";
+import type { OpenFile } from "./open_file.ts";
 import { hasJournal } from "./journal/beside.ts";
 import {
   checkNamesFile,
@@ -54,33 +46,13 @@ const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
 const SMALLEST_HUGE_PAGE = 2 ** 16;
 
 // A map that nobody closed takes its descriptor with it.
-const UNCLOSED = new FinalizationRegistry<Descriptors>(
-  ({ fd, locker, same }) => {
+const UNCLOSED = new FinalizationRegistry<{ own: Descriptors; same: Same }>(
+  ({ own, same }) => {
     uncount(same);
-    if (locker !== undefined) closeEntry(locker);
-    closeEntry(fd);
+    if (own.locker !== undefined) closeEntry(own.locker);
+    closeEntry(own.fd);
   },
 );
-
-/** Those who were given the lock for longer than a call, and the file that they hold now. */
-interface Holders {
-  file: MappedFile;
-  count: number;
-}
-
-/**
- * While somebody holds a lock, its file is no garbage, though nobody should reach it any
- * more: a lock that ended on its own would protect nothing.
- */
-const HELD = new Set<Holders>();
-
-/** What an open file holds. */
-interface Descriptors {
-  readonly fd: number;
-  /** The descriptor that the file is locked by, while it is kept and not locked. */
-  locker: number | undefined;
-  readonly same: Same;
-}
 
 /** The maps of one file in this thread. */
 interface Same {
@@ -110,11 +82,6 @@ const LOOKS = 8;
  */
 export type Stale = "no" | "grown" | "cut" | "replaced" | "unlinked";
 
-/** The lock of a file, held by one flush or by whatever else changes its length. */
-export interface Lock {
-  release(): void;
-}
-
 /** What {@linkcode MappedFile.open} has found out. */
 export interface Opened {
   readonly file: MappedFile;
@@ -136,7 +103,7 @@ export interface Kept {
 }
 
 /** A regular file that is open and mapped. */
-export class MappedFile extends OpenFile {
+export class MappedFile extends LockableFile {
   /** The path as the user gave it. */
   readonly label: string;
   /** Reserve disk blocks when the file grows? */
@@ -145,17 +112,8 @@ export class MappedFile extends OpenFile {
   readonly #device: bigint;
   readonly #inode: bigint;
   readonly #born: number;
-  /**
-   * The descriptor that has the file's lock, and how many have it, nested,
-   * {@linkcode Holders} among them.
-   */
-  #locked: number | undefined;
-  #locks = 0;
-  /** Is it shared with others? */
-  #isShared = false;
-  #holders: Holders = { file: this, count: 0 };
   #hugePage: number | undefined;
-  readonly #own: Descriptors;
+  readonly #same: Same;
   /** Its journal, once it was appended to: `journal/kept.ts` knows more. */
   kept: Kept | undefined;
   /** How many wait for the disk on another thread, and whether to close it after them. */
@@ -178,14 +136,13 @@ export class MappedFile extends OpenFile {
     this.#born = stat.born;
     // hugetlbfs gives the size of its pages there, which saves all others a call.
     if (stat.blksize < SMALLEST_HUGE_PAGE) this.#hugePage = 0;
-    const same = countAt(`${stat.dev}:${stat.ino}`);
-    this.#own = { fd, locker: undefined, same };
-    UNCLOSED.register(this, this.#own, this);
+    this.#same = countAt(`${stat.dev}:${stat.ino}`);
+    UNCLOSED.register(this, { own: this.own, same: this.#same }, this);
   }
 
   /** Has this thread mapped the same file once more? */
   get isMappedTwice(): boolean {
-    return this.#own.same.count > 1;
+    return this.#same.count > 1;
   }
 
   /**
@@ -460,174 +417,6 @@ export class MappedFile extends OpenFile {
   }
 
   /**
-   * Takes the file's lock, which every map of it asks for before it changes the
-   * file's length or moves bytes, by whatever name it was opened. Waits a moment for
-   * it. Whoever holds it may take it again.
-   *
-   * @throws {SystemError} `EBUSY` if another map of the file has it, or this one shares
-   * it: exchanging a shared lock for another would let go of it first.
-   */
-  lock(): Lock {
-    const isOwn = this.#locked !== undefined && this.#isShared;
-    const lock = isOwn ? undefined : patiently(() => this.tryLock());
-    if (lock !== undefined) return lock;
-    throw systemError(
-      "EBUSY",
-      "flock",
-      this.path,
-      isOwn
-        ? "this map has locked the file, shared with others, which forbids its own " +
-          "flushes too; release that lock, or take one that is not shared"
-        : "another process or map has locked the file, or is flushing it at this " +
-          "moment; flush again",
-    );
-  }
-
-  /** As {@linkcode lock}: waits for as long as another map has it, or until aborted. */
-  lockLater(abort: Abort | undefined): Promise<Lock> {
-    const list = locksOfPart();
-    return whenever(() => keepingLocks(list, () => this.tryLock()), abort);
-  }
-
-  /**
-   * The same without waiting: `undefined` if another map has the lock. Where the file
-   * system has no locks, everybody gets one, and it keeps nobody out.
-   */
-  tryLock(): Lock | undefined {
-    if (this.#locked === undefined) {
-      const refusal = this.#acquire(false);
-      if (refusal !== undefined && isHeld(refusal)) {
-        this.#endLock();
-        return undefined;
-      }
-    } else if (this.#isShared) return undefined;
-    this.#locks++;
-    let isReleased = false;
-    return {
-      release: () => {
-        if (isReleased || this.#locks === 0) return;
-        isReleased = true;
-        this.#leave();
-      },
-    };
-  }
-
-  /**
-   * Takes the lock for longer than a call, without waiting: `undefined` while anybody has
-   * it, this map too, unless all share it. What this map does meanwhile needs no lock
-   * of its own. A file that takes this one's place takes over the lock.
-   *
-   * @throws {SystemError} if the file system has no locks.
-   */
-  tryHold(isShared: boolean): Lock | undefined {
-    if (this.#locked === undefined) {
-      const refusal = keepingLocks(new Set(), () => this.#acquire(isShared));
-      if (refusal !== undefined) {
-        this.#endLock();
-        if (isHeld(refusal)) return undefined;
-        throw refusal;
-      }
-    } else if (!isShared || !this.#isShared) return undefined;
-    this.#locks++;
-    const holders = this.#holders;
-    HELD.add(holders);
-    holders.count++;
-    let isReleased = false;
-    return {
-      release: () => {
-        if (isReleased || holders.count === 0) return;
-        isReleased = true;
-        if (--holders.count === 0) HELD.delete(holders);
-        holders.file.#leave();
-      },
-    };
-  }
-
-  /**
-   * Takes a lock such as is held of `other`, whose place this file is about to take;
-   * `place` is where this one is so far. {@linkcode takeHolders} comes once it has.
-   *
-   * @throws {SystemError} `EBUSY` if another map of this file has it.
-   */
-  lockAs(other: MappedFile, place: string = this.path): void {
-    if (other.#holders.count === 0) return;
-    const refusal = patiently(() => {
-      const refusal = this.#acquire(other.#isShared, place);
-      if (refusal === undefined) return "locked";
-      this.#endLock();
-      return isHeld(refusal) ? undefined : refusal;
-    });
-    if (refusal === "locked") return;
-    throw refusal ?? systemError(
-      "EBUSY",
-      "flock",
-      this.path,
-      "another process or map has locked the file that took this one's place",
-    );
-  }
-
-  /** Those who hold the lock of `other` hold this file's from now on. */
-  takeHolders(other: MappedFile): void {
-    const holders = other.#holders;
-    if (holders.count === 0) return;
-    other.#holders = { file: other, count: 0 };
-    other.#locks -= holders.count;
-    holders.file = this;
-    this.#holders = holders;
-    this.#locks = holders.count;
-  }
-
-  /**
-   * Lets go of the lock, but for those who hold it for longer than a call. Returns
-   * whether anybody else had it.
-   */
-  breakLock(): boolean {
-    const wasLocked = this.#locks > this.#holders.count;
-    this.#locks = this.#holders.count;
-    if (this.#locks === 0) this.#endLock();
-    return wasLocked;
-  }
-
-  /** Locks a descriptor; why not, where that is refused. To be ended in either case. */
-  #acquire(isShared: boolean, place?: string): SystemError | undefined {
-    // A descriptor that is not mapped, if possible: a mapping outlives its worker,
-    // and the lock would with it.
-    const fd = this.#own.locker ?? this.#openAgain(O_RDWR, true, place) ??
-      this.#openAgain(O_RDONLY, false, place) ?? this.fd;
-    this.#own.locker = undefined;
-    this.#locked = fd;
-    this.#isShared = isShared;
-    try {
-      return tryLock(fd, this.path, isShared);
-    } catch (error) {
-      this.#endLock();
-      throw error;
-    }
-  }
-
-  #leave(): void {
-    if (this.#locks > 0 && --this.#locks === 0) this.#endLock();
-  }
-
-  #endLock(): void {
-    const fd = this.#locked;
-    if (fd === undefined) return;
-    this.#locked = undefined;
-    unlock(fd);
-    if (fd === this.fd) return;
-    // Opened once for all appends.
-    if (this.kept !== undefined) this.#own.locker = fd;
-    else closeEntry(fd);
-  }
-
-  /** Closes the descriptor for locking that was kept for the next time. */
-  #endLocker(): void {
-    const { locker } = this.#own;
-    this.#own.locker = undefined;
-    if (locker !== undefined) closeEntry(locker);
-  }
-
-  /**
    * As {@linkcode sync}, while the event loop goes on: also if the file is closed
    * meanwhile, as by a flush that replaces it. It is really closed afterwards.
    */
@@ -646,13 +435,13 @@ export class MappedFile extends OpenFile {
     this.kept = undefined;
     await kept?.removeLater();
     if (this.#waiting > 0) return this.close();
-    this.#endLocker();
+    this.endLocker();
     const isCounted = UNCLOSED.unregister(this);
     this.breakLock();
     try {
       await super.closeLater();
     } finally {
-      if (isCounted) uncount(this.#own.same);
+      if (isCounted) uncount(this.#same);
     }
   }
 
@@ -660,7 +449,7 @@ export class MappedFile extends OpenFile {
     const { kept } = this;
     this.kept = undefined;
     kept?.remove();
-    this.#endLocker();
+    this.endLocker();
     if (this.#waiting > 0) {
       this.#isLeft = true;
       this.breakLock();
@@ -668,33 +457,31 @@ export class MappedFile extends OpenFile {
     }
     // First: once it is closed, the number may be another file's.
     const isCounted = UNCLOSED.unregister(this);
-    this.#holders.count = 0;
-    HELD.delete(this.#holders);
-    this.breakLock();
+    this.endLocks();
     try {
       super.close();
     } catch (error) {
       // Whatever the system says, the descriptor is gone. Too deep a stack comes before
       // the system is asked.
       if (!("code" in (error as Error))) {
-        UNCLOSED.register(this, this.#own, this);
+        UNCLOSED.register(this, { own: this.own, same: this.#same }, this);
         throw error;
       }
-      if (isCounted) uncount(this.#own.same);
+      if (isCounted) uncount(this.#same);
       throw error;
     }
-    if (isCounted) uncount(this.#own.same);
+    if (isCounted) uncount(this.#same);
   }
 
   protected override openToAppend(): number | undefined {
-    return this.#openAgain(O_WRONLY | O_APPEND, true);
+    return this.openAgain(O_WRONLY | O_APPEND, true);
   }
 
   /**
    * Opens the same file once more, by its name or by another; `undefined` where that
    * does not lead to it.
    */
-  #openAgain(
+  protected override openAgain(
     flags: number,
     isWritten: boolean,
     name: string = this.path,
@@ -711,6 +498,11 @@ export class MappedFile extends OpenFile {
     }
     if (fd !== undefined) closeEntry(fd);
     return undefined;
+  }
+
+  /** One that is appended to is locked again and again. */
+  protected override get keepsLocker(): boolean {
+    return this.kept !== undefined;
   }
 
   /** What the system knows of the file now. */

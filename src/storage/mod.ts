@@ -25,12 +25,8 @@ export { Appender } from "./journal/kept.ts";
 export { clearJournal, recover } from "./journal/recovery.ts";
 export { type Abort, later, unlessAborted } from "./later.ts";
 export { type Held, listLocks, unlockAll } from "./lock.ts";
-export {
-  type Lock,
-  MappedFile,
-  type Opened,
-  type Stale,
-} from "./mapped_file.ts";
+export type { Lock } from "./lockable_file.ts";
+export { MappedFile, type Opened, type Stale } from "./mapped_file.ts";
 export {
   checkReplaceable,
   type Destination,

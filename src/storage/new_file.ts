@@ -15,7 +15,8 @@ import { closeEntry, isLinked, openEntry, rename } from "./entries.ts";
 import { temporaryName } from "./journal/format.ts";
 import type { Abort } from "./later.ts";
 import { Journal } from "./journal/journal.ts";
-import { type Lock, MappedFile } from "./mapped_file.ts";
+import type { Lock } from "./lockable_file.ts";
+import { MappedFile } from "./mapped_file.ts";
 import { adopt } from "./ownership.ts";
 import { checkNamesFile, followLinks, mayUse } from "./paths.ts";
 import {
