@@ -21,7 +21,6 @@ import {
 import { hugePageOf } from "./blocks.ts";
 import { closeEntry, isLinked, openPatiently, unlink } from "./entries.ts";
 import { type Descriptors, LockableFile } from "./lockable_file.ts";
-import type { OpenFile } from "./open_file.ts";
 import { hasJournal } from "./journal/beside.ts";
 import {
   checkNamesFile,

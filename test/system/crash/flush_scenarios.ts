@@ -33,6 +33,8 @@ export interface Scenario {
   readonly length?: number;
   readonly reserve: boolean;
   readonly edit: (map: Memmap) => void;
+  /** What it appends without a slice. */
+  readonly tail?: Uint8Array;
   readonly options: Omit<FlushOptions, "path">;
   /** Save to another file, which has these bytes before, or does not exist: `null`. */
   readonly saveTo?: Uint8Array | null;
@@ -264,9 +266,10 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "append several MiB",
     after: join_(FILE, NEW, LARGE),
     edit: (map) => {
+      map.append(LARGE);
       map.insert(LENGTH, NEW);
-      map.insert(LENGTH, LARGE);
     },
+    tail: LARGE,
     strategy: "extend",
   }),
   scenario({
@@ -282,6 +285,16 @@ export const SCENARIOS: readonly Scenario[] = [
     after: join_(FILE, NEW),
     edit: append,
     options: { strategy: "replace" },
+    strategy: "replace",
+  }),
+  scenario({
+    name: "append many, and insert",
+    after: join_(HEAD, NEW, TAIL, ...Array(200).fill(NEW)),
+    edit: (map) => {
+      insertInTheMiddle(map);
+      for (let i = 0; i < 200; i++) map.append(NEW);
+    },
+    tail: join_(...Array(200).fill(NEW)),
     strategy: "replace",
   }),
   scenario({
@@ -403,11 +416,21 @@ export function contentOf(path: string): Uint8Array | null {
   }
 }
 
-/** The content that a flush would write now. */
-export function contentOfMap(map: Memmap): Uint8Array {
+/**
+ * What the map would hold if it were flushed now. What was appended nobody can look at:
+ * there is as much of it as `appended` has.
+ */
+export function contentOfMap(
+  map: Memmap,
+  appended: Uint8Array = NOTHING,
+): Uint8Array {
   const content = new Uint8Array(map.length);
-  // Gaps have no view, and a slice cut just for reading would change the map.
-  for (const { slice, begin, end, offset } of map.layout()) {
+  // Gaps have no view of their own, and a slice cut for the look would stay.
+  for (const { slice, state, begin, end, offset, length } of map.layout()) {
+    if (slice === null && state === "floating") {
+      if (length === appended.length) content.set(appended, offset);
+      continue;
+    }
     const part = slice ?? map.slice(begin, end);
     content.set(part.bytes, offset);
     if (slice === null) part.delete();
