@@ -10,6 +10,7 @@ import { question as byteswap } from "./byteswap.ts";
 import { question as find } from "./find.ts";
 import { question as footprint } from "./footprint.ts";
 import { question as guard } from "./guard.ts";
+import { question as load } from "./load.ts";
 import { question as openClose } from "./open_close.ts";
 import { question as randomAccess } from "./random_access.ts";
 import { question as reflinks } from "./reflinks.ts";
@@ -28,6 +29,7 @@ export const QUESTIONS: readonly Question[] = [
   find,
   registry,
   openClose,
+  load,
   guard,
   footprint,
   allocation,

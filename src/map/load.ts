@@ -17,11 +17,11 @@ import type { OpenMap } from "./open_map.ts";
 
 /** Bytes in a window, and in all those that are asked for at a time. */
 const WINDOW = 2 ** 21;
-const AHEAD = 2 ** 24;
+const AHEAD = 2 ** 26;
 /** Milliseconds that the thread may be held. */
 const TURN = 3;
 /** Milliseconds between two looks: after the first, and at most. */
-const [SHORTEST, LONGEST] = [1, 16];
+const [SHORTEST, LONGEST] = [1, 8];
 /** Milliseconds without any progress until a window is given up. */
 const PATIENCE = 1000;
 
