@@ -160,6 +160,23 @@ export const TARGETS: readonly Target[] = [
     figure: 1,
   },
   {
+    says: "longest stall of flushAsync, 1 MiB into the middle of 1 GiB",
+    question: "event_loop",
+    panel: "longest stall, in the middle of 1 GiB",
+    own: "flushAsync",
+    kind: "at most",
+    figure: 20_000_000,
+  },
+  {
+    says: "the same flush as a whole, against flush",
+    question: "event_loop",
+    panel: "time, in the middle of 1 GiB",
+    own: "flushAsync",
+    base: { way: "flush" },
+    kind: "as long",
+    figure: 1.3,
+  },
+  {
     says: "registering one of a million slices, in random order",
     question: "registry",
     panel: "Registering all of them, in random order",

@@ -204,7 +204,7 @@ export class NewFile {
     const { path, label, place, old, isOwn } = destination;
     const name = temporaryName(place);
     const temporary = join(dirname(place), name);
-    const journal = Journal.begin(place);
+    const journal = yield* Journal.beginning(place);
     let fd: number;
     try {
       if (journal !== undefined) yield* journal.noteCreated(name, isDurable);

@@ -519,6 +519,30 @@ test("a flush waits for another map of the file, or for one that saves to its pa
   });
 });
 
+test("two maps that save to the same new path do so one after the other", async () => {
+  await withFile(bytes(5000), async (path, folder) => {
+    const saved = join(folder, "saved");
+    const [one, two] = [open(path, "r"), open(path, "c")];
+    const first = one.flushAsync({ path: saved });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const three = open(path, "r");
+    const aborted = three.flushAsync({ path: saved, signal });
+    controller.abort();
+    await assert.rejects(aborted, { name: "AbortError" });
+    two.insert(0, 3 * MIB);
+    const second = two.flushAsync({ path: saved });
+    await first;
+    const { strategy } = await second;
+    assert.equal(strategy, "replace");
+    assert.equal(fs.statSync(saved).size, 5000 + 3 * MIB);
+    assert.deepEqual(fs.readdirSync(folder).sort(), ["file", "saved"]);
+    one.close({ discard: true });
+    two.close();
+    three.close();
+  });
+});
+
 test("flushes of several files at once do not mix", async () => {
   using folder = temporaryFolder();
   const maps = Array.from({ length: 6 }, (_, i) => {

@@ -276,7 +276,11 @@ class World {
       plan.strategy !== "in-place" && model.dirty && !model.isStolen &&
       model.isFaulted === false && !model.isLost(0, model.mappedLength) &&
       (plan.strategy === "replace" ||
-        plan.content.length >= model.knownLength);
+        // When the views go of an empty slice that moves, nobody has promised.
+        (plan.content.length >= model.knownLength &&
+          plan.pieces.every(({ state, begin, offset }) =>
+            state === "floating" || begin === offset
+          )));
     let step = 0;
     let failure: { error: unknown } | undefined;
     const turn = () => {

@@ -162,7 +162,7 @@ function* noteAppend(
 ): Steps<Journal | undefined> {
   const path = realPathOf(file.path, true);
   if (path === undefined) return undefined;
-  const journal = Journal.begin(path, file);
+  const journal = yield* Journal.beginning(path, file);
   if (journal === undefined) return undefined;
   try {
     file.checkUnchanged(); // a dead flush may have been finished just now

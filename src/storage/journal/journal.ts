@@ -20,13 +20,22 @@ import {
   syncFolder,
   syncFolderLater,
 } from "../entries.ts";
-import { isHeld, patiently, pause, tryLock, unlock } from "../lock.ts";
+import { type Abort, whenever } from "../later.ts";
+import {
+  isHeld,
+  keepingLocks,
+  locksOfPart,
+  patiently,
+  pause,
+  tryLock,
+  unlock,
+} from "../lock.ts";
 import type { MappedFile } from "../mapped_file.ts";
 import { OpenFile } from "../open_file.ts";
 import { letReadersRead } from "../ownership.ts";
 import { mayUse } from "../paths.ts";
 import { lstatIfThere, statusOf } from "../status.ts";
-import { fsyncStep, type Steps } from "../steps.ts";
+import { fsyncStep, stepOf, type Steps } from "../steps.ts";
 import { isForeign, removeJournal } from "./beside.ts";
 import {
   type Append,
@@ -60,6 +69,12 @@ export function listJournals(
   return before;
 }
 
+/**
+ * What came of trying to begin one: it is there, none can be made, another flush has
+ * it, or whoever came in between is about to be gone.
+ */
+type Attempt = Journal | "none" | "busy" | "raced";
+
 /** The journals of maps that nobody closed. */
 const UNCLOSED = new FinalizationRegistry<number>(closeEntry);
 
@@ -82,53 +97,98 @@ export class Journal {
 
   /**
    * Begins the journal of the file at `path`, which is no link. With `file`, whoever
-   * may read that may read the journal, and nobody else. Returns `undefined` where
+   * may read that may read the journal, and nobody else. Gives `undefined` where
    * none can be made: the folder may not be written, or what has the name is not
    * ours. Throws `EBUSY` where another process or thread has one, and so is flushing
-   * that very file.
+   * that very file; or waits for that where the event loop can go on.
    */
+  static *beginning(
+    path: string,
+    file?: MappedFile,
+  ): Steps<Journal | undefined> {
+    let journal: Journal | undefined;
+    try {
+      yield stepOf(
+        () => {
+          journal = Journal.begin(path, file);
+        },
+        async (abort) => {
+          journal = await Journal.#beginLater(path, file, abort);
+        },
+      );
+    } catch (error) {
+      journal?.abandon(); // the flush was stopped right after
+      throw error;
+    }
+    if (journal !== undefined) begun?.add(journal); // it is this flush's turn again
+    return journal;
+  }
+
+  /** The same in one step, which waits a moment for others. */
   static begin(path: string, file?: MappedFile): Journal | undefined {
-    const place = journalPath(path);
-    if (!mayUse(place, true)) return undefined;
-    let isBusy = false;
+    let found: Attempt = "raced";
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       // An open in another process may be looking at it, or just ending it.
       if (attempt > 1) pause(2 ** attempt);
-      let fd: number;
-      try {
-        fd = openEntry(place, O_RDWR | O_CREAT | O_EXCL, 0o600);
-      } catch (error) {
-        if (isRefusal(error)) return undefined;
-        if ((error as SystemError).code !== "EEXIST") throw error;
-        isBusy = !endDead(path);
-        if (!isBusy && isForeign(place)) return undefined; // nobody to wait for
-        continue;
-      }
-      const journal = new Journal(new OpenFile(place, fd, 0));
-      try {
-        const refusal = tryLock(fd, place);
-        if (refusal === undefined && isLinked(fd, place)) {
-          if (file !== undefined) letReadersRead(journal.#file, file);
-          return journal;
-        }
-        if (refusal !== undefined && !isHeld(refusal)) {
-          journal.abandon(); // without locks, a dead journal could not be recognised
-          return undefined;
-        }
-      } catch (error) {
-        journal.abandon();
-        throw error;
-      }
-      // An open in another process came first, took it for dead, and removes it.
-      journal.leave();
+      found = Journal.#attempt(path, file);
+      if (found instanceof Journal) return found;
+      if (found === "none") return undefined;
     }
-    if (!isBusy) return undefined;
+    if (found === "raced") return undefined;
     throw systemError(
       "EBUSY",
       "flock",
-      place,
+      journalPath(path),
       "another process is flushing the file at this moment; flush again",
     );
+  }
+
+  static #beginLater(
+    path: string,
+    file: MappedFile | undefined,
+    abort: Abort | undefined,
+  ): Promise<Journal | undefined> {
+    let races = 0;
+    const list = locksOfPart();
+    return whenever<{ journal: Journal | undefined }>(() => {
+      const found = keepingLocks(list, () => Journal.#attempt(path, file));
+      if (found === "busy") return undefined;
+      if (found === "raced" && ++races < ATTEMPTS) return undefined;
+      return { journal: found instanceof Journal ? found : undefined };
+    }, abort).then(({ journal }) => journal);
+  }
+
+  /** Tries once. */
+  static #attempt(path: string, file: MappedFile | undefined): Attempt {
+    const place = journalPath(path);
+    if (!mayUse(place, true)) return "none";
+    let fd: number;
+    try {
+      fd = openEntry(place, O_RDWR | O_CREAT | O_EXCL, 0o600);
+    } catch (error) {
+      if (isRefusal(error)) return "none";
+      if ((error as SystemError).code !== "EEXIST") throw error;
+      if (!endDead(path)) return "busy";
+      return isForeign(place) ? "none" : "raced"; // there is nobody to wait for
+    }
+    const journal = new Journal(new OpenFile(place, fd, 0));
+    try {
+      const refusal = tryLock(fd, place);
+      if (refusal === undefined && isLinked(fd, place)) {
+        if (file !== undefined) letReadersRead(journal.#file, file);
+        return journal;
+      }
+      if (refusal !== undefined && !isHeld(refusal)) {
+        journal.abandon(); // without locks, a dead journal could not be recognised
+        return "none";
+      }
+    } catch (error) {
+      journal.abandon();
+      throw error;
+    }
+    // An open in another process came first, took it for dead, and removes it.
+    journal.leave();
+    return "raced";
   }
 
   /** Notes that the file of this name, in the same folder, is being filled. */

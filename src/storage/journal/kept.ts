@@ -97,7 +97,7 @@ export class Appender implements Kept {
     if (path === undefined) return false;
     const readers = readersOf(file);
     if (!this.#takeUp(path, readers)) {
-      this.#journal = Journal.begin(path, file);
+      this.#journal = yield* Journal.beginning(path, file);
       this.#isOnDisk = false;
       this.#readers = readers;
     }
