@@ -1,20 +1,24 @@
 /**
  * Brings mapped bytes into memory, without blocking the thread.
  *
- * The system is told that a window of a few MiB will be needed, and for the windows
- * behind it as well, so that the disk always has something to do. Then it is asked now
- * and then whether the window is in memory (`mincore`). No byte is touched: a page that
- * is not there would block the thread. Between two looks everything else runs, so each
- * look asks anew what is mapped, and where.
+ * The runtime's threads read the file, a MiB at a time, and throw away what they read.
+ * Where it cannot be opened once more, as it has no name any more, the system is told
+ * what will be needed, and asked now and then whether it is there (`mincore`): that is
+ * slower, since Linux gathers such pages one by one. The mapped bytes are not touched: a
+ * page that is not there would block the thread. Between two steps everything else
+ * runs, so each step asks anew what is mapped, and where.
  *
  * @module
  */
 
 import { libc } from "../../ffi/mod.ts";
 import { checkAborted, now, sleep } from "../base/mod.ts";
+import { READ_AHEAD, type ReadAhead } from "../storage/mod.ts";
 import type { Progress } from "./flush/mod.ts";
 import type { OpenMap } from "./open_map.ts";
 
+/** Reads at a time: while one is begun, the disk works on another. */
+const AT_ONCE = 2;
 /** Bytes in a window, and in all those that are asked for at a time. */
 const WINDOW = 2 ** 21;
 const AHEAD = 2 ** 26;
@@ -29,14 +33,63 @@ const PATIENCE = 1000;
 export interface LoadRequest {
   readonly begin: number;
   readonly end: number;
+  /** Bytes from the first that was asked for, for `onProgress`. */
+  readonly total: number;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: Progress | undefined;
 }
 
 /** Loads what is asked for, as far as it is mapped. */
 export async function load(map: OpenMap, request: LoadRequest): Promise<void> {
-  const { begin, signal, onProgress } = request;
-  const total = request.end - begin;
+  checkAborted(request.signal);
+  const { file } = map;
+  const reads = request.begin < request.end ? file.openReadAhead() : undefined;
+  if (reads === undefined) return await loadByAdvice(map, request);
+  let done = request.begin;
+  try {
+    done = await loadByReading(map, request, reads);
+  } finally {
+    reads.close();
+  }
+  // A flush, or refresh(), has put another file in its place.
+  if (done < request.end && map.file !== file) {
+    await load(map, { ...request, begin: done });
+  }
+}
+
+/** Returns up to where the file was read. */
+async function loadByReading(
+  map: OpenMap,
+  { begin, end: last, total, signal, onProgress }: LoadRequest,
+  reads: ReadAhead,
+): Promise<number> {
+  const { file } = map;
+  const queue: Promise<void>[] = [];
+  let next = begin;
+  for (let done = begin;;) {
+    checkAborted(signal);
+    map.checkUsable();
+    map.mapping.checkFaults();
+    const end = Math.min(last, map.mappedLength); // a flush may have cut it
+    if (done >= end || map.file !== file) return done;
+    while (queue.length < AT_ONCE && next < end) {
+      const length = Math.min(READ_AHEAD, end - next);
+      const read = reads.read(next, length);
+      read.catch(() => {}); // whoever waits for it, if anybody still does
+      queue.push(read);
+      next += length;
+    }
+    await queue.shift();
+    done = Math.min(done + READ_AHEAD, next);
+    onProgress?.(total - (last - done), total);
+  }
+}
+
+async function loadByAdvice(
+  map: OpenMap,
+  request: LoadRequest,
+): Promise<void> {
+  const { begin, total, signal, onProgress } = request;
   let advisedTo = begin;
   let turn = now();
   // Once a window was given up, the next ones are not waited for until one moves.
@@ -74,7 +127,7 @@ export async function load(map: OpenMap, request: LoadRequest): Promise<void> {
       turn = now();
       wait = Math.min(wait * 2, LONGEST);
     }
-    onProgress?.(at - begin, total);
+    onProgress?.(total - (request.end - at), total);
     if (now() - turn > TURN) {
       await sleep(0);
       turn = now();

@@ -47,7 +47,7 @@ export type Advice =
 
 /** Options of {@linkcode Memmap.load}. */
 export interface LoadOptions {
-  /** Ends the waiting. What was asked for the system may go on reading. */
+  /** Ends the loading. What is being read at that moment is read to its end. */
   signal?: AbortSignal;
   /** Called with the bytes done and to do, at least once if there are any. */
   onProgress?: Progress;
@@ -307,13 +307,13 @@ export abstract class MappedBytes {
 
   /**
    * Brings the bytes from `begin` to `end`, by default all, into memory, and resolves
-   * when they are there. The thread is never blocked meanwhile: the system reads, and is
-   * asked now and then how far it is. Negative offsets count from `mappedLength`.
+   * when they are there. Other threads of the runtime read them meanwhile, and this one
+   * goes on. Negative offsets count from `mappedLength`.
    *
-   * The system may drop pages again when memory is short, and may not read ahead at all,
-   * as of holes in a file that is itself in memory (tmpfs). So it is not waited for longer than a second where nothing moves, and the promise
-   * resolves with a part of the bytes elsewhere: {@linkcode Memmap.residency} says how
-   * many. What a flush cuts off meanwhile is not waited for.
+   * The system may drop pages again when memory is short, and has none for holes of a
+   * file that is itself in memory (tmpfs): {@linkcode Memmap.residency} says what is
+   * there. A file that has no name any more is loaded by `"willneed"`, and given up where
+   * nothing moves for a second. What a flush cuts off meanwhile is not waited for.
    *
    * @example
    * ```ts
@@ -333,6 +333,7 @@ export abstract class MappedBytes {
    * @throws {TypeError} if an option is wrong.
    * @throws {ClosedError} if the map is closed meanwhile.
    * @throws {FaultError} if bytes of the file were lost; see {@linkcode Memmap.faults}.
+   * @throws {SystemError} if the disk fails.
    * @throws {unknown} the signal's reason, once it is aborted, and what `onProgress`
    * throws.
    */
@@ -354,7 +355,13 @@ export abstract class MappedBytes {
     const checked = checkSignal(signal);
     const open = this.#use();
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
-    await load(open, { begin: from, end: to, signal: checked, onProgress });
+    await load(open, {
+      begin: from,
+      end: to,
+      total: to - from,
+      signal: checked,
+      onProgress,
+    });
   }
 
   /**

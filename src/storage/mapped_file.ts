@@ -38,6 +38,7 @@ import {
   type Status,
   statusOf,
 } from "./status.ts";
+import { ReadAhead } from "./read_ahead.ts";
 
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
 
@@ -470,6 +471,12 @@ export class MappedFile extends LockableFile {
       throw error;
     }
     if (isCounted) uncount(this.#same);
+  }
+
+  /** For reading it off the thread; `undefined` where the path does not lead to it. */
+  openReadAhead(): ReadAhead | undefined {
+    const fd = this.openAgain(O_RDONLY, false);
+    return fd === undefined ? undefined : new ReadAhead(fd, this.path);
   }
 
   protected override openToAppend(): number | undefined {

@@ -37,6 +37,7 @@ export {
 } from "./new_file.ts";
 export type { OpenFile } from "./open_file.ts";
 export { realPathOf } from "./paths.ts";
+export { READ_AHEAD, type ReadAhead } from "./read_ahead.ts";
 export {
   BREATH,
   BREATHS,
