@@ -63,5 +63,5 @@ export {
 } from "./offsets.ts";
 export { type CheckedPath, checkPath } from "./paths.ts";
 export { counted, shown } from "./shown.ts";
-export { checkAborted, checkSignal } from "./signals.ts";
+export { type Abort, checkSignal } from "./signals.ts";
 export { now, sleep } from "./timers.ts";

@@ -1,29 +1,28 @@
 /**
  * Signals that abort what takes long.
  *
- * As with buffers, the language's own methods are asked, as they were when this module
- * was loaded: no code of the caller's runs.
- *
  * @module
  */
 
+import { stateOfSignal } from "./intrinsics.ts";
 import { shown } from "./shown.ts";
 
-const { apply } = Reflect;
-const Signal = AbortSignal;
-const { throwIfAborted } = AbortSignal.prototype;
-
-/** Throws a `TypeError` unless it is an `AbortSignal`, or was left out. */
-export function checkSignal(signal: unknown): AbortSignal | undefined {
-  if (signal === undefined) return undefined;
-  if (signal instanceof Signal) {
-    apply(throwIfAborted, signal, []); // of what only pretends, too
-    return signal;
-  }
-  throw new TypeError(`signal must be an AbortSignal, not ${shown(signal)}.`);
+/** What aborts: an `AbortSignal`, read without running code of the caller's. */
+export interface Abort {
+  /** Throws the signal's reason once it was aborted. */
+  check(): void;
 }
 
-/** Throws the signal's reason once it is aborted. */
-export function checkAborted(signal: AbortSignal | undefined): void {
-  if (signal !== undefined) apply(throwIfAborted, signal, []);
+/** Throws a `TypeError` unless it is an `AbortSignal`, or was left out. */
+export function checkSignal(signal: unknown): Abort | undefined {
+  if (signal === undefined) return undefined;
+  const state = stateOfSignal(signal);
+  if (state === undefined) {
+    throw new TypeError(`signal must be an AbortSignal, not ${shown(signal)}.`);
+  }
+  return {
+    check() {
+      if (state.isAborted()) throw state.reason();
+    },
+  };
 }

@@ -12,7 +12,7 @@
  */
 
 import { libc } from "../../ffi/mod.ts";
-import { checkAborted, now, sleep } from "../base/mod.ts";
+import { type Abort, now, sleep } from "../base/mod.ts";
 import { READ_AHEAD, type ReadAhead } from "../storage/mod.ts";
 import type { Progress } from "./flush/mod.ts";
 import type { OpenMap } from "./open_map.ts";
@@ -35,13 +35,13 @@ export interface LoadRequest {
   readonly end: number;
   /** Bytes from the first that was asked for, for `onProgress`. */
   readonly total: number;
-  readonly signal: AbortSignal | undefined;
+  readonly abort: Abort | undefined;
   readonly onProgress: Progress | undefined;
 }
 
 /** Loads what is asked for, as far as it is mapped. */
 export async function load(map: OpenMap, request: LoadRequest): Promise<void> {
-  checkAborted(request.signal);
+  request.abort?.check();
   const { file } = map;
   const reads = request.begin < request.end ? file.openReadAhead() : undefined;
   if (reads === undefined) return await loadByAdvice(map, request);
@@ -60,14 +60,14 @@ export async function load(map: OpenMap, request: LoadRequest): Promise<void> {
 /** Returns up to where the file was read. */
 async function loadByReading(
   map: OpenMap,
-  { begin, end: last, total, signal, onProgress }: LoadRequest,
+  { begin, end: last, total, abort, onProgress }: LoadRequest,
   reads: ReadAhead,
 ): Promise<number> {
   const { file } = map;
   const queue: Promise<void>[] = [];
   let next = begin;
   for (let done = begin;;) {
-    checkAborted(signal);
+    abort?.check();
     map.checkUsable();
     map.mapping.checkFaults();
     const end = Math.min(last, map.mappedLength); // a flush may have cut it
@@ -89,7 +89,7 @@ async function loadByAdvice(
   map: OpenMap,
   request: LoadRequest,
 ): Promise<void> {
-  const { begin, total, signal, onProgress } = request;
+  const { begin, total, abort, onProgress } = request;
   let advisedTo = begin;
   let turn = now();
   // Once a window was given up, the next ones are not waited for until one moves.
@@ -97,7 +97,7 @@ async function loadByAdvice(
   for (let at = begin; at < request.end;) {
     let [wait, seen, moved] = [SHORTEST, 0, now()];
     for (let look = 0;; look++) {
-      checkAborted(signal);
+      abort?.check();
       map.checkUsable();
       const { mapping } = map;
       const end = Math.min(request.end, map.mappedLength); // a flush may have cut it

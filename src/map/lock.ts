@@ -8,7 +8,7 @@
  * @module
  */
 
-import { checkAborted, ConflictError, sleep } from "../base/mod.ts";
+import { type Abort, ConflictError, sleep } from "../base/mod.ts";
 import type { OpenMap } from "./open_map.ts";
 
 /** Milliseconds from the first attempt to the second, and at most between two. */
@@ -18,10 +18,10 @@ const [SHORTEST, LONGEST] = [1, 32];
 export async function lock(
   map: OpenMap,
   isShared: boolean,
-  signal: AbortSignal | undefined,
+  abort: Abort | undefined,
 ): Promise<Disposable> {
   for (let wait = SHORTEST;; wait = Math.min(wait * 2, LONGEST)) {
-    checkAborted(signal);
+    abort?.check();
     const { file, state } = map;
     if (state.isClosed) map.checkUsable(); // throws
     // A flush of this map is waited for, too.

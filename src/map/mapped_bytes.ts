@@ -359,7 +359,7 @@ export abstract class MappedBytes {
       begin: from,
       end: to,
       total: to - from,
-      signal: checked,
+      abort: checked,
       onProgress,
     });
   }

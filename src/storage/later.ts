@@ -16,6 +16,7 @@ import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { setImmediate, setTimeout } from "node:timers";
 import { type Runtime, runtime } from "../../ffi/mod.ts";
+import type { Abort } from "../base/mod.ts";
 
 /** Bytes that one call writes from memory, where node:fs makes it. */
 const WRITTEN = 2 ** 23;
@@ -124,12 +125,6 @@ export function later(): Later {
   const of = runtime();
   if (found?.of !== of) found = { later: ofRuntime(of), of };
   return found.later;
-}
-
-/** What aborts: `aborted` and `reason` of an `AbortSignal`, read without running code. */
-export interface Abort {
-  /** Throws the signal's reason once it was aborted. */
-  check(): void;
 }
 
 /** Waits for a promise, or until aborted: throws the reason then. */

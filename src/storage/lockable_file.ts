@@ -8,9 +8,9 @@
  */
 
 import * as fs from "node:fs";
-import { type SystemError, systemError } from "../base/mod.ts";
+import { type Abort, type SystemError, systemError } from "../base/mod.ts";
 import { closeEntry } from "./entries.ts";
-import { type Abort, whenever } from "./later.ts";
+import { whenever } from "./later.ts";
 import {
   isHeld,
   keepingLocks,

@@ -10,10 +10,14 @@
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { libc } from "../../ffi/mod.ts";
-import { ConflictError, SystemError, systemError } from "../base/mod.ts";
+import {
+  type Abort,
+  ConflictError,
+  SystemError,
+  systemError,
+} from "../base/mod.ts";
 import { closeEntry, isLinked, openEntry, rename } from "./entries.ts";
 import { temporaryName } from "./journal/format.ts";
-import type { Abort } from "./later.ts";
 import { Journal } from "./journal/journal.ts";
 import type { Lock } from "./lockable_file.ts";
 import { MappedFile } from "./mapped_file.ts";

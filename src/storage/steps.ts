@@ -10,7 +10,7 @@
  * @module
  */
 
-import type { Abort } from "./later.ts";
+import type { Abort } from "../base/mod.ts";
 
 /** One piece of work, mostly one system call on a file. */
 export interface Step {

@@ -8,7 +8,8 @@
  * @module
  */
 
-import { type Abort, later, type Work } from "../../storage/mod.ts";
+import type { Abort } from "../../base/mod.ts";
+import { later, type Work } from "../../storage/mod.ts";
 import { Reporter } from "./drive.ts";
 import type { Progress } from "./options.ts";
 

@@ -10,9 +10,9 @@
  * @module
  */
 
+import type { Abort } from "../../base/mod.ts";
 import { checkDeepestStack } from "../../geometry/mod.ts";
 import {
-  type Abort,
   type Held,
   type Journal,
   listJournals,
@@ -36,7 +36,6 @@ import { dropEdited, dropMapped } from "./views.ts";
 export {
   checkRequest,
   checkRequestLater,
-  checkSignal,
   type FlushAsyncOptions,
   type FlushOptions,
   type FlushRequest,

@@ -5,12 +5,13 @@
  */
 
 import {
+  type Abort,
   checkPath,
+  checkSignal,
   readOptions,
   shown,
-  stateOfSignal,
 } from "../../base/mod.ts";
-import type { Abort, Stale } from "../../storage/mod.ts";
+import type { Stale } from "../../storage/mod.ts";
 
 /** How `flush()` changes the file. */
 export type Strategy = "auto" | "replace" | "in-place";
@@ -95,22 +96,6 @@ export function checkRequestLater(options?: FlushAsyncOptions): FlushRequest {
   const names = [...NAMES, "signal"] as const;
   const { signal, ...others } = readOptions(options, names, EXAMPLE);
   return { ...requestOf(others), abort: checkSignal(signal) };
-}
-
-/** What is asked of a signal: whether it was aborted, and why. */
-export function checkSignal(signal: unknown): Abort | undefined {
-  if (signal === undefined) return undefined;
-  const state = stateOfSignal(signal);
-  if (state === undefined) {
-    throw new TypeError(
-      `signal must be an AbortSignal, not ${shown(signal)}.`,
-    );
-  }
-  return {
-    check() {
-      if (state.isAborted()) throw state.reason();
-    },
-  };
 }
 
 function requestOf(options: FlushOptions): FlushRequest {

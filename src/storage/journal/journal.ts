@@ -11,7 +11,7 @@
 
 import * as fs from "node:fs";
 import { dirname } from "node:path";
-import { type SystemError, systemError } from "../../base/mod.ts";
+import { type Abort, type SystemError, systemError } from "../../base/mod.ts";
 import {
   closeEntry,
   isLinked,
@@ -20,7 +20,7 @@ import {
   syncFolder,
   syncFolderLater,
 } from "../entries.ts";
-import { type Abort, whenever } from "../later.ts";
+import { whenever } from "../later.ts";
 import {
   isHeld,
   keepingLocks,
