@@ -21,6 +21,8 @@ const PIECE = 2 ** 23;
 /** Slices of huge files are no larger than this, since a resized one is in memory. */
 const LARGEST = 2 ** 28;
 const COLUMNS = 52;
+/** Milliseconds between two ticks of the clock. */
+const CLOCK = 5;
 
 // Measuring.
 
@@ -289,7 +291,35 @@ function compare(mapped: number, plain: number, rival: string): void {
   say("", `${time(mapped)} mapped, ${time(plain)} ${rival}`);
 }
 
-function edit(path: string, folder: string): void {
+/** How a clock ticked that was to tick every few milliseconds, while `work` went on. */
+async function besideClock(
+  work: () => Promise<unknown>,
+): Promise<{ ticks: number; longest: number; total: number }> {
+  const isTerminal = isatty(2);
+  const start = performance.now();
+  let [ticks, last, longest] = [0, start, 0];
+  const tick = () => {
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+    if (!isTerminal) return;
+    fs.writeSync(2, `\r  clock: ${((now - start) / 1000).toFixed(2)} s\x1b[K`);
+  };
+  const timer = setInterval(() => {
+    ticks++;
+    tick();
+  }, CLOCK);
+  try {
+    await work();
+  } finally {
+    clearInterval(timer);
+    tick(); // the last one may be late, too
+    if (isTerminal) fs.writeSync(2, "\r\x1b[K");
+  }
+  return { ticks, longest, total: performance.now() - start };
+}
+
+async function edit(path: string, folder: string): Promise<void> {
   const { size: length } = fs.statSync(path);
   const mapped = join(folder, "mapped");
   const plain = join(folder, "plain");
@@ -349,6 +379,18 @@ function edit(path: string, folder: string): void {
   }
   say("check", `all ${whole(map.length)} bytes as plain file I/O wrote them`);
 
+  map.insert(place, content);
+  const { ticks, longest, total } = await besideClock(() => map.flushAsync());
+  say(
+    "clock",
+    `ticked ${whole(ticks)} ${
+      ticks === 1 ? "time" : "times"
+    } while flushAsync() ` +
+      `inserted N once more in ${time(total)}; it was held for ${
+        time(longest)
+      } at most`,
+  );
+
   function flushShowingProgress() {
     using progress = new Progress("flushing");
     return map.flush({ onProgress: progress.show });
@@ -365,7 +407,7 @@ const { deno, bun } = process.versions as Record<string, string | undefined>;
 console.log(deno === undefined ? `Bun ${bun}` : `Deno ${deno}`);
 try {
   look(path);
-  edit(path, folder);
+  await edit(path, folder);
   readTimeZone(europe, folder);
 } catch (error) {
   console.error(`demo: ${error instanceof Error ? error.message : error}`);
