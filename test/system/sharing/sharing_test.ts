@@ -403,6 +403,31 @@ test(
   },
 );
 
+test(
+  "Atomics count exactly in a file that two processes map, of both runtimes",
+  {
+    timeout: TIMEOUT,
+  },
+  async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "counters");
+    fs.writeFileSync(path, new Uint8Array(24));
+    const other = otherRuntime();
+    const times = 2_000_000;
+    const children = [
+      start("counter", [path, `${times}`]),
+      start("counter", [path, `${times}`], other),
+    ];
+    for (const { ended } of children) assert.equal(await ended, `${times}\n`);
+    const counters = new Int32Array(fs.readFileSync(path).buffer.slice(0, 24));
+    assert.deepEqual([...counters], [0, 0, 2 * times, 2, 0, 0]);
+    proof(
+      `${2 * times} atomic increments by two processes, ` +
+        (other === undefined ? "of one runtime" : "of both runtimes"),
+    );
+  },
+);
+
 test("the lock of a process that is killed is free", {
   timeout: TIMEOUT,
 }, async () => {
