@@ -519,6 +519,67 @@ test("a flush waits for another map of the file, or for one that saves to its pa
   });
 });
 
+/** What others may do to a file. */
+const OTHERS: Record<string, (path: string) => void> = {
+  grow: (path) => fs.appendFileSync(path, "more"),
+  cut: (path) => fs.truncateSync(path, 4000),
+  replace: (path) => {
+    fs.writeFileSync(`${path}.new`, "another");
+    fs.renameSync(`${path}.new`, path);
+  },
+  remove: (path) => fs.unlinkSync(path),
+};
+
+test("what others do to the file between any two steps is a conflict, until the flush counts", async () => {
+  for (const [name, doIt] of Object.entries(OTHERS)) {
+    for (const strategy of ["replace", "extend"]) {
+      // Bytes that are mapped and cut off cannot be compared any more.
+      if (name === "cut" && strategy === "extend") continue;
+      let isOver = false;
+      for (let at = 0; !isOver; at++) {
+        await withFile(bytes(5000), async (path, folder) => {
+          const map = open(path);
+          EDITS[strategy]!.edit(map);
+          const length = map.length;
+          let turns = 0;
+          let left: Uint8Array | undefined;
+          let hadCommitted = false;
+          const turn = () => {
+            if (turns++ !== at) return;
+            hadCommitted = isCommitted(map);
+            doIt(path);
+            if (fs.existsSync(path)) left = fs.readFileSync(path);
+          };
+          const flushed = withLater(atOnce(turn), () => map.flushAsync());
+          const where = `${name} in ${strategy}, turn ${at}`;
+          try {
+            await flushed;
+            isOver = turns <= at;
+            assert.ok(hadCommitted || isOver, where);
+          } catch (error) {
+            assert.equal((error as Error).name, "ConflictError", where);
+            assert.equal(hadCommitted, false, where);
+            assert.equal(map.length, length);
+            if (strategy === "replace" || name === "replace") {
+              const there = fs.existsSync(path)
+                ? fs.readFileSync(path)
+                : undefined;
+              assert.deepEqual(there, left, where);
+              const names = fs.readdirSync(folder);
+              assert.deepEqual(
+                names.filter((other) => other !== "file"),
+                [],
+                where,
+              );
+            }
+          }
+          map.close({ discard: true });
+        });
+      }
+    }
+  }
+});
+
 test("two maps that save to the same new path do so one after the other", async () => {
   await withFile(bytes(5000), async (path, folder) => {
     const saved = join(folder, "saved");

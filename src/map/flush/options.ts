@@ -35,7 +35,7 @@ export interface FlushOptions {
   onProgress?: Progress;
 }
 
-/** Options of `Memmap.flushAsync()`. */
+/** Options of `Memmap.flushAsync()`. Its `onProgress` may read the map. */
 export interface FlushAsyncOptions extends FlushOptions {
   /**
    * Stops the flush as long as it does not count: nothing has happened then, and
