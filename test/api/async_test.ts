@@ -785,6 +785,25 @@ test("syncAsync() lets the map be used, and waits for what was written before", 
   });
 });
 
+test("where fsync does not write what was written through a map, msync does, in pieces", async () => {
+  await withFile(bytes(20 * MIB), async (path) => {
+    const synced: number[] = [];
+    const changes = {
+      fsyncCleansMaps: false,
+      msync: (_: number, length: number) => synced.push(length) && 0,
+    };
+    const [map, promise] = withLibc(changes, () => {
+      const map = open(path);
+      map.slice().fill(1);
+      return [map, map.syncAsync()] as const;
+    });
+    await promise;
+    assert.ok(synced.length > 1, `${synced}`);
+    assert.equal(synced.reduce((sum, length) => sum + length), 20 * MIB);
+    map.close({ durable: false });
+  });
+});
+
 test("a file that is closed or replaced while it is synced is closed after that", async () => {
   for (const how of ["close", "replace"]) {
     await withFile(bytes(5000), async (path) => {

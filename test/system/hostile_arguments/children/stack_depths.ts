@@ -91,7 +91,7 @@ function check({ map, slices, views }: World, label: string): void {
   }
 }
 
-type Act = (world: World, i: number) => void;
+type Act = (world: World, i: number) => void | Promise<unknown>;
 
 const ACTS: Record<string, Act> = {
   slice: ({ map, slices }, i) => {
@@ -127,6 +127,10 @@ const ACTS: Record<string, Act> = {
     slices[i]!.resize(SIZE - 1);
     map.flush({ durable: false, strategy: "in-place" });
   },
+  "flush while the event loop goes on": ({ map, slices }, i) => {
+    slices[i]!.resize(SIZE + 1);
+    return map.flushAsync({ durable: false });
+  },
   close: ({ map }) => map.close({ discard: true }),
 };
 
@@ -150,10 +154,16 @@ for (const name of [...Object.keys(ACTS), ...Object.keys(ACTS)]) {
       world = makeWorld(count);
     }
     let isDone = false;
+    let ended: void | Promise<unknown>;
     atDepth(left, () => {
-      act(world, i);
+      ended = act(world, i);
       isDone = true;
     });
+    try {
+      await ended!;
+    } catch {
+      isDone = false;
+    }
     if (isDone) done++;
     else failed++;
     try {
