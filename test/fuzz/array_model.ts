@@ -182,10 +182,8 @@ export class ModelArray {
     this.slice.checkFaults();
   }
 
-  /** Models the getter: a view of the slice, whether or not it contains the elements. */
+  /** Models the getter. */
   lookAtData(): void {
-    this.slice.use();
-    this.slice.checkFaults();
     this.#look();
   }
 
