@@ -8,9 +8,10 @@
 
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { libc } from "../../ffi/libc.ts";
+import { journalPath } from "../../src/storage/journal/format.ts";
 import {
   type FlushAsyncOptions,
   type FlushOptions,
@@ -1418,7 +1419,12 @@ class World {
   #checkFiles(): void {
     if (this.#only !== undefined) return; // they are being written
     const { files } = this.#folder;
-    const names = fs.readdirSync(this.#path).sort();
+    // A map that appends may keep a journal for as long as it is open.
+    const kept = this.#maps
+      .filter(({ model }) => !model.isClosed && model.writable)
+      .map(({ model }) => basename(journalPath(join(this.#path, model.name))));
+    const names = fs.readdirSync(this.#path)
+      .filter((name) => !kept.includes(name)).sort();
     sameList(names, [...files.keys()].sort(), "the names in the folder");
     for (const [name, file] of files) {
       const bytes = fs.readFileSync(join(this.#path, name));
