@@ -921,6 +921,35 @@ test("the event loop has its turn between the steps of a large flush", async () 
   });
 });
 
+test("the journal of a large append is given back elsewhere, and once it is, nothing stops the flush", async () => {
+  await withFile(bytes(5000), async (path, folder) => {
+    const map = open(path);
+    map.append(bytes(MIB));
+    const controller = new AbortController();
+    let large = 0;
+    const later = atOnce(() => {}, {
+      async close(fd) {
+        if (fs.fstatSync(fd).size > MIB) {
+          large++;
+          // Its name is gone, so that the file is what counts.
+          assert.deepEqual(fs.readdirSync(folder), ["file"]);
+          controller.abort();
+        }
+        await fs.closeSync(fd);
+      },
+    });
+    const { atomic } = await withLater(
+      later,
+      () => map.flushAsync({ signal: controller.signal, durable: false }),
+    );
+    assert.ok(atomic);
+    assert.equal(large, 1);
+    assert.equal(map.dirty, false);
+    assert.equal(fs.statSync(path).size, 5000 + MIB);
+    map.close();
+  });
+});
+
 test("a million slices are planned and written in pieces", async () => {
   await withFile(new Uint8Array(4 * 200_000).fill(1), async (path) => {
     const map = open(path);

@@ -125,7 +125,7 @@ function* appendMuch(
     yield* writeTail(file, file, plan, isDurable, 0);
     if (isDurable) yield syncFile(file);
     file.checkUnchanged(true);
-    journal?.end();
+    if (journal !== undefined) yield journal.ending();
   } catch (error) {
     // Otherwise the journal says which bytes are ours, to the next open.
     if (file.takeBack(before)) journal?.abandon();

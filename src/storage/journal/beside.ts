@@ -11,8 +11,9 @@
 
 import * as fs from "node:fs";
 import { libc } from "../../../ffi/mod.ts";
-import { system, type SystemError } from "../../base/mod.ts";
+import { system, type SystemError, systemLater } from "../../base/mod.ts";
 import { closeEntry, isRefusal, openEntry, unlink } from "../entries.ts";
+import { later } from "../later.ts";
 import { isFile, lstatIfThere, statusOf } from "../status.ts";
 import { journalPath } from "./format.ts";
 
@@ -100,6 +101,25 @@ export function removeJournal(fd: number, path: string): void {
       unlink(path);
     } catch (error) {
       if (!isEmpty) throw error;
+    }
+  }
+}
+
+/**
+ * The same while the event loop goes on. Only where its name cannot be removed is it
+ * emptied: otherwise its blocks go when it is closed.
+ */
+export async function removeJournalLater(
+  fd: number,
+  path: string,
+): Promise<void> {
+  try {
+    unlink(path);
+  } catch (error) {
+    try {
+      await systemLater("ftruncate", path, () => later().ftruncate(fd, 0));
+    } catch {
+      throw error;
     }
   }
 }

@@ -35,8 +35,8 @@ import { OpenFile } from "../open_file.ts";
 import { letReadersRead } from "../ownership.ts";
 import { mayUse } from "../paths.ts";
 import { lstatIfThere, statusOf } from "../status.ts";
-import { fsyncStep, stepOf, type Steps } from "../steps.ts";
-import { isForeign, removeJournal } from "./beside.ts";
+import { fsyncStep, type Step, stepOf, type Steps } from "../steps.ts";
+import { isForeign, removeJournal, removeJournalLater } from "./beside.ts";
 import {
   type Append,
   bootOfSystem,
@@ -342,6 +342,26 @@ export class Journal {
     } finally {
       unlock(this.#file.fd);
       this.#file.close();
+    }
+  }
+
+  /** The step that ends it. From then on, nothing stops the flush. */
+  ending(): Step {
+    const step = stepOf(() => this.end(), () => this.#endLater());
+    return { ...step, isFinal: true };
+  }
+
+  /** As {@linkcode end}: giving back the blocks of a large one takes long. */
+  async #endLater(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = this.#isInUse = false;
+    UNCLOSED.unregister(this);
+    const { fd, path } = this.#file;
+    try {
+      await removeJournalLater(fd, path);
+    } finally {
+      unlock(fd);
+      await this.#file.closeLater();
     }
   }
 
