@@ -490,6 +490,42 @@ test("a thousand rounds of open, edit, flush and close leave nothing behind", {
   assert.equal(child.stdout, "1000 rounds\n");
 });
 
+test("flushes that make a new file each leave nothing on the heap", {
+  timeout: 120_000,
+}, () => {
+  using folder = temporaryFolder(fastFolder());
+  const child = runChild(
+    `
+    import * as fs from "node:fs";
+    import process from "node:process";
+    import { open } from "../mod.ts";
+    import { collectGarbage } from "./support/support.ts";
+    const path = process.argv[2];
+    async function heapAfter(rounds) {
+      for (let i = 0; i < rounds; i++) {
+        fs.writeFileSync(path, "content");
+        using map = open(path);
+        map.insert(3, 1);
+        map.flush({ durable: false });
+        if (i % 100 === 0) await new Promise((run) => setTimeout(run));
+      }
+      for (let i = 0; i < 5; i++) {
+        collectGarbage();
+        await new Promise((run) => setTimeout(run, 10));
+      }
+      return process.memoryUsage().heapUsed;
+    }
+    await heapAfter(1500);
+    const before = await heapAfter(1);
+    console.log(Math.round((await heapAfter(1500) - before) / 1500));
+  `,
+    { args: [join(folder.path, "file")] },
+  );
+  assert.equal(child.status, 0, child.stderr);
+  const bytes = Number(child.stdout);
+  assert.ok(bytes < 150, `${bytes} bytes a flush`);
+});
+
 test(
   "bytes that stay reachable after their map is gone pile up neither mappings nor heap",
   {
