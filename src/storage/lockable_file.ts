@@ -170,8 +170,13 @@ export abstract class LockableFile extends OpenFile {
    */
   lockAs(other: LockableFile, place: string = this.path): void {
     if (other.#holders.count === 0) return;
+    // It lasts, whether a flush takes it along or refresh() does.
+    const list = locksOfPart();
     const refusal = patiently(() => {
-      const refusal = this.#acquire(other.#isShared, place);
+      const refusal = keepingLocks(
+        list,
+        () => this.#acquire(other.#isShared, place),
+      );
       if (refusal === undefined) return "locked";
       this.#endLock();
       return isHeld(refusal) ? undefined : refusal;
