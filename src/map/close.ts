@@ -30,5 +30,5 @@ export async function closeLater(
     await flushLater(map, request);
     if (state.isClosed || !(map.isDirty || state.isAsync)) break;
   }
-  map.close();
+  await map.closeLater(request.isDurable);
 }

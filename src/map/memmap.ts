@@ -506,7 +506,7 @@ export class Memmap extends MappedBytes implements Disposable, AsyncDisposable {
       open.checkIdle();
       if (open.isWritable && !discard) flush(open, checkRequest({ durable }));
     }
-    open.close();
+    open.close(Boolean(durable));
   }
 
   /**

@@ -163,15 +163,27 @@ export class OpenMap extends Books {
     this.settleAt(length, isOnDisk);
   }
 
-  /** Releases everything. If that throws, call it again for what is left. */
-  close(): void {
-    if (this.#isLetGo) return;
+  /**
+   * Releases everything. If that throws, call it again for what is left. `isDurable`:
+   * may it wait for the disk?
+   */
+  close(isDurable: boolean): void {
+    if (this.#letGo()) this.file.close(isDurable);
+  }
+
+  /** As {@linkcode close}; the file is closed while the event loop goes on. */
+  async closeLater(isDurable: boolean): Promise<void> {
+    if (this.#letGo()) await this.file.closeLater(isDurable);
+  }
+
+  /** Releases everything but the file. Returns whether that is still to be closed. */
+  #letGo(): boolean {
+    if (this.#isLetGo) return false;
     // In this order: if the first throws, the map is open, and its views come back.
     for (const extent of this.registry) extent.dropViews();
     this.state.close();
     this.arena.release();
     this.mapping.release();
-    this.#isLetGo = true;
-    this.file.close();
+    return this.#isLetGo = true;
   }
 }

@@ -39,6 +39,7 @@ import {
   statusOf,
 } from "./status.ts";
 import { ReadAhead } from "./read_ahead.ts";
+import type { Steps } from "./steps.ts";
 
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
 
@@ -96,10 +97,20 @@ export interface Opened {
 
 /** What lies beside a file for as long as it is open. */
 export interface Kept {
-  /** Removes it. Throws nothing: the next open that writes removes what is left. */
-  remove(): void;
+  /** The folder that it is in, if it is there. */
+  readonly folder: string | undefined;
+  /**
+   * Ends it before a flush that has no use for it, which may wait for the disk if it
+   * `isDurable`.
+   */
+  ending(isDurable: boolean): Steps;
+  /**
+   * Removes it for good, as `ending` does. Throws nothing: the next open that writes
+   * removes what is left.
+   */
+  remove(isDurable: boolean): void;
   /** The same, while the event loop goes on. */
-  removeLater(): Promise<void>;
+  removeLater(isDurable: boolean): Promise<void>;
 }
 
 /** A regular file that is open and mapped. */
@@ -430,14 +441,15 @@ export class MappedFile extends LockableFile {
     }
   }
 
-  override async closeLater(): Promise<void> {
+  /** See {@linkcode Kept} for `isDurable`. */
+  override async closeLater(isDurable = true): Promise<void> {
     const { kept } = this;
     this.kept = undefined;
-    await kept?.removeLater();
+    await kept?.removeLater(isDurable);
     if (this.#waiting > 0) return this.close();
     this.endLocker();
     const isCounted = UNCLOSED.unregister(this);
-    this.breakLock();
+    this.endLocks();
     try {
       await super.closeLater();
     } finally {
@@ -445,10 +457,10 @@ export class MappedFile extends LockableFile {
     }
   }
 
-  override close(): void {
+  override close(isDurable = true): void {
     const { kept } = this;
     this.kept = undefined;
-    kept?.remove();
+    kept?.remove(isDurable);
     this.endLocker();
     if (this.#waiting > 0) {
       this.#isLeft = true;

@@ -46,6 +46,7 @@ import type { Plan } from "./plan.ts";
 import {
   commit,
   cut,
+  endKept,
   makeRoom,
   settleFolder,
   syncFile,
@@ -120,6 +121,7 @@ function* appendMuch(
 ): Steps<boolean> {
   const { file } = map;
   const before = file.size;
+  yield* endKept(map, isDurable);
   const journal = yield* noteAppend(file, plan, isDurable);
   try {
     yield* writeTail(file, file, plan, isDurable, 0);
@@ -145,6 +147,7 @@ function* cutEnd(
 ): Steps<FlushResult> {
   const { file } = map;
   const before = file.size;
+  yield* endKept(map, isDurable);
   makeRoom(map, plan, plan.fileLength);
   const folder = clearJournal(file);
   if (folder !== undefined) map.unsettleFolder(folder);

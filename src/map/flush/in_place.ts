@@ -39,6 +39,7 @@ import type { Plan } from "./plan.ts";
 import {
   commit,
   cut,
+  endKept,
   makeRoom,
   sum,
   writeFloats,
@@ -72,6 +73,7 @@ function* move(
     plan.floats[0]?.offset ?? Infinity,
     plan.fileLength,
   );
+  yield* endKept(map, isDurable);
   map.keepOut(); // whoever reads the map would find a mixture
   makeRoom(map, plan, changed);
   const folder = clearJournal(file);

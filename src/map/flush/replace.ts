@@ -45,6 +45,7 @@ import type { OpenMap } from "../open_map.ts";
 import type { FlushResult } from "./options.ts";
 import type { Plan } from "./plan.ts";
 import {
+  endKept,
   gatherFloat,
   settling,
   syncFile,
@@ -113,6 +114,7 @@ function* fillAndRename(
     isHome ? map.file.checkUnchanged() : map.file.checkWhole();
   checkSource();
   checkReplaceable(destination);
+  if (destination.isOwn) yield* endKept(map, isDurable);
   const made = yield* NewFile.create(destination, map.file, isDurable);
   const { file } = made;
   let mapping: Mapping | undefined;
@@ -139,7 +141,7 @@ function* fillAndRename(
   );
   made.endJournal();
   map.unsettleFolder(made.folder);
-  yield stepOf(() => old.close(), () => old.closeLater());
+  yield stepOf(() => old.close(isDurable), () => old.closeLater(isDurable));
   if (isDurable) yield settling(map);
   return {
     strategy: "replace",

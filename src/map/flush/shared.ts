@@ -42,6 +42,17 @@ export function* underLock<T>(file: MappedFile, steps: Steps<T>): Steps<T> {
   }
 }
 
+/**
+ * Ends the journal that is kept for small appends, if there is one, before what has no
+ * use for it: whatever finds it there would wait for the disk on this thread.
+ */
+export function* endKept(map: OpenMap, isDurable: boolean): Steps {
+  const { kept } = map.file;
+  if (kept?.folder === undefined) return;
+  map.unsettleFolder(kept.folder);
+  yield* kept.ending(isDurable);
+}
+
 /** Waits until what the map's file has is on disk. */
 export function syncFile(file: MappedFile): Step {
   return fsyncStep(() => file.sync(), () => file.syncLater());

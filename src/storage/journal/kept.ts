@@ -178,14 +178,31 @@ export class Appender implements Kept {
     this.#journal = undefined;
   }
 
-  remove(): void {
-    this.#journal?.remove(!this.#isOnDisk);
+  get folder(): string | undefined {
+    return this.#journal?.folder;
+  }
+
+  *ending(isDurable: boolean): Steps {
+    const journal = this.#journal;
+    if (journal === undefined) return;
+    this.#journal = undefined;
+    const waits = isDurable && this.#isOnDisk;
+    yield fsyncStep(
+      () => journal.remove(!waits),
+      () => removeLater(journal, waits),
+    );
+  }
+
+  remove(isDurable: boolean): void {
+    this.#journal?.remove(!(isDurable && this.#isOnDisk));
     this.#release();
   }
 
-  async removeLater(): Promise<void> {
-    if (this.#isOnDisk) await this.#journal?.settleRest();
-    this.#journal?.remove(true);
+  async removeLater(isDurable: boolean): Promise<void> {
+    const journal = this.#journal;
+    if (journal !== undefined) {
+      await removeLater(journal, isDurable && this.#isOnDisk);
+    }
     this.#release();
   }
 
@@ -246,6 +263,12 @@ export class Appender implements Kept {
     this.#journal = undefined;
     return false;
   }
+}
+
+/** Removes a journal that rests, once it is on disk that it does if one `waits`. */
+async function removeLater(journal: Journal, waits: boolean): Promise<void> {
+  if (waits) await journal.settleRest();
+  journal.remove(true);
 }
 
 /** Who may read a file, as far as its owner and its permission bits say. */

@@ -94,6 +94,75 @@ test("a durable append with a journal kept waits twice for the disk, for data al
   assert.deepEqual(waits, ["fdatasync", "fdatasync"]);
 });
 
+/** Counts the calls of this thread that wait for the disk while `run` goes on. */
+async function waitsOf(run: () => unknown): Promise<number> {
+  let waits = 0;
+  const { prototype } = OpenFile;
+  const { sync, syncData } = prototype;
+  prototype.sync = function () {
+    waits++;
+    sync.call(this);
+  };
+  prototype.syncData = function () {
+    waits++;
+    syncData.call(this);
+  };
+  try {
+    await run();
+  } finally {
+    Object.assign(prototype, { sync, syncData });
+  }
+  return waits;
+}
+
+/** What a map does that has a journal and no use for it. */
+const ENDS: Record<string, {
+  edit: (map: Memmap) => unknown;
+  flush: FlushOptions;
+}> = {
+  replace: {
+    edit: (map) => map.insert(3, 5),
+    flush: { strategy: "replace" },
+  },
+  "in-place": {
+    edit: (map) => map.insert(3, 5),
+    flush: { strategy: "in-place" },
+  },
+  "a large append": { edit: (map) => map.append(KEPT_SIZE + 1), flush: {} },
+  "a cut": { edit: (map) => map.slice(10).resize(0), flush: {} },
+  "an insert": { edit: (map) => map.insert(3, 5), flush: {} },
+  nothing: { edit: () => {}, flush: {} },
+};
+
+test("this thread waits for no kept journal, unless it waits for the disk anyway", async () => {
+  for (const [name, { edit, flush }] of Object.entries(ENDS)) {
+    using folder = temporaryFolder();
+    const { path, beside } = fileIn(folder.path);
+    const opened = () => {
+      const map = open(path);
+      for (const text of ["1", "2", "3"]) append(map, text);
+      return map;
+    };
+    const durable = false;
+    const closed = opened();
+    edit(closed);
+    if (name === "nothing") closed.sync();
+    const waits = await waitsOf(() => {
+      if (name !== "nothing") closed.flush({ ...flush, durable });
+      closed.close({ durable });
+    });
+    assert.equal(waits, 0, name);
+    const later = opened();
+    edit(later);
+    const waitsLater = await waitsOf(async () => {
+      if (name !== "nothing") await later.flushAsync(flush);
+      await later.closeAsync();
+    });
+    assert.equal(waitsLater, 0, `${name}, later`);
+    assert.deepEqual(beside(), []);
+  }
+});
+
 const IS_WHOLE = process.platform === "linux"
   ? false
   : "only on Linux are writes known to be made as a whole";
