@@ -87,25 +87,39 @@ export abstract class LockableFile extends OpenFile {
    * it: exchanging a shared lock for another would let go of it first.
    */
   lock(): Lock {
-    const isOwn = this.#locked !== undefined && this.#isShared;
-    const lock = isOwn ? undefined : patiently(() => this.tryLock());
+    this.#checkNotShared();
+    const lock = patiently(() => this.tryLock());
     if (lock !== undefined) return lock;
     throw systemError(
       "EBUSY",
       "flock",
       this.path,
-      isOwn
-        ? "this map has locked the file, shared with others, which forbids its own " +
-          "flushes too; release that lock, or take one that is not shared"
-        : "another process or map has locked the file, or is flushing it at this " +
-          "moment; flush again",
+      "another process or map has locked the file, or is flushing it at this " +
+        "moment; flush again",
     );
   }
 
-  /** As {@linkcode lock}: waits for as long as another map has it, or until aborted. */
+  /**
+   * As {@linkcode lock}: waits for as long as another map has it, or until aborted. Who
+   * shares it is not waited for: that may be the caller, who would wait for ever.
+   */
   lockLater(abort: Abort | undefined): Promise<Lock> {
     const list = locksOfPart();
-    return whenever(() => keepingLocks(list, () => this.tryLock()), abort);
+    return whenever(() => {
+      this.#checkNotShared();
+      return keepingLocks(list, () => this.tryLock());
+    }, abort);
+  }
+
+  #checkNotShared(): void {
+    if (this.#locked === undefined || !this.#isShared) return;
+    throw systemError(
+      "EBUSY",
+      "flock",
+      this.path,
+      "this map has locked the file, shared with others, which forbids its own " +
+        "flushes too; release that lock, or take one that is not shared",
+    );
   }
 
   /**

@@ -108,7 +108,12 @@ test("a shared lock is shared, and keeps out every flush, of its own map too", a
   assert.equal(isFree(path), false);
   assert.equal(isFree(path, true), true);
   map.append(1);
-  assert.throws(() => map.flush(), { ...busy, message: /shared with others/ });
+  const own = { ...busy, message: /shared with others/ };
+  assert.throws(() => map.flush(), own);
+  // Waiting for what its own task releases afterwards would never end.
+  const signal = AbortSignal.timeout(10_000);
+  await assert.rejects(map.flushAsync({ signal }), own);
+  await assert.rejects(map.closeAsync({ signal }), own);
   assert.equal(map.dirty, true);
   const exclusive = map.lock();
   for (const lock of locks) {
