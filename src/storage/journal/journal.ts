@@ -280,32 +280,52 @@ export class Journal {
   rest(): void {
     if (!this.#isOpen) return;
     this.#file.write(IDLE, 0);
+    this.#putBack();
+  }
+
+  #putBack(): void {
     this.#isInUse = false;
     UNCLOSED.register(this, this.#file.fd, this);
     unlock(this.#file.fd);
   }
 
-  /** Takes up a journal that rests. False if it is not to be used any more. */
-  resume(): boolean {
+  /**
+   * Takes up a journal that rests. False if it is not to be used any more. An open in
+   * another process may be looking at it, and then removes it: that is waited for.
+   */
+  *resuming(): Steps<boolean> {
     if (!this.#isOpen) return false;
-    const { fd, path } = this.#file;
-    begun?.add(this);
     this.#isInUse = true;
     UNCLOSED.unregister(this);
+    begun?.add(this);
+    let isLocked: boolean | undefined;
     try {
-      // An open in another process may be looking at it, and then removes it.
-      const isLocked = patiently(() => {
-        const refusal = tryLock(fd, path);
-        if (refusal === undefined) return true;
-        return isHeld(refusal) ? undefined : false;
-      });
-      if (isLocked && isLinked(fd, path)) return true;
+      yield stepOf(
+        () => {
+          isLocked = patiently(() => this.#tryLock());
+        },
+        async (abort) => {
+          const list = locksOfPart();
+          isLocked = await whenever(
+            () => keepingLocks(list, () => this.#tryLock()),
+            abort,
+          );
+        },
+      );
+      if (isLocked && isLinked(this.#file.fd, this.#file.path)) return true;
     } catch (error) {
-      this.leave();
+      this.#putBack(); // it rests, as before
       throw error;
     }
     this.leave();
     return false;
+  }
+
+  /** Locks it, without waiting: `undefined` if another has it, false where none can. */
+  #tryLock(): boolean | undefined {
+    const refusal = tryLock(this.#file.fd, this.#file.path);
+    if (refusal === undefined) return true;
+    return isHeld(refusal) ? undefined : false;
   }
 
   /** Waits until it is on disk that nothing is noted any more, while the event loop goes on. */
@@ -323,13 +343,21 @@ export class Journal {
    * back with a power cut, and must not come back with a note.
    */
   remove(isSettled: boolean): void {
+    if (!this.#isOpen) return;
+    const { fd, path } = this.#file;
+    this.#isInUse = true;
+    UNCLOSED.unregister(this);
+    begun?.add(this);
     try {
-      if (!this.resume()) return;
-      if (!isSettled) this.#file.syncData();
-      this.abandon();
+      // Whoever else has it removes it.
+      if (this.#tryLock() && isLinked(fd, path)) {
+        if (!isSettled) this.#file.syncData();
+        this.abandon();
+      }
     } catch {
       // The next open that writes removes it.
     }
+    this.leave();
   }
 
   /** Ends the journal: the flush counts, or has been undone. Throws if it stays valid. */

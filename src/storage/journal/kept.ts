@@ -96,7 +96,7 @@ export class Appender implements Kept {
     const path = realPathOf(file.path, true);
     if (path === undefined) return false;
     const readers = readersOf(file);
-    if (!this.#takeUp(path, readers)) {
+    if (!(yield* this.#takeUp(path, readers))) {
       this.#journal = yield* Journal.beginning(path, file);
       this.#isOnDisk = false;
       this.#readers = readers;
@@ -253,13 +253,13 @@ export class Appender implements Kept {
   }
 
   /** Has the journal that is kept ready for use. False where there is none. */
-  #takeUp(path: string, readers: string): boolean {
+  *#takeUp(path: string, readers: string): Steps<boolean> {
     const journal = this.#journal;
     if (journal === undefined) return false;
     const isRight = journal.path === journalPath(path) &&
       this.#readers === readers;
-    if (isRight && journal.resume()) return true;
-    journal.remove(!this.#isOnDisk);
+    if (!isRight) yield* this.ending(true);
+    else if (yield* journal.resuming()) return true;
     this.#journal = undefined;
     return false;
   }

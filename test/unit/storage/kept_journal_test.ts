@@ -436,3 +436,25 @@ test("while somebody looks at the journal that is kept, an append waits a moment
   assert.equal(content(), `${OLD}123`);
   assert.deepEqual(beside(), []);
 });
+
+test("flushAsync() waits for whoever looks at it without holding this thread", async () => {
+  using folder = temporaryFolder();
+  const { path, place, content, beside } = fileIn(folder.path);
+  const map = open(path);
+  for (const text of ["1", "2"]) append(map, text);
+  const { ino } = fs.statSync(place);
+  const c = libc();
+  const fd = fs.openSync(place, "r+");
+  assert.equal(c.flock(fd, c.constants.LOCK_EX), 0);
+  map.append(Buffer.from("3"));
+  const aborted = map.flushAsync({ signal: AbortSignal.timeout(20) });
+  await assert.rejects(aborted, { name: "TimeoutError" });
+  assert.equal(map.dirty, true);
+  const flushed = map.flushAsync();
+  setTimeout(() => fs.closeSync(fd), 20);
+  assert.equal((await flushed).atomic, true);
+  assert.equal(fs.statSync(place).ino, ino);
+  await map.closeAsync();
+  assert.equal(content(), `${OLD}123`);
+  assert.deepEqual(beside(), []);
+});
