@@ -28,6 +28,8 @@ interface DenoFunction {
   readonly result: string;
   /** Makes a missing function `null`, where the whole table would fail otherwise. */
   readonly optional: boolean;
+  /** The C function's name, where the table has another. */
+  readonly name?: string;
   /** Has another thread make the call, which then returns a promise. */
   readonly nonblocking?: boolean;
 }
@@ -130,6 +132,37 @@ type Promised<T> = {
     : never;
 };
 
+/** Two offsets that another thread reads and changes, and where they are. */
+interface Offsets {
+  readonly address: bigint;
+  readonly numbers: BigInt64Array;
+}
+
+/** Bytes of two offsets, and of as many as are mapped at a time. */
+const OFFSETS = 16;
+const OFFSETS_MAPPED = 4096;
+
+/**
+ * Makes room for offsets outside of all that goes with a worker. One that is terminated
+ * leaves its calls to other threads behind, and the memory of its buffers is given back:
+ * what the system writes there would be written into somebody else's.
+ */
+function roomForOffsets(
+  c: Libc,
+  arrayBuffer: (address: number, length: number) => ArrayBuffer,
+): Offsets[] {
+  const { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } = c.constants;
+  const flags = MAP_ANONYMOUS | MAP_PRIVATE;
+  // Sound: the system chooses where, and this is never unmapped.
+  const start = c.mmap(0, OFFSETS_MAPPED, PROT_READ | PROT_WRITE, flags, -1, 0);
+  if (start === -1) return [];
+  const buffer = arrayBuffer(start, OFFSETS_MAPPED);
+  return Array.from({ length: OFFSETS_MAPPED / OFFSETS }, (_, i) => ({
+    address: BigInt(start + i * OFFSETS),
+    numbers: new BigInt64Array(buffer, i * OFFSETS, 2),
+  }));
+}
+
 /**
  * Looks up the calls for another thread, in the library at `path`. That is not done
  * before somebody wants them, so that opening a map stays quick.
@@ -138,62 +171,124 @@ function elsewhereIn(
   deno: DenoNamespace,
   path: string,
   { system }: Platform,
+  libc: Libc,
+  arrayBuffer: (address: number, length: number) => ArrayBuffer,
 ): Elsewhere {
   const table = tableOf(elsewhereOn(system), true);
-  const { dup: dupEntry, ...others } = table;
+  const { dup: dupEntry, copy_file_range: copyEntry, ...others } = table;
   const nonblocking = Object.fromEntries(
-    Object.entries(others).map((
-      [name, entry],
-    ) => [name, { ...entry, nonblocking: true }]),
+    Object.entries({
+      ...others,
+      // Addresses, since these offsets are in no buffer of the runtime's.
+      ...copyEntry !== undefined && {
+        copy_file_range: {
+          ...copyEntry,
+          parameters: copyEntry.parameters.map((type) =>
+            type === "buffer" ? "usize" : type
+          ),
+        },
+      },
+    }).map(([name, entry]) => [name, { ...entry, nonblocking: true }]),
   );
-  const { symbols } = deno.dlopen(path, { dup: dupEntry!, ...nonblocking });
-  const { dup } = symbols as unknown as ElsewhereSymbols<bigint>;
+  const { symbols } = deno.dlopen(path, {
+    dup: dupEntry!,
+    closeNow: { ...others["close"]!, name: "close" },
+    ...nonblocking,
+  });
+  const { dup, closeNow } = symbols as unknown as {
+    dup: ((fd: number) => number) | null;
+    closeNow: ((fd: number) => number) | null;
+  };
   const c = symbols as unknown as Promised<ElsewhereSymbols<bigint>>;
-  const { close, pwrite, copy_file_range, fallocate, sync_file_range } = c;
-  /** Offsets that the other thread may be reading: nothing else refers to them. */
-  const inUse = new Set<BigInt64Array>();
+  const { close, pwrite, fallocate, sync_file_range } = c;
+  const copy_file_range = c.copy_file_range as unknown as
+    | ((
+      source: number,
+      sourceOffset: bigint,
+      target: number,
+      targetOffset: bigint,
+      length: bigint,
+      flags: number,
+    ) => Promise<bigint | number>)
+    | null
+    | undefined;
+  const canCall = dup !== null && closeNow !== null;
+  const idle: Offsets[] = [];
+
+  /**
+   * Has `call` use descriptors of its own, which only it closes. The runtime closes
+   * those of a worker that is terminated while another thread is yet to make the call,
+   * and whatever has the numbers then would be written to. -1 without room for them.
+   */
+  async function withOwn(
+    fds: readonly number[],
+    call: (...own: number[]) => Promise<number | bigint>,
+  ): Promise<number> {
+    const own: number[] = [];
+    try {
+      for (const fd of fds) {
+        // Sound: the caller keeps the descriptor open, and no memory is involved.
+        const other = dup!(fd);
+        if (other === -1) return -1;
+        own.push(other);
+      }
+      return Number(await call(...own));
+    } finally {
+      // Sound: nobody else knows these numbers, and the call is over.
+      for (const fd of own) closeNow!(fd);
+    }
+  }
+
   return {
     dup,
     close: close ? async (fd) => Number(await close(fd)) : null,
-    // Sound: the caller keeps the descriptor open and the memory mapped.
-    pwrite: pwrite
-      ? async (fd, address, length, offset) =>
-        Number(
-          await pwrite(fd, BigInt(address), BigInt(length), BigInt(offset)),
+    // Sound: the caller keeps the memory mapped.
+    pwrite: pwrite && canCall
+      ? (fd, address, length, offset) =>
+        withOwn(
+          [fd],
+          (fd) => pwrite(fd!, BigInt(address), BigInt(length), BigInt(offset)),
         )
       : null,
-    copy_file_range: copy_file_range
+    copy_file_range: copy_file_range && canCall
       ? async (source, sourceOffset, target, targetOffset, length) => {
-        // Sound: a buffer of one's own, outside of V8's heap, where no garbage
-        // collection can move it, and kept until the call is over.
-        const offsets = new BigInt64Array(new ArrayBuffer(16));
-        offsets[0] = BigInt(sourceOffset);
-        offsets[1] = BigInt(targetOffset);
-        inUse.add(offsets);
+        if (idle.length === 0) idle.push(...roomForOffsets(libc, arrayBuffer));
+        const offsets = idle.pop();
+        if (offsets === undefined) return -1;
+        const { address, numbers } = offsets;
+        numbers[0] = BigInt(sourceOffset);
+        numbers[1] = BigInt(targetOffset);
         try {
-          return Number(
-            await copy_file_range(
-              source,
-              offsets.subarray(0, 1),
-              target,
-              offsets.subarray(1),
-              BigInt(length),
-              0,
-            ),
+          return await withOwn(
+            [source, target],
+            // Sound: the two offsets are this call's until it is over.
+            (source, target) =>
+              copy_file_range(
+                source!,
+                address,
+                target!,
+                address + BigInt(OFFSETS / 2),
+                BigInt(length),
+                0,
+              ),
           );
         } finally {
-          inUse.delete(offsets);
+          idle.push(offsets);
         }
       }
       : null,
-    fallocate: fallocate
-      ? async (fd, mode, offset, length) =>
-        Number(await fallocate(fd, mode, BigInt(offset), BigInt(length)))
+    fallocate: fallocate && canCall
+      ? (fd, mode, offset, length) =>
+        withOwn(
+          [fd],
+          (fd) => fallocate(fd!, mode, BigInt(offset), BigInt(length)),
+        )
       : null,
-    sync_file_range: sync_file_range
-      ? async (fd, offset, length, flags) =>
-        Number(
-          await sync_file_range(fd, BigInt(offset), BigInt(length), flags),
+    sync_file_range: sync_file_range && canCall
+      ? (fd, offset, length, flags) =>
+        withOwn(
+          [fd],
+          (fd) => sync_file_range(fd!, BigInt(offset), BigInt(length), flags),
         )
       : null,
   };
@@ -220,15 +315,20 @@ export function loadDeno(
     addressOf: (bytes) => Number(UnsafePointer.value(UnsafePointer.of(bytes))),
     swapInPlace: null, // Buffer's own are loops in JavaScript here
     unlockAtEnd: null,
-    elsewhere: () => elsewhere ??= elsewhereIn(deno, path, platform),
+    elsewhere: () =>
+      elsewhere ??= elsewhereIn(
+        deno,
+        path,
+        platform,
+        c,
+        runtime.arrayBuffer,
+      ),
     mayUse: (path, name, wholly = false) => {
       const { state, partial } = permissions.querySync({ name, path });
       return state === "granted" && !(wholly && partial);
     },
   };
   // V8 takes numbers for 64 bits too, but more than twice as slowly as bigints.
-  return {
-    libc: libcOf<bigint>(found, platform, BigInt, runtime.arrayBuffer),
-    runtime,
-  };
+  const c = libcOf<bigint>(found, platform, BigInt, runtime.arrayBuffer);
+  return { libc: c, runtime };
 }
