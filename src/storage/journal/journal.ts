@@ -53,6 +53,8 @@ const { O_CREAT, O_EXCL, O_RDWR } = fs.constants;
 
 /** How many times to try to create the journal. The last is 60 ms after the first. */
 const ATTEMPTS = 6;
+/** How many who came in between count as one attempt: each is gone by the next. */
+const RACES = 8;
 
 /** Where those go that are begun now: the list of the flush whose turn it is. */
 let begun: Set<Journal> | undefined;
@@ -158,8 +160,16 @@ export class Journal {
     }, abort).then(({ journal }) => journal);
   }
 
-  /** Tries once. */
+  /** Tries once, and again whenever somebody came in between. */
   static #attempt(path: string, file: MappedFile | undefined): Attempt {
+    let found: Attempt = "raced";
+    for (let race = 0; race < RACES && found === "raced"; race++) {
+      found = Journal.#attemptOnce(path, file);
+    }
+    return found;
+  }
+
+  static #attemptOnce(path: string, file: MappedFile | undefined): Attempt {
     const place = journalPath(path);
     if (!mayUse(place, true)) return "none";
     let fd: number;

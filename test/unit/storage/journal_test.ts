@@ -160,6 +160,31 @@ test("whoever holds the journal for a moment is waited for", () => {
   assert.deepEqual(beside(), []);
 });
 
+test("opens that come in between, one after the other, leave a flush its journal", () => {
+  using folder = temporaryFolder();
+  const { path, beside } = fileIn(folder.path);
+  const EAGAIN = process.platform === "darwin" ? 35 : 11;
+  const real = libc();
+  using map = open(path);
+  map.append(1);
+  // The file's own lock; then each open takes the new journal for a dead one, and has
+  // the lock of it first.
+  let locks = 0;
+  let isRefused = false;
+  const { atomic } = withLibc({
+    flock: (...values) => {
+      const isLock = values[1] !== real.constants.LOCK_UN;
+      if (isLock) locks++;
+      isRefused = isLock && locks <= 16 && locks % 2 === 0;
+      return isRefused ? -1 : real.flock(...values);
+    },
+    errno: () => isRefused ? (isRefused = false, EAGAIN) : real.errno(),
+  }, () => map.flush());
+  assert.equal(atomic, true);
+  assert.ok(locks > 16);
+  assert.deepEqual(beside(), []);
+});
+
 test("while another process has the journal, a flush is EBUSY, and can be made later", () => {
   using folder = temporaryFolder();
   const { path, content, beside } = fileIn(folder.path);

@@ -16,7 +16,12 @@ import {
 import { Journal } from "../../../src/storage/journal/journal.ts";
 import { MappedFile } from "../../../src/storage/mapped_file.ts";
 import { OpenFile } from "../../../src/storage/open_file.ts";
-import { runChild, temporaryFolder, withLibc } from "../../support/support.ts";
+import {
+  descriptorsOf,
+  runChild,
+  temporaryFolder,
+  withLibc,
+} from "../../support/support.ts";
 
 const OLD = "the old content";
 /** More than fits into what is left of a page, and less. */
@@ -54,6 +59,8 @@ test("from the second durable append on a journal is kept, idle, until close()",
   append(map, "2");
   const { ino, size } = fs.statSync(place);
   assert.equal(size, HEADER_SIZE + KEPT_SIZE);
+  // The file, the journal, and what the file is locked by.
+  assert.equal(descriptorsOf(folder.path)?.length ?? 3, 3);
   for (const text of ["3", LONG, SHORT]) {
     let noted: unknown;
     append(map, text, { onProgress: () => noted = noteOf(place) });
