@@ -464,7 +464,7 @@ export class MappedFile extends LockableFile {
     this.endLocker();
     if (this.#waiting > 0) {
       this.#isLeft = true;
-      this.breakLock();
+      this.endLocks();
       return;
     }
     // First: once it is closed, the number may be another file's.

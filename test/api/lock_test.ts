@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { libc } from "../../ffi/libc.ts";
 import { type Memmap, open, type Strategy } from "../../mod.ts";
+import { atOnce, withLater } from "../support/later.ts";
 import {
   descriptorsOf,
   temporaryFolder,
@@ -229,6 +230,30 @@ test("close() lets go of the lock, and leaves no descriptor", async () => {
     assert.equal(isFree(path), false);
   }
   assert.deepEqual(descriptorsOf(folder.path) ?? [], []);
+});
+
+test("close() lets go of the lock while the file is synced, too", async () => {
+  using folder = temporaryFolder();
+  const path = fileIn(folder.path);
+  for (const isLater of [false, true]) {
+    const map = open(path);
+    await map.lock();
+    map.append(1);
+    map.flush({ durable: false });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiting = atOnce(() => {}, { fsync: () => promise });
+    let synced!: Promise<void>;
+    await withLater(waiting, async () => {
+      await null;
+      synced = map.syncAsync();
+    });
+    if (isLater) await map.closeAsync({ discard: true });
+    else map.close({ discard: true });
+    assert.equal(isFree(path), true);
+    resolve();
+    await synced;
+    assert.deepEqual(descriptorsOf(folder.path) ?? [], []);
+  }
 });
 
 test("where the file system has no locks, lock() says so", async () => {
