@@ -132,6 +132,11 @@ type Promised<T> = {
     : never;
 };
 
+// Linux's, on every architecture that Deno runs on.
+const [O_RDONLY, O_RDWR, O_CLOEXEC] = [0, 2, 0o2000000];
+
+const ENCODER = new TextEncoder();
+
 /** Two offsets that another thread reads and changes, and where they are. */
 interface Offsets {
   readonly address: bigint;
@@ -175,7 +180,12 @@ function elsewhereIn(
   arrayBuffer: (address: number, length: number) => ArrayBuffer,
 ): Elsewhere {
   const table = tableOf(elsewhereOn(system), true);
-  const { dup: dupEntry, copy_file_range: copyEntry, ...others } = table;
+  const {
+    dup: dupEntry,
+    open: openEntry,
+    copy_file_range: copyEntry,
+    ...others
+  } = table;
   const nonblocking = Object.fromEntries(
     Object.entries({
       ...others,
@@ -192,12 +202,12 @@ function elsewhereIn(
   );
   const { symbols } = deno.dlopen(path, {
     dup: dupEntry!,
-    closeNow: { ...others["close"]!, name: "close" },
+    ...openEntry !== undefined && { open: openEntry },
     ...nonblocking,
   });
-  const { dup, closeNow } = symbols as unknown as {
+  const { dup, open } = symbols as unknown as {
     dup: ((fd: number) => number) | null;
-    closeNow: ((fd: number) => number) | null;
+    open?: ((path: Uint8Array, flags: number) => number) | null;
   };
   const c = symbols as unknown as Promised<ElsewhereSymbols<bigint>>;
   const { close, pwrite, fallocate, sync_file_range } = c;
@@ -212,30 +222,33 @@ function elsewhereIn(
     ) => Promise<bigint | number>)
     | null
     | undefined;
-  const canCall = dup !== null && closeNow !== null;
+  const canCall = open != null && close != null;
   const idle: Offsets[] = [];
 
   /**
    * Has `call` use descriptors of its own, which only it closes. The runtime closes
    * those of a worker that is terminated while another thread is yet to make the call,
-   * and whatever has the numbers then would be written to. -1 without room for them.
+   * and whatever has the numbers then would be written to. The files are opened once
+   * more, since a copy of a descriptor keeps its lock, and nobody would end that. Gives
+   * -1 where that cannot be done.
    */
   async function withOwn(
-    fds: readonly number[],
+    fds: readonly (readonly [fd: number, access: number])[],
     call: (...own: number[]) => Promise<number | bigint>,
   ): Promise<number> {
     const own: number[] = [];
     try {
-      for (const fd of fds) {
-        // Sound: the caller keeps the descriptor open, and no memory is involved.
-        const other = dup!(fd);
+      for (const [fd, access] of fds) {
+        const path = ENCODER.encode(`/proc/self/fd/${fd}\0`);
+        // Sound: the path ends with a NUL, and is an array of our own.
+        const other = open!(path, access | O_CLOEXEC);
         if (other === -1) return -1;
         own.push(other);
       }
       return Number(await call(...own));
     } finally {
       // Sound: nobody else knows these numbers, and the call is over.
-      for (const fd of own) closeNow!(fd);
+      for (const fd of own) await close!(fd);
     }
   }
 
@@ -246,7 +259,7 @@ function elsewhereIn(
     pwrite: pwrite && canCall
       ? (fd, address, length, offset) =>
         withOwn(
-          [fd],
+          [[fd, O_RDWR]],
           (fd) => pwrite(fd!, BigInt(address), BigInt(length), BigInt(offset)),
         )
       : null,
@@ -260,7 +273,7 @@ function elsewhereIn(
         numbers[1] = BigInt(targetOffset);
         try {
           return await withOwn(
-            [source, target],
+            [[source, O_RDONLY], [target, O_RDWR]],
             // Sound: the two offsets are this call's until it is over.
             (source, target) =>
               copy_file_range(
@@ -280,14 +293,14 @@ function elsewhereIn(
     fallocate: fallocate && canCall
       ? (fd, mode, offset, length) =>
         withOwn(
-          [fd],
+          [[fd, O_RDWR]],
           (fd) => fallocate(fd!, mode, BigInt(offset), BigInt(length)),
         )
       : null,
     sync_file_range: sync_file_range && canCall
       ? (fd, offset, length, flags) =>
         withOwn(
-          [fd],
+          [[fd, O_RDWR]],
           (fd) => sync_file_range(fd!, BigInt(offset), BigInt(length), flags),
         )
       : null,

@@ -388,6 +388,17 @@ const EVERYWHERE_ELSEWHERE = {
   },
 } as const;
 
+/** What opens a file once more by what /proc calls it. */
+const LINUX_ELSEWHERE = {
+  open: {
+    parameters: [
+      "view", // const char *file
+      "int", // int oflag
+    ],
+    result: "int",
+  },
+} as const;
+
 /** The functions that a system's C library must have. */
 export function requiredOn(system: System): Prototypes {
   return { ...EVERYWHERE, ...ERRNO_LOCATION[system], ...MINCORE[system] };
@@ -406,6 +417,7 @@ export function elsewhereOn(system: System): Prototypes {
   const { copy_file_range, fallocate, sync_file_range } = LINUX_FILES;
   return {
     ...EVERYWHERE_ELSEWHERE,
+    ...LINUX_ELSEWHERE,
     copy_file_range,
     fallocate,
     sync_file_range,
@@ -455,6 +467,7 @@ export type OptionalCalls<Long> = OptionalCallsOf<typeof LINUX_THREADS, Long>;
 /** What {@linkcode elsewhereOn} names, as a backend looks it up. */
 export type ElsewhereSymbols<Long> =
   & OptionalCallsOf<typeof EVERYWHERE_ELSEWHERE, Long>
+  & Partial<OptionalCallsOf<typeof LINUX_ELSEWHERE, Long>>
   & Partial<OptionalCallsOf<typeof LINUX_FILES, Long>>;
 
 /** The C functions as a backend looks them up. */

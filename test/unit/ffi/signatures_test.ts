@@ -130,7 +130,9 @@ test("the prototypes match this system's headers", {
   const declarations = (prototypes: readonly Written[]) =>
     prototypes.map(({ name, parameters, cResult }) => {
       const list = parameters.map(({ c }) => c).join(", ") || "void";
-      return `extern ${cResult} (${name})(${list});\n`;
+      // Called without the arguments that may follow.
+      const more = name === "open" ? ", ..." : "";
+      return `extern ${cResult} (${name})(${list}${more});\n`;
     }).join("");
   const compile = (prototypes: readonly Written[]) => {
     const source = "#define _GNU_SOURCE\n" +
