@@ -229,8 +229,9 @@ function elsewhereIn(
    * Has `call` use descriptors of its own, which only it closes. The runtime closes
    * those of a worker that is terminated while another thread is yet to make the call,
    * and whatever has the numbers then would be written to. The files are opened once
-   * more, since a copy of a descriptor keeps its lock, and nobody would end that. Gives
-   * -1 where that cannot be done.
+   * more, since a copy of a descriptor keeps its lock, and nobody would end that: a
+   * worker that is terminated meanwhile leaves them open. Gives -1 where that cannot be
+   * done.
    */
   async function withOwn(
     fds: readonly (readonly [fd: number, access: number])[],
