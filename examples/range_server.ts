@@ -7,8 +7,8 @@
  * way do not notice: each reads from a slice, and a slice follows its bytes.
  *
  * ```sh
- * deno serve -A examples/range_server.ts FILE
- * bun examples/range_server.ts FILE
+ * deno serve -A --host 127.0.0.1 --port 8000 examples/range_server.ts FILE
+ * PORT=8000 bun examples/range_server.ts FILE
  *
  * curl -H 'Range: bytes=0-99' http://localhost:8000
  * curl -X PUT -d 'Another title' http://localhost:8000

@@ -199,8 +199,9 @@ export class MemmapArray<T extends DType = DType>
 
   /**
    * The elements as a typed array over the same memory, or `null` where there
-   * cannot be one: where the byte order is not the machine's, or `byteOffset` is
-   * no multiple of the element's size. Element `(i, j)` is
+   * cannot be one: where the byte order is not the machine's, or the elements are not
+   * aligned: `byteOffset`, and `slice.begin` unless the slice floats, must be multiples
+   * of their size. Element `(i, j)` is
    * `data[i * strides[0] + j * strides[1]]`.
    *
    * The same object until the slice's bytes move, which detaches it.

@@ -18,8 +18,9 @@ export interface Extent {
   readonly slice: MemmapSlice;
   /** Bytes now. */
   readonly length: number;
-  /** The memory that the bytes are in now. */
+  /** The memory that the bytes are in now, and where in it they begin. */
   readonly mapping: Mapping;
+  readonly offset: number;
   /** Whether the bytes are the file's and pages of them were lost. */
   readonly hasLostBytes: boolean;
   /**

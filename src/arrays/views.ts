@@ -59,6 +59,8 @@ export function dataOf(
 ): Values | null {
   const { extent, codec, byteOffset } = place;
   if (byteOffset % codec.alignment !== 0) return null;
+  // A mapping begins at a page, and so at a multiple of every element's size.
+  if (extent.offset % codec.alignment !== 0) return null;
   const { buffer } = extent.view();
   const length = spanOf(shape, strides);
   if (

@@ -258,3 +258,15 @@ test("behind a cut at the end, appended bytes take its place", () => {
   assert.equal(map.flush().strategy, "replace");
   assert.equal(content(), "01234abcdefgh");
 });
+
+test("an empty insert beside an append is nothing to write", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "file");
+  using map = open(path, "w+", { length: 4097 });
+  map.append(bytesOf("a"));
+  map.insert(0, 0);
+  map.insert(4097, 0);
+  const { strategy, bytesWritten } = map.flush({ durable: false });
+  assert.deepEqual([strategy, bytesWritten], ["extend", 1]);
+  assert.equal(fs.statSync(path).size, 4098);
+});

@@ -878,6 +878,27 @@ test("a column is an array of one axis, with gaps between its elements", () => {
 
 // data
 
+test("data is null where the slice begins at an address that forbids a typed array", () => {
+  using folder = temporaryFolder();
+  using map = open(join(folder.path, "file"), "w+", { length: 300 });
+  for (let begin = 0; begin < 16; begin++) {
+    using slice = map.slice(begin, begin + 100);
+    for (const type of TYPES) {
+      for (let byteOffset = 0; byteOffset < 9; byteOffset++) {
+        const array = slice.array(type, { byteOffset });
+        const { itemSize, data } = array;
+        const isAligned = begin % itemSize === 0 && byteOffset % itemSize === 0;
+        assert.equal(data !== null, isAligned, `${type} at ${begin}`);
+        // Bun ends the process when it prints one that is not aligned.
+        if (data !== null) assert.ok(inspect(data).length > 0);
+        array.fill(array.get(0)).toTypedArray();
+      }
+    }
+    slice.resize(101); // floating bytes begin at a multiple of 64
+    assert.notEqual(slice.array("float64").data, null);
+  }
+});
+
 test("data is null exactly when byte order or alignment forbids a typed array", () => {
   withSlice(100, (slice) => {
     for (const type of TYPES) {
@@ -1209,8 +1230,9 @@ test("writes to an array after a move reach the file", () => {
     a.fill(1);
     move(slice, map);
     a.set(3, 0x01020304);
-    const data = slice.array("int32").data!;
-    data[5] = 0x05060708;
+    const data = slice.array("int32").data;
+    if (data === null) slice.array("int32").set(5, 0x05060708); // moved to odd bytes
+    else data[5] = 0x05060708;
     map.flush();
     const { begin } = slice;
     map.close();

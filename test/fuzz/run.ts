@@ -1111,7 +1111,9 @@ class World {
           () => real.data,
         );
         if (made === undefined) return true;
-        const isAligned = model.byteOffset % model.itemSize === 0;
+        const { floating, begin } = model.slice;
+        const isAligned = model.byteOffset % model.itemSize === 0 &&
+          (floating !== null || begin % model.itemSize === 0);
         const data = made[1];
         same(data !== null, model.isNative && isAligned, `${label} has data`);
         this.#view(this.#pairs.get(model.slice)!);

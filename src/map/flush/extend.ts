@@ -93,6 +93,7 @@ function* appendLittle(
   appender.begin(plan.fileLength - before);
   for (const { extent, offset, length } of plan.floats) {
     const skipped = Math.min(Math.max(before - offset, 0), length);
+    if (skipped === length) continue; // in the file already, or empty
     const [from, at] = [extent.offset + skipped, offset + skipped - before];
     appender.gather(extent.mapping, from, at, length - skipped);
   }
