@@ -299,10 +299,13 @@ const BY_NAME: ReadonlyMap<string, Named> = new Map(
 export function parseTypeName(name: string): Named {
   const named = BY_NAME.get(name);
   if (named !== undefined) return named;
+  const problem = typeof name === "string"
+    ? `Unknown element type ${shown(name)}`
+    : `An element type must be a string, not ${shown(name)}`;
   const list = (of: "name" | "alias" | "title") =>
     CODECS.map((codec) => codec[of]).join(", ");
   throw new TypeError(
-    `Unknown element type ${shown(name)}. Known are ${list("name")}; ` +
+    `${problem}. Known are ${list("name")}; ` +
       `numpy's ${list("alias")}, with <, >, = or | before them; ` +
       `and numarray's ${list("title")}.`,
   );

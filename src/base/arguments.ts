@@ -132,11 +132,12 @@ export function noRoom(
   room: number,
   what: "memmap" | "slice",
 ): RangeError {
+  const many = length === 1 ? "1 byte does" : `${length} bytes do`;
   return new RangeError(
     what === "slice"
-      ? `${length} bytes do not fit${where} into a slice of ${room}; resize() it first.`
-      : `${length} bytes do not fit${where} into the ${room} that are mapped; ` +
-        "insert() adds bytes.",
+      ? `${many} not fit${where} into a slice of ${room}; resize() it first.`
+      : `${many} not fit${where} into the ${room} that are mapped; ` +
+        "insert() and append() add bytes.",
   );
 }
 

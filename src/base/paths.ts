@@ -4,6 +4,7 @@
  * @module
  */
 
+import { shown } from "./shown.ts";
 import { isAbsolute, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -19,7 +20,9 @@ export interface CheckedPath {
 export function checkPath(given: string | URL): CheckedPath {
   const label = given instanceof URL ? fileURLToPath(given) : given;
   if (typeof label !== "string") {
-    throw new TypeError("A path must be a string or a file: URL.");
+    throw new TypeError(
+      `A path must be a string or a file: URL, not ${shown(label)}.`,
+    );
   }
   if (label.includes("\0")) {
     throw new TypeError(

@@ -449,6 +449,9 @@ export function checkContent(
   if (bytes !== undefined) return bytes;
   throw new TypeError(
     "Content must be a number of zero bytes, an ArrayBuffer, or a view of one, not " +
-      `${shown(content)}. Encode text with TextEncoder.`,
+      `${
+        shown(content)
+      }. Encode text with TextEncoder, and put numbers into a ` +
+      "Uint8Array.",
   );
 }

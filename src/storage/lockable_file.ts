@@ -95,7 +95,7 @@ export abstract class LockableFile extends OpenFile {
       "flock",
       this.path,
       "another process or map has locked the file, or is flushing it at this " +
-        "moment; flush again",
+        "moment; try again, or wait for it with flushAsync() or lock()",
     );
   }
 

@@ -310,7 +310,8 @@ export class MappedFile extends LockableFile {
     throw new ConflictError(
       `'${this.path}' ${problem} since it was mapped: nothing was written, and ` +
         "all edits are still pending. Save them elsewhere with flush({ path }), " +
-        "or drop them with close({ discard: true }).",
+        "or drop them with close({ discard: true }), open the file again, and " +
+        "repeat them; lock() keeps the flushes of others out.",
     );
   }
 

@@ -60,7 +60,7 @@ test("read() and write() refuse what lies outside, and do nothing", () => {
   }
   assert.throws(() => map.write([1, 2, 3], 99), {
     message:
-      "3 bytes do not fit at 99 into the 100 that are mapped; insert() adds bytes.",
+      "3 bytes do not fit at 99 into the 100 that are mapped; insert() and append() add bytes.",
   });
   assert.throws(() => map.write(Array(101).fill(0), 0), {
     message: /^101 bytes do not fit into the 100 that are mapped/,

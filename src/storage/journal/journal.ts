@@ -141,7 +141,7 @@ export class Journal {
       "EBUSY",
       "flock",
       journalPath(path),
-      "another process is flushing the file at this moment; flush again",
+      "another process is flushing the file at this moment; try again",
     );
   }
 

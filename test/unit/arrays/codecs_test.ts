@@ -131,7 +131,12 @@ test("an unknown type name is a TypeError that lists the known ones", () => {
     for (const name of unknown) {
       const expected = (error: Error) => {
         assert.equal(error.name, "TypeError");
-        assert.match(error.message, /^Unknown element type /);
+        assert.match(
+          error.message,
+          typeof name === "string"
+            ? /^Unknown element type "/
+            : /^An element type must be a string, not /,
+        );
         for (const names of TYPES) {
           for (const known of names.slice(0, 3)) {
             assert.match(error.message, new RegExp(`\\b${known}\\b`));
