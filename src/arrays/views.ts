@@ -43,8 +43,12 @@ export function newView(extent: Extent, options: ReadOptions): View {
   const { codec, byteOrder } = options;
   const byteOffset = checkOffset(options.byteOffset, extent.length, "slice");
   const available = Math.floor((extent.length - byteOffset) / codec.size);
-  const shape = checkShape(options.shape ?? available, available);
   const place = { extent, codec, byteOrder, byteOffset };
+  // One axis of all that there is: nothing to check, and most arrays are that.
+  if (options.shape === undefined) {
+    return { place, shape: [available], strides: [1] };
+  }
+  const shape = checkShape(options.shape, available);
   checkFits(shape, countOf(shape), place);
   return { place, shape, strides: rowMajor(shape) };
 }
