@@ -114,6 +114,11 @@ export async function removeJournalLater(
   path: string,
 ): Promise<void> {
   try {
+    return unlink(path);
+  } catch {
+    // Once more, as above.
+  }
+  try {
     unlink(path);
   } catch (error) {
     try {
