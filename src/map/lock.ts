@@ -8,11 +8,9 @@
  * @module
  */
 
-import { type Abort, ConflictError, sleep } from "../base/mod.ts";
+import { type Abort, ConflictError } from "../base/mod.ts";
+import { type Lock, whenever } from "../storage/mod.ts";
 import type { OpenMap } from "./open_map.ts";
-
-/** Milliseconds from the first attempt to the second, and at most between two. */
-const [SHORTEST, LONGEST] = [1, 32];
 
 /** Waits for the lock; disposing of what it returns lets go of it. */
 export async function lock(
@@ -20,24 +18,21 @@ export async function lock(
   isShared: boolean,
   abort: Abort | undefined,
 ): Promise<Disposable> {
-  for (let wait = SHORTEST;; wait = Math.min(wait * 2, LONGEST)) {
-    abort?.check();
-    const { file, state } = map;
-    if (state.isClosed) map.checkUsable(); // throws
-    // A flush of this map is waited for, too.
-    const isFree = !state.isFlushing;
-    const held = isFree ? file.tryHold(isShared) : undefined;
-    if (held !== undefined) {
-      const { stale } = file;
-      if (stale !== "replaced" && stale !== "unlinked") {
-        return { [Symbol.dispose]: () => held.release() };
-      }
-      held.release();
-      throw new ConflictError(
-        `'${file.path}' was ${stale} since it was mapped, so nobody else can find the ` +
-          "file that would be locked. Call refresh(), then lock() again.",
-      );
-    }
-    await sleep(wait);
-  }
+  const held = await whenever(() => tryLock(map, isShared), abort);
+  return { [Symbol.dispose]: () => held.release() };
+}
+
+function tryLock(map: OpenMap, isShared: boolean): Lock | undefined {
+  const { file, state } = map;
+  if (state.isClosed) map.checkUsable(); // throws
+  // A flush of this map is waited for, too.
+  const held = state.isFlushing ? undefined : file.tryHold(isShared);
+  if (held === undefined) return undefined;
+  const { stale } = file;
+  if (stale !== "replaced" && stale !== "unlinked") return held;
+  held.release();
+  throw new ConflictError(
+    `'${file.path}' was ${stale} since it was mapped, so nobody else can find the ` +
+      "file that would be locked. Call refresh(), then lock() again.",
+  );
 }

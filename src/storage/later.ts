@@ -14,9 +14,9 @@
 
 import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
-import { setImmediate, setTimeout } from "node:timers";
-import { type Runtime, runtime } from "../../ffi/mod.ts";
-import type { Abort } from "../base/mod.ts";
+import { setImmediate } from "node:timers";
+import { type Elsewhere, type Runtime, runtime } from "../../ffi/mod.ts";
+import { type Abort, sleep } from "../base/mod.ts";
 
 /** Bytes that one call writes from memory, where node:fs makes it. */
 const WRITTEN = 2 ** 23;
@@ -30,31 +30,9 @@ export interface Later {
   close(fd: number): Promise<void>;
   /** Writes some of `bytes`, and gives how many; -1 where nobody knows why it failed. */
   write(fd: number, bytes: Uint8Array, position: number): Promise<number>;
-  readonly copyFileRange:
-    | ((
-      source: number,
-      from: number,
-      target: number,
-      to: number,
-      length: number,
-    ) => Promise<number>)
-    | null;
-  readonly fallocate:
-    | ((
-      fd: number,
-      mode: number,
-      offset: number,
-      length: number,
-    ) => Promise<number>)
-    | null;
-  readonly syncFileRange:
-    | ((
-      fd: number,
-      offset: number,
-      length: number,
-      flags: number,
-    ) => Promise<number>)
-    | null;
+  readonly copyFileRange: Elsewhere["copy_file_range"];
+  readonly fallocate: Elsewhere["fallocate"];
+  readonly syncFileRange: Elsewhere["sync_file_range"];
   /** Has the event loop waited for long enough since that time? */
   isDue(since: number): boolean;
   /** Lets the event loop do what is due. */
@@ -138,10 +116,7 @@ export async function unlessAborted(
   });
   for (let wait = WAITS.first; !isOver; wait = Math.min(wait * 2, WAITS.last)) {
     abort.check();
-    await Promise.race([
-      ended,
-      new Promise((resolve) => setTimeout(resolve, wait)),
-    ]);
+    await Promise.race([ended, sleep(wait)]);
   }
 }
 
@@ -160,6 +135,6 @@ export async function whenever<T>(
     abort?.check();
     const result = attempt();
     if (result !== undefined) return result;
-    await new Promise((resolve) => setTimeout(resolve, wait));
+    await sleep(wait);
   }
 }

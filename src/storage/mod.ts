@@ -23,7 +23,7 @@ export { KEPT_SIZE } from "./journal/format.ts";
 export { Journal, listJournals } from "./journal/journal.ts";
 export { Appender } from "./journal/kept.ts";
 export { clearJournal, recover } from "./journal/recovery.ts";
-export { later, unlessAborted } from "./later.ts";
+export { later, unlessAborted, whenever } from "./later.ts";
 export { type Held, listLocks, unlockAll } from "./lock.ts";
 export type { Lock } from "./lockable_file.ts";
 export { MappedFile, type Opened, type Stale } from "./mapped_file.ts";

@@ -12,6 +12,7 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import {
   close,
   Memmap,
@@ -22,6 +23,7 @@ import {
 import { givenArguments } from "../../../support/support.ts";
 
 const [folder] = givenArguments("folder");
+process.chdir(folder); // some arguments are paths, and some of those make files
 const path = join(folder, "hostile.dat");
 const PART = 4096;
 const [LEFT, RIGHT] = [0x11, 0x33];
