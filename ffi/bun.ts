@@ -151,7 +151,7 @@ const O_CLOEXEC = 0o2000000;
  *
  * Nobody promises any of this; Bun 1.4.5 does it. Should another version free no
  * buffers when a thread is stopped, or take no such address, the lock of a worker that
- * was stopped in the midst of a flush stays until the process ends, and every other
+ * was stopped during a flush stays until the process ends, and every other
  * flush of that file is EBUSY. `test/system/sharing/` stops workers so, and fails then.
  */
 function unlockerOf(

@@ -169,7 +169,7 @@ export class Registry<E extends Extent> implements Iterable<E> {
     }
     checkStack();
     const { children } = this.#root;
-    // Joins nothing, but is compiled now if it never ran, and not in the midst.
+    // Joins nothing, but is compiled now if it never ran, and not half-way.
     if (children !== null) join(this.#root as Inner<E>, children.length);
     if (!removeFrom(this.#root, extent)) {
       throw new Error(`Not registered: ${extent.begin} to ${extent.end}.`);

@@ -412,8 +412,8 @@ export class Memmap extends MappedBytes implements Disposable, AsyncDisposable {
    * - Pages that were lost, and are there again: `faults` is 0 from then on.
    *
    * A map of a whole file has all of it afterwards; one of a prefix has as many bytes
-   * as before, or as there are. Where others were killed in the midst of an append, or
-   * are in the midst of one, `refresh` does as `open` does. Views of slices stay
+   * as before, or as there are. Where others are appending, or were
+   * killed while they were, `refresh` does as `open` does. Views of slices stay
    * attached in `r+` and `w+`, where the mapping can stay, and are detached otherwise:
    * read `slice.bytes` again.
    *
@@ -460,7 +460,7 @@ export class Memmap extends MappedBytes implements Disposable, AsyncDisposable {
    * Where a flush of this map is under way, or of another map of the file, this one
    * waits for it.
    *
-   * `signal` stops it as long as it does not count. Then nothing has happened, the edits
+   * `signal` stops it until it is committed. Then nothing has happened, the edits
    * are pending, and the signal's reason is thrown.
    *
    * @example

@@ -97,7 +97,7 @@ export class Quarantine {
   /**
    * What was mapped at the end of a row leaves `begin` to `end` to reserve. Gives back
    * the oldest rows beyond the limits. `taken`: how much address space that costs. A
-   * page that stays in the midst of a huge mapping leaves a gap that the next such
+   * page that stays in the middle of a huge mapping leaves a gap that the next such
    * mapping does not fit into.
    */
   add(begin: number, end: number, row: Row, taken: number = end - begin): void {

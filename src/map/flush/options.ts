@@ -38,7 +38,7 @@ export interface FlushOptions {
 /** Options of `Memmap.flushAsync()`. Its `onProgress` may read the map. */
 export interface FlushAsyncOptions extends FlushOptions {
   /**
-   * Stops the flush as long as it does not count: nothing has happened then, and
+   * Stops the flush until it is committed: nothing has happened then, and
    * {@linkcode Memmap.flushAsync} rejects with the signal's reason. A flush that counts
    * already goes on to its end. `"in-place"` cannot be stopped once it has begun.
    */
@@ -52,7 +52,7 @@ export interface FlushResult {
   /** Bytes written to the file. Those copied from the old file count, holes too. */
   bytesWritten: number;
   /**
-   * Had the process been killed in the midst of it, would the file have its old content
+   * Had the process been killed at any moment of it, would the file have its old content
    * or the new? `false` after `"in-place"`, and after an append that a kill could cut
    * and that has no journal: memmap may not make files in the folder, or somebody
    * else's file has the journal's name there, or the file system has no locks or cannot

@@ -1,6 +1,6 @@
 /**
  * What becomes of the views that users have when a flush begins that lets the event
- * loop go on: no write through one of them may be lost unseen.
+ * loop go on: no write through one of them may be silently lost.
  *
  * Floating bytes are copied at any time until the end, so their views are detached at
  * once, and the slice gives out copies. Mapped bytes that stay where they are keep
