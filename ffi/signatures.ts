@@ -388,7 +388,11 @@ const EVERYWHERE_ELSEWHERE = {
   },
 } as const;
 
-/** What opens a file once more by what /proc calls it. */
+/**
+ * What opens a file once more by what /proc calls it. It is variadic in C, and Linux
+ * passes the arguments that are always there as those of any function; Apple's arm64
+ * does not. Without `O_CREAT` there are no others.
+ */
 const LINUX_ELSEWHERE = {
   open: {
     parameters: [
