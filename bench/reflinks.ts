@@ -88,11 +88,22 @@ function syncFolder(path: string): void {
   fs.closeSync(fd);
 }
 
-/** Bytes that are free, once all that was written is on the disk. */
+/** Milliseconds between two looks at the room. */
+const PAUSE = 50;
+const NEVER = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Bytes that are free, once all that was written is on the disk, and all that was closed
+ * is given back: XFS does that later, some at a time.
+ */
 function roomIn(folder: string): number {
-  spawnSync("sync", ["-f", folder]);
-  const { bfree, bsize } = fs.statfsSync(folder);
-  return bfree * bsize;
+  for (let room = -1;;) {
+    spawnSync("sync", ["-f", folder]);
+    const { bfree, bsize } = fs.statfsSync(folder);
+    if (bfree * bsize === room) return room;
+    room = bfree * bsize;
+    Atomics.wait(NEVER, 0, 0, PAUSE);
+  }
 }
 
 /** What an insert took: nanoseconds, and bytes of the disk. */

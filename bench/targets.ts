@@ -22,6 +22,8 @@ export interface Target {
    */
   kind: "faster" | "as long" | "longer" | "at most";
   figure: number;
+  /** That of the figure itself; nanoseconds by default. */
+  unit?: Panel["unit"];
   /** The place on the horizontal axis of a line chart. */
   x?: number;
   /** What a profile shows about a target that was missed. */
@@ -115,8 +117,7 @@ export const TARGETS: readonly Target[] = [
     kind: "faster",
     figure: 0.1,
     profile:
-      "A quarter is asking whether the stack has room, for want of which nothing may fail " +
-      "later. Where a plain append is one system call, this is six: the lock and its end, " +
+      "Where a plain append is one system call, this is six: the lock and its end, " +
       "twice what others did to the file, whether a dead flush left a journal, and the " +
       "write.",
   },
@@ -135,6 +136,7 @@ export const TARGETS: readonly Target[] = [
     own: "flush, replace",
     kind: "at most",
     figure: 2 * 2 ** 20,
+    unit: "B",
   },
   {
     says: "find against Python's mmap.find",
@@ -152,6 +154,7 @@ export const TARGETS: readonly Target[] = [
     own: "a slice a page",
     kind: "at most",
     figure: 16 * 2 ** 20,
+    unit: "B",
   },
   {
     says:
@@ -190,12 +193,12 @@ export const TARGETS: readonly Target[] = [
     x: 1_000_000,
   },
   {
-    says: "open, slice and close of 1 MiB, default mode",
+    says: 'open, slice and close of 1 MiB, mode "r"',
     question: "open_close",
     panel: "1 MiB, nothing read",
-    own: 'open, "r+"',
+    own: 'open, "r"',
     kind: "at most",
-    figure: 100_000,
+    figure: 40_000,
   },
   {
     says: "8 bytes through a view with the guard, against guard: false",

@@ -138,10 +138,10 @@ function inWords(target: Target, figure: number): string {
 }
 
 /** A figure in the terms of its target. */
-export function value({ kind, question }: Target, figure: number): string {
+export function value({ kind, unit = "ns" }: Target, figure: number): string {
   if (kind === "faster") return times(figure);
   if (kind === "as long") return `${figure.toFixed(2)} of the time`;
-  return figureIn(question === "footprint" ? "B" : "ns", figure);
+  return figureIn(unit, figure);
 }
 
 function whereMappingLoses({ questions }: Results): string {
