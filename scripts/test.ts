@@ -142,8 +142,8 @@ function groups(): Map<string, string[]> {
 
 /** Groups that take long, begun first, so that none is left alone at the end. */
 const LONGEST = [
-  ...["crash", "soak", "large", "unit and API", "memory_safety", "faults"],
-  ...["fuzz", "guest", "permissions"],
+  ...["crash", "large", "unit and API", "sharing", "leaks", "memory_safety"],
+  ...["hostile_arguments", "faults", "soak", "fuzz", "permissions"],
 ];
 /** Groups that take several GiB of memory: one runtime after the other. */
 const ALONE = ["large"];
@@ -206,9 +206,9 @@ if (tier === "quick") {
   total.failed += await check();
   const bench = ["--quick", "--output", join(scratch, "bench")];
   await inParallel([
-    ...testJobs(),
     // Each benchmark runs and reads the right bytes; how fast is not asked here.
     () => step("scripts/bench --quick", ["scripts/bench", ...bench]),
+    ...testJobs(),
     () => examples(join(scratch, "examples")),
     () =>
       step("deno publish --dry-run", [

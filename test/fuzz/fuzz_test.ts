@@ -18,7 +18,7 @@ import {
   temporaryFolder,
 } from "../support/support.ts";
 
-const SEQUENCES = isThorough ? 12_000 : 2000;
+const SEQUENCES = isThorough ? 12_000 : 800;
 
 test("random sequences of all operations do what a plain model does", {
   timeout: 900_000,

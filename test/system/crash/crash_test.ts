@@ -31,6 +31,7 @@ import {
   forEach,
   isDeno,
   isThorough,
+  ourShare,
   proof,
   randomFrom,
   runChild,
@@ -101,30 +102,36 @@ function reportIn({ lines }: Trace): Report | undefined {
   return lines.length === 1 ? JSON.parse(lines[0]!) : undefined;
 }
 
+/** How a call is struck. */
+type Blow = "killed" | "failed";
+
 /**
- * In the ordinary run, each runtime strikes every other call, of a flush by the two
- * drivers in turn: together they strike all of them. In the thorough run, each of the
- * four strikes all.
+ * In the ordinary run, the two runtimes share the calls with the two drivers and the two
+ * ways to strike: each call is struck once. In the thorough run, it is by all of them.
  */
-function isOurShare(index: number, action: Action, driver: Driver): boolean {
+function isOurShare(
+  index: number,
+  action: Action,
+  driver: Driver,
+  blow: Blow,
+): boolean {
   if (isThorough || isSharing) return true;
-  const isOurs = index % 2 === (isDeno ? 0 : 1);
-  if (action === "reopen") return isOurs;
-  return isOurs && Math.floor(index / 2) % 2 === (driver === "flush" ? 0 : 1);
+  const whose = [isDeno, blow === "killed"];
+  if (action === "flush") whose.push(driver === "flush");
+  return whose.every((isOne, bit) => ((index >> bit) & 1) === Number(isOne));
 }
 
 /** Which calls are struck, for what is printed. */
 function struck(action: Action): string {
   if (isThorough || isSharing) return "at every system call";
-  return action === "reopen"
-    ? "at every other system call"
-    : "at one system call in four";
+  return `at one system call in ${action === "reopen" ? "four" : "eight"}`;
 }
 
 /** The system calls to strike in each scenario, taken from an undisturbed run. */
 async function stepsOf(
   chosen: readonly Scenario[],
   action: Action,
+  blow: Blow,
   driver: Driver = "flush",
 ): Promise<Step[]> {
   const steps: Step[] = [];
@@ -151,7 +158,7 @@ async function stepsOf(
       assert.ok(isShared, `"${scenario.name}" shares nothing`);
     }
     for (const index of calls.keys()) {
-      if (isOurShare(index, action, driver)) {
+      if (isOurShare(index, action, driver, blow)) {
         steps.push({ action, driver, scenario, calls, index });
       }
     }
@@ -232,7 +239,7 @@ for (const driver of TRACED) {
     `a flush killed at any system call leaves the old content or the new (${driver})`,
     traced,
     async () => {
-      const steps = await stepsOf(scenarios, "flush", driver);
+      const steps = await stepsOf(scenarios, "flush", "killed", driver);
       const found = await killAtEach(steps);
       proof(
         `${steps.length} kills, ${struck("flush")} of ${scenarios.length} ` +
@@ -247,7 +254,7 @@ test(
   "finishing a killed append can be killed at any system call",
   traced,
   async () => {
-    const steps = await stepsOf(appends, "reopen");
+    const steps = await stepsOf(appends, "reopen", "killed");
     await killAtEach(steps);
     proof(
       `${steps.length} kills, ${struck("reopen")} of opening after a killed ` +
@@ -424,7 +431,9 @@ for (const driver of TRACED) {
     `a flush whose system call fails leaves file and edits whole, and can be made again (${driver})`,
     traced,
     async () => {
-      const faults = faultsIn(await stepsOf(scenarios, "flush", driver));
+      const faults = faultsIn(
+        await stepsOf(scenarios, "flush", "failed", driver),
+      );
       const counts = await failEach(faults, ({ step }, report) => {
         const { name } = step.calls[step.index]!;
         const { error, isCommitted, strays } = report;
@@ -451,7 +460,7 @@ test(
   "finishing a killed append can fail at any system call, and the next open finishes it",
   traced,
   async () => {
-    const faults = faultsIn(await stepsOf(appends, "reopen"));
+    const faults = faultsIn(await stepsOf(appends, "reopen", "failed"));
     const counts = await failEach(faults, () => []);
     proof(
       `${faults.length} failed system calls in opening after a killed append: ` +
@@ -466,7 +475,7 @@ const DISKS = [
   ["ext2", image("mkfs.ext2 -q -F", "16M")],
 ] as const;
 
-for (const [kind, mount] of DISKS) {
+for (const [kind, mount] of ourShare(DISKS)) {
   const skip = unproved(`a full disk (${kind})`, skipUnlessMounting(mount));
   test(`a full disk (${kind}) is ENOSPC, and keeps file and edits intact`, {
     timeout: TIMEOUT,

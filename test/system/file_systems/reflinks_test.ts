@@ -8,8 +8,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { image, mounting } from "../../support/mounting.ts";
 import {
-  isDeno,
-  isThorough,
+  ourShare,
   proof,
   runChild,
   temporaryFolder,
@@ -25,9 +24,7 @@ const DISKS = [
   ["XFS without reflinks", image("mkfs.xfs -q -f -m reflink=0", "320M"), false],
 ] as const;
 
-for (const [index, [kind, mount, shares]] of DISKS.entries()) {
-  // In the ordinary run, each disk is the business of one runtime.
-  if (!isThorough && index % 2 !== (isDeno ? 0 : 1)) continue;
+for (const [kind, mount, shares] of ourShare(DISKS)) {
   using probe = temporaryFolder();
   const { skip } = mounting(mount, probe.path);
   test(

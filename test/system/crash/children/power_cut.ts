@@ -29,7 +29,7 @@ import {
   SCENARIOS,
 } from "../flush_scenarios.ts";
 import { runTraced } from "../../../support/strace.ts";
-import { forEach, givenArguments } from "../../../support/support.ts";
+import { forEach, givenArguments, ourShare } from "../../../support/support.ts";
 
 /** What came of it. */
 export interface PowerCutReport {
@@ -246,7 +246,7 @@ function isGone(pid: number): boolean {
   }
 }
 
-function cuts(): Cut[] {
+function cuts(): readonly Cut[] {
   const durable = SCENARIOS.filter(({ options }) => options.durable !== false);
   const chosen = durable.filter(({ isSample }) => extent === "all" || isSample);
   const circumstances: Pick<Cut, "meanwhile" | "data">[] = [
@@ -271,7 +271,7 @@ function cuts(): Cut[] {
       all.push({ action: "reopen", driver, scenario, ...circumstance });
     }
   }
-  return all;
+  return ourShare(all);
 }
 
 const buffer = () => new Uint8Array(SIZE);
