@@ -29,7 +29,12 @@ import {
   SCENARIOS,
 } from "../flush_scenarios.ts";
 import { runTraced } from "../../../support/strace.ts";
-import { forEach, givenArguments, ourShare } from "../../../support/support.ts";
+import {
+  forEach,
+  givenArguments,
+  isDeno,
+  ourShare,
+} from "../../../support/support.ts";
 
 /** What came of it. */
 export interface PowerCutReport {
@@ -256,13 +261,12 @@ function cuts(): readonly Cut[] {
     { meanwhile: "commits", data: "writeback" },
   ];
   const all: Cut[] = [];
-  for (const circumstance of circumstances) {
+  for (const [j, circumstance] of circumstances.entries()) {
     if (extent !== "all" && circumstance.meanwhile === "writeback") continue;
-    for (const scenario of chosen) {
-      all.push({ action: "flush", driver: "flush", scenario, ...circumstance });
-      // The same calls in the same order; so once is enough for the sample.
-      if (extent !== "all" && circumstance.meanwhile !== "nothing") continue;
-      const driver = "flushAsync, at once";
+    for (const [i, scenario] of chosen.entries()) {
+      // The same calls in the same order. So each runtime has one of the two.
+      const isSync = (i + j) % 2 === Number(isDeno);
+      const driver = isSync ? "flush" : "flushAsync, at once";
       all.push({ action: "flush", driver, scenario, ...circumstance });
     }
     if (extent === "all") {
