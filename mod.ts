@@ -87,4 +87,5 @@ export {
   type SliceState,
   type Stale,
   type Strategy,
+  type WrittenRange,
 } from "./src/map/mod.ts";

@@ -15,53 +15,27 @@ import {
   ReadonlyError,
   type ShortMode,
 } from "../base/mod.ts";
-import { Arena, Mapping } from "../memory/mod.ts";
+import { Arena, type Mapping } from "../memory/mod.ts";
 import {
   later,
   type MappedFile,
   syncFolder,
   syncFolderLater,
 } from "../storage/mod.ts";
+import { mapFile, type MapKind } from "./map_file.ts";
 import { Meanwhile } from "./meanwhile.ts";
 import { MapState } from "./state.ts";
 import { Tail } from "./tail.ts";
+import { hasWrittenPages } from "./written.ts";
 
-// Address space kept behind a writable map, for the file to grow into without moving
-// any view. It costs nothing until it is used; see Mapping.ofFile.
-const MIN_SPARE = 2 ** 26;
-const MAX_SPARE = 2 ** 36;
 /** Bytes that are synced at a time where no other thread can do it. */
 const SYNCED = 2 ** 23;
-
-/** Maps `length` bytes of `file` as `mode` asks. */
-export function mapFile(
-  file: MappedFile,
-  mode: ShortMode,
-  length: number,
-  isGuarded: boolean,
-): Mapping {
-  const shared = isWritable(mode);
-  const spare = shared ? Math.min(Math.max(length, MIN_SPARE), MAX_SPARE) : 0;
-  return Mapping.ofFile(
-    // Shared pages need no swap. Those of "r" are never meant to be written.
-    {
-      fd: file.fd,
-      shared,
-      charged: mode === "c",
-      guarded: isGuarded,
-      hugePage: file.hugePage,
-    },
-    length,
-    spare,
-    file.path,
-  );
-}
 
 /** What changes about one open map, but for its slices. */
 export class Books {
   readonly state: MapState = new MapState();
-  /** Whether to guard the mapping, if there is a guard. */
   readonly isGuarded: boolean;
+  readonly isAtomic: boolean;
   /** The memory of floating slices, and of what was appended. */
   readonly arena: Arena;
   /** What was appended since the last flush. */
@@ -87,15 +61,15 @@ export class Books {
   constructor(
     file: MappedFile,
     mapping: Mapping,
-    mode: ShortMode,
+    { mode, isGuarded, isAtomic }: MapKind,
     mappedLength: number,
-    isGuarded: boolean,
   ) {
     this.#file = file;
     this.#mapping = mapping;
     this.#mode = mode;
     this.#mappedLength = mappedLength;
     this.isGuarded = isGuarded;
+    this.isAtomic = isAtomic;
     this.arena = new Arena(file.path);
     this.tail = new Tail(this.arena);
   }
@@ -122,9 +96,28 @@ export class Books {
     return this.#mappedLength + this.growth + this.tail.length;
   }
 
-  /** Are edits pending: does a slice float, or was anything appended? */
+  /**
+   * Are edits pending: does a slice float, or was anything appended, or written to an
+   * atomic map?
+   */
   get isDirty(): boolean {
+    return this.isResized || this.hasWritten;
+  }
+
+  /** Does a slice float, or was anything appended? */
+  get isResized(): boolean {
     return this.floatingCount > 0 || this.tail.length > 0;
+  }
+
+  /** Was anything written to an atomic map that its file has not? */
+  get hasWritten(): boolean {
+    if (!this.isAtomic || !this.#mapping.maybeUnsynced) return false;
+    return hasWrittenPages(this, 0, this.#mappedLength);
+  }
+
+  /** Are the mapped bytes in memory of their own, and not the file's? */
+  get isPrivate(): boolean {
+    return this.isAtomic || this.#mode === "c";
   }
 
   get isEditable(): boolean {
@@ -186,7 +179,8 @@ export class Books {
     if (this.state.needsFsync) this.#file.sync(); // also of what is not mapped
     this.state.settle();
     this.settleFolder();
-    if (!this.#mapping.maybeUnsynced) return;
+    // What was written to an atomic map is to reach the file with a flush alone.
+    if (this.isAtomic || !this.#mapping.maybeUnsynced) return;
     this.#mapping.sync(begin, end);
     if (begin === 0 && end === this.#mappedLength) this.#mapping.markSynced();
   }
@@ -201,12 +195,13 @@ export class Books {
     const { flushes } = this.state;
     const isOver = () => this.state.flushes !== flushes || this.state.isClosed;
     const [file, mapping] = [this.#file, this.#mapping];
+    const isShared = !this.isAtomic;
     const isWhole = begin === 0 && end === this.#mappedLength;
-    const isDue = mapping.maybeUnsynced && begin < end;
+    const isDue = isShared && mapping.maybeUnsynced && begin < end;
     const { fsyncCleansMaps } = libc();
     if (this.state.needsFsync || (isDue && fsyncCleansMaps)) {
       // First: what is written from here on may not be on disk afterwards.
-      if (isWhole) mapping.markSynced();
+      if (isWhole && isShared) mapping.markSynced();
       try {
         await file.syncLater();
       } catch (error) {
@@ -258,7 +253,7 @@ export class Books {
   remap(length: number): void {
     const old = this.#mapping;
     if (length > this.#file.size) this.#file.checkMappableBehindEnd();
-    const mapping = mapFile(this.#file, this.#mode, length, this.isGuarded);
+    const mapping = mapFile(this.#file, this, length);
     if (old.maybeUnsynced) mapping.markUnsynced();
     this.#mapping = mapping;
     old.release();
@@ -271,7 +266,8 @@ export class Books {
    */
   follow(length: number): void {
     const mapping = this.#mapping;
-    const stays = this.isWritable && length <= mapping.capacity &&
+    const stays = this.isWritable && !this.isAtomic &&
+      length <= mapping.capacity &&
       mapping.faults === 0 && mapping.inFlightEnd <= length &&
       !mapping.hasEscapedAfter(length);
     if (!stays) this.remap(length);

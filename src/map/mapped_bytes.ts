@@ -30,6 +30,7 @@ import { load } from "./load.ts";
 import { lock } from "./lock.ts";
 import { openMap, type OpenOptions } from "./open.ts";
 import type { OpenMap } from "./open_map.ts";
+import { revertWritten, type WrittenRange, writtenRanges } from "./written.ts";
 
 /**
  * What {@linkcode Memmap.advise} tells the system: five in the words of POSIX, then
@@ -104,6 +105,14 @@ export abstract class MappedBytes {
   /** Whether {@linkcode Memmap.flush} and {@linkcode Memmap.sync} write the file: in `r+` and `w+`. */
   get writable(): boolean {
     return this.#use().isWritable;
+  }
+
+  /**
+   * Whether nothing that is written reaches the file before the next flush: was it opened
+   * with `{ atomic: true }`?
+   */
+  get atomic(): boolean {
+    return this.#use().isAtomic;
   }
 
   /**
@@ -225,6 +234,58 @@ export abstract class MappedBytes {
   }
 
   /**
+   * In an atomic map: the ranges of bytes that the next flush will commit, in order, as
+   * far as they lie between `begin` and `end`. They are whole pages, in which not
+   * every byte need differ from the file. Floating slices are not among them. Negative
+   * offsets count from `mappedLength`.
+   *
+   * On Linux the kernel tells (`/proc/self/pagemap`), which takes some milliseconds a
+   * GiB. Elsewhere, and in Deno without `--allow-read=/proc/self/pagemap`, all bytes are
+   * compared with the file, and a page that was written to and is the same does not
+   * count.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@memmap/memmap";
+   * import assert from "node:assert/strict";
+   *
+   * open("ledger.dat", "w+", { length: 8 }).close();
+   * using map = open("ledger.dat", "r+", { atomic: true });
+   * map.write([1, 2, 3], 0);
+   * assert.deepEqual(map.modified(), [{ begin: 0, end: 8 }]);
+   * map.revert();
+   * assert.deepEqual(map.read(0, 3), new Uint8Array(3));
+   * ```
+   *
+   * @throws {TypeError} if the map is not atomic: what was written is in the file.
+   * @throws {RangeError} if an offset lies outside the map.
+   */
+  modified(begin?: number, end?: number): WrittenRange[] {
+    checkCount(arguments.length, 2, "modified(begin, end)");
+    const open = this.#useAtomic("modified");
+    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
+    return writtenRanges(open, from, to);
+  }
+
+  /**
+   * In an atomic map: drops what was written to the bytes from `begin` to `end`, by
+   * default all, since the last flush. They show the file again, in views that were
+   * handed out before, too. Floating slices keep their bytes. Negative offsets count
+   * from `mappedLength`.
+   *
+   * @throws {TypeError} if the map is not atomic: what was written is in the file.
+   * @throws {RangeError} if an offset lies outside the map.
+   * @throws {BusyError} while a flush is under way.
+   */
+  revert(begin?: number, end?: number): void {
+    checkCount(arguments.length, 2, "revert(begin, end)");
+    const open = this.#useAtomic("revert");
+    open.checkIdle();
+    const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
+    revertWritten(open, from, to);
+  }
+
+  /**
    * The file offset of the first occurrence of `pattern` within `begin` to `end`, or
    * -1. A string is searched for as UTF-8. An empty pattern is found at `begin`, as in
    * Python. The bytes of floating slices are not in the file yet: search those with
@@ -299,7 +360,7 @@ export abstract class MappedBytes {
     }
     const open = this.#use();
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
-    if (advice === "dontneed" && open.mode === "c") return;
+    if (advice === "dontneed" && open.isPrivate) return;
     const number = libc().constants[ADVICE[advice]];
     if (number === undefined) return;
     open.mapping.advise(number, from, to, LINUX_ADVICE.includes(advice));
@@ -488,6 +549,19 @@ export abstract class MappedBytes {
     const open = this.#use();
     const [from, to] = checkRange(begin, end, open.mappedLength, "memmap");
     return search(open.mapping, bytes, from, to);
+  }
+
+  #useAtomic(what: string): OpenMap {
+    const open = this.#use();
+    if (open.isAtomic) return open;
+    throw new TypeError(
+      `${what}() is for maps that were opened with { atomic: true }. In mode ` +
+        `'${open.mode}' ` + (
+          open.isWritable
+            ? "what was written is in the file already."
+            : "nothing is ever written to the file."
+        ),
+    );
   }
 
   #use(): OpenMap {

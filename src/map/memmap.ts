@@ -183,7 +183,10 @@ export class Memmap extends MappedBytes implements Disposable, AsyncDisposable {
     return this.#use().length;
   }
 
-  /** Whether resizes, inserts or appends are pending. */
+  /**
+   * Whether resizes, inserts or appends are pending, or in an atomic map bytes that were
+   * written: see {@linkcode Memmap.modified}, and what it costs.
+   */
   get dirty(): boolean {
     return this.#use().isDirty;
   }

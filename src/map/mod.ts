@@ -30,3 +30,4 @@ export {
 export type { OpenOptions } from "./open.ts";
 export type { Stale } from "../storage/mod.ts";
 export { MemmapSlice } from "./slice.ts";
+export type { WrittenRange } from "./written.ts";

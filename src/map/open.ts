@@ -20,8 +20,11 @@ import {
   type ShortMode,
   shortMode,
   SystemError,
+  systemError,
+  UnsupportedError,
 } from "../base/mod.ts";
 import { checkDeepestStack } from "../geometry/mod.ts";
+import type { Mapping } from "../memory/mod.ts";
 import {
   ensureRoom,
   type Lock,
@@ -29,7 +32,7 @@ import {
   type Opened,
   recover,
 } from "../storage/mod.ts";
-import { mapFile } from "./books.ts";
+import { mapFile, type MapKind } from "./map_file.ts";
 import { OpenMap } from "./open_map.ts";
 
 /** Options of {@linkcode open}. */
@@ -54,6 +57,13 @@ export interface OpenOptions {
    * is removed, unless others have written to it.
    */
   create?: boolean;
+  /**
+   * In mode `r+`: nothing that is written reaches the file before `flush()`, which
+   * commits all of it, written bytes and resizes together, so that after a crash at any
+   * instant the file has the old content or the new; `false` by default. See
+   * {@linkcode Memmap.modified} and {@linkcode Memmap.revert}.
+   */
+  atomic?: boolean;
 }
 
 /** Opens and maps a file, as a user asks for it. */
@@ -63,15 +73,30 @@ export function openMap(
   options: OpenOptions | undefined,
 ): OpenMap {
   const short = shortMode(mode === undefined ? "r+" : mode);
-  const { length, reserve = true, guard = true, create = false } = readOptions(
+  const {
+    length,
+    reserve = true,
+    guard = true,
+    create = false,
+    atomic = false,
+  } = readOptions(
     options,
-    ["length", "reserve", "guard", "create"],
+    ["length", "reserve", "guard", "create", "atomic"],
     "{ length: 4096 }",
   );
   if (create && short !== "r+") {
     throw new TypeError(
       `{ create: true } goes with mode 'r+', not with '${short}'. Mode 'w+' makes a ` +
         "file, or cuts the one that is there; 'r' and 'c' write none.",
+    );
+  }
+  if (atomic && short !== "r+") {
+    throw new TypeError(
+      `{ atomic: true } goes with mode 'r+', not with '${short}'. ` +
+        (short === "w+"
+          ? "Mode 'w+' cuts the file before anything is flushed; { create: true } " +
+            "makes one in mode 'r+'."
+          : "Modes 'r' and 'c' write no file."),
     );
   }
   if (length === undefined) {
@@ -84,10 +109,9 @@ export function openMap(
   return mapAt(
     checked.path,
     checked.label,
-    short,
+    { mode: short, isGuarded: Boolean(guard), isAtomic: Boolean(atomic) },
     length,
     Boolean(reserve),
-    Boolean(guard),
     short === "w+" || Boolean(create),
   );
 }
@@ -96,12 +120,12 @@ export function openMap(
 function mapAt(
   path: string,
   label: string,
-  mode: ShortMode,
+  kind: MapKind,
   length: number | undefined,
   reserve: boolean,
-  isGuarded: boolean,
   creates: boolean,
 ): OpenMap {
+  const { mode } = kind;
   // What is changed and then fails has to be undone. A descriptor and a mapping need
   // no room for that: they go with the garbage.
   if (mode === "w+" || length !== undefined) checkDeepestStack();
@@ -130,20 +154,66 @@ function mapAt(
     }
     // Before it is mapped, which lengthens a file that has huge pages.
     if (mappedLength > file.size) file.checkLength(mappedLength);
-    const mapping = mapFile(file, mode, mappedLength, isGuarded);
+    if (kind.isAtomic) checkCanBeAtomic(file);
+    const mapping = mapSettled(file, kind, mappedLength);
     try {
       if (giveLength(file, mode, mappedLength)) mapping.markUnsynced();
     } catch (error) {
       mapping.release();
       throw error;
     }
-    return new OpenMap(file, mapping, mode, mappedLength, isGuarded);
+    return new OpenMap(file, mapping, kind, mappedLength);
   } catch (error) {
     file.undoOpen(created, mode === "r+");
     throw error;
   } finally {
     lock?.release();
   }
+}
+
+/** How often to map a file whose commits others finish meanwhile. */
+const LOOKS = 50;
+
+/**
+ * Maps the file. Of a commit that was killed, what a map that only reads cannot finish
+ * is laid over it.
+ */
+export function mapSettled(
+  file: MappedFile,
+  kind: MapKind,
+  length: number,
+): Mapping {
+  for (let look = 1;; look++) {
+    const mapping = mapFile(file, kind, length);
+    try {
+      if (file.pending?.layOver(mapping, length) !== false) return mapping;
+      if (look === LOOKS) throw stillChanging(file);
+      recover(file, false);
+    } catch (error) {
+      mapping.release();
+      throw error;
+    }
+    mapping.release();
+  }
+}
+
+function stillChanging(file: MappedFile): SystemError {
+  return systemError(
+    "EBUSY",
+    "open",
+    file.path,
+    "other processes commit to the file all the time; open it again, or agree with " +
+      "them on lock()",
+  );
+}
+
+/** Throws where pages cannot be private, or not be written back. */
+function checkCanBeAtomic(file: MappedFile): void {
+  if (file.hugePage === 0) return;
+  throw new UnsupportedError(
+    `'${file.path}' is on hugetlbfs, whose files can only be written through a shared ` +
+      "map; open it without { atomic: true }.",
+  );
 }
 
 /** The file may be there to be read: not ours to write, read-only, or running. */

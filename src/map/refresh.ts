@@ -16,9 +16,12 @@ import { ConflictError } from "../base/mod.ts";
 import { checkDeepestStack, layoutOf } from "../geometry/mod.ts";
 import type { Mapping } from "../memory/mod.ts";
 import { MappedFile, recover } from "../storage/mod.ts";
-import { mapFile } from "./books.ts";
+import { mapFile } from "./map_file.ts";
+import { mapSettled } from "./open.ts";
 import type { OpenMap } from "./open_map.ts";
+import { finishCommit, settleCommit } from "./settle_commit.ts";
 
+const PLAIN = { mode: "r", isAtomic: false } as const;
 /** Bytes compared at a time. */
 const COMPARED = 2 ** 26;
 
@@ -27,7 +30,7 @@ export function refresh(map: OpenMap): boolean {
   map.checkUsable();
   const { file, mapping, state } = map;
   const { stale } = file;
-  if (stale === "no" && mapping.faults === 0) return false;
+  if (stale === "no" && mapping.faults === 0) return followCommit(map);
   state.checkWhole(file.path);
   if (map.isDirty) {
     throw refusal(
@@ -43,6 +46,16 @@ export function refresh(map: OpenMap): boolean {
   }
   checkDeepestStack(); // half-way, there would be two of everything
   return stale === "replaced" ? reopen(map) : follow(map);
+}
+
+/** The file is as it was, but for a commit that was killed, or has been finished. */
+function followCommit(map: OpenMap): boolean {
+  const before = map.file.pending;
+  if (!settleCommit(map)) {
+    finishCommit(map);
+    return true;
+  }
+  return map.file.pending !== before;
 }
 
 /** The file is the same, and longer or shorter, or pages of it were lost. */
@@ -75,7 +88,7 @@ function reopen(map: OpenMap): boolean {
     recover(file, map.isWritable);
     const length = lengthIn(map, size, file.size);
     checkNothingLost(map, length);
-    mapping = mapFile(file, map.mode, length, map.isGuarded);
+    mapping = mapSettled(file, map, length);
     file.lockAs(map.file);
     const segments = layoutOf(map.registry, length);
     old = map.moveTo(file, mapping, map.mode, segments, length, true);
@@ -117,7 +130,7 @@ function hasPrivateBytes(map: OpenMap): boolean {
   mapping.checkFaults();
   if (!mapping.maybeUnsynced) return false; // nobody could write
   const end = Math.min(mappedLength, Number(file.stat().size));
-  const fresh = mapFile(file, "r", end, map.isGuarded);
+  const fresh = mapFile(file, { ...PLAIN, isGuarded: map.isGuarded }, end);
   try {
     for (let at = 0; at < end; at += COMPARED) {
       const count = Math.min(COMPARED, end - at);

@@ -370,7 +370,7 @@ export class Mapping {
     this.#checkBounds(begin, end - begin);
     const c = this.#libc;
     const from = this.#pageBegin(begin);
-    const to = Math.ceil(end / this.#pageSize) * this.#pageSize;
+    const to = Math.ceil(end / this.pageSize) * this.pageSize;
     // Sound: whole pages of this mapping. No advice that the library gives changes
     // what the bytes of a shared mapping read as, and MADV_DONTNEED alone what those of
     // a private one do.
@@ -381,6 +381,28 @@ export class Mapping {
     if (name === "ENOMEM" || name === "EAGAIN") return;
     if (mayLack && name === "EINVAL") return;
     throw errnoError(errno, "madvise", this.#path);
+  }
+
+  /**
+   * Drops what was written to whole pages of a private mapping of a file: they show the
+   * file again. Views stay.
+   */
+  dropWritten(begin: number, end: number): void {
+    if (begin === end) return;
+    this.#checkUsable();
+    this.#checkBounds(begin, end - begin);
+    const c = this.#libc;
+    const from = this.#pageBegin(begin);
+    const to = Math.ceil(end / this.pageSize) * this.pageSize;
+    const { MADV_DONTNEED } = c.constants;
+    // Sound: whole pages of this mapping, which stays mapped.
+    while (c.madvise(this.address + from, to - from, MADV_DONTNEED) === -1) {
+      const errno = c.errno();
+      const name = c.errnoName(errno);
+      if (name !== "EAGAIN" && name !== "EINTR") {
+        throw errnoError(errno, "madvise", this.#path);
+      }
+    }
   }
 
   /** Of the pages that have bytes `begin` to `end`: how many are in memory, and of how many. */
@@ -454,7 +476,7 @@ export class Mapping {
     this.#checkUsable();
     this.#checkBounds(at, length);
     const end = at + length;
-    const first = Math.ceil(at / this.#pageSize) * this.#pageSize;
+    const first = Math.ceil(at / this.pageSize) * this.pageSize;
     const last = this.#pageBegin(end);
     if (first >= last || this.#region?.renew(first, last) !== true) {
       return this.fill(0, at, length);
@@ -488,11 +510,12 @@ export class Mapping {
     this.#region?.unmap();
   }
 
-  get #pageSize(): number {
+  /** Bytes of a page: what is mapped, advised on and written privately at a time. */
+  get pageSize(): number {
     return this.#region?.pageSize ?? this.#libc.pageSize;
   }
 
   #pageBegin(offset: number): number {
-    return Math.floor(offset / this.#pageSize) * this.#pageSize;
+    return Math.floor(offset / this.pageSize) * this.pageSize;
   }
 }

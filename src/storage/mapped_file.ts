@@ -18,6 +18,7 @@ import {
   type SystemError,
   systemError,
 } from "../base/mod.ts";
+import type { Mapping } from "../memory/mod.ts";
 import { hugePageOf } from "./blocks.ts";
 import { closeEntry, isLinked, openPatiently, unlink } from "./entries.ts";
 import { type Descriptors, LockableFile } from "./lockable_file.ts";
@@ -113,6 +114,17 @@ export interface Kept {
   removeLater(isDurable: boolean): Promise<void>;
 }
 
+/** A commit that is not all in the file, and counts all the same. */
+export interface Pending {
+  /**
+   * Lays it over the first `length` bytes of a private mapping. Returns false where it
+   * has been finished meanwhile: what was laid over may be out of date.
+   */
+  layOver(mapping: Mapping, length: number): boolean;
+  /** Is it still to be finished? */
+  isThere(): boolean;
+}
+
 /** A regular file that is open and mapped. */
 export class MappedFile extends LockableFile {
   /** The path as the user gave it. */
@@ -127,6 +139,8 @@ export class MappedFile extends LockableFile {
   readonly #same: Same;
   /** Its journal, once it was appended to: `journal/kept.ts` knows more. */
   kept: Kept | undefined;
+  /** What a killed commit has still to write, as `recover` has found out for who reads. */
+  pending: Pending | undefined;
   /** How many wait for the disk on another thread, and whether to close it after them. */
   #waiting = 0;
   #isLeft = false;

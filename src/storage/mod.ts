@@ -22,6 +22,7 @@ export { syncFolder, syncFolderLater } from "./entries.ts";
 export { KEPT_SIZE } from "./journal/format.ts";
 export { Journal, listJournals } from "./journal/journal.ts";
 export { Appender } from "./journal/kept.ts";
+export { RedoLog } from "./journal/redo_log.ts";
 export { clearJournal, recover } from "./journal/recovery.ts";
 export { later, unlessAborted, whenever } from "./later.ts";
 export { type Held, listLocks, unlockAll } from "./lock.ts";
@@ -36,12 +37,14 @@ export {
   NewFile,
 } from "./new_file.ts";
 export type { OpenFile } from "./open_file.ts";
+export { findWrittenPages } from "./pagemap.ts";
 export { realPathOf } from "./paths.ts";
 export { READ_AHEAD, type ReadAhead } from "./read_ahead.ts";
 export {
   BREATH,
   BREATHS,
   fsyncStep,
+  skipStep,
   type Step,
   stepOf,
   type Steps,

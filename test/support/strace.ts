@@ -97,7 +97,12 @@ function isOurs({ name, text }: Call): boolean {
 /** The runtime reads about itself: Bun's garbage collector does. */
 const LOOK = /^openat\(AT_FDCWD, "\/(?:proc|sys)\/.* = (\d+)$/;
 
-/** Drops the calls that the runtime makes by itself. */
+/** The calls of such a look. */
+const ABOUT_ITSELF: readonly string[] = [
+  ...["openat", "newfstatat", "fstat", "read", "pread64", "close"],
+];
+
+/** Drops the calls that the runtime makes by itself, and ours of that kind. */
 function oursOf(calls: readonly Call[]): Call[] {
   let looked: string | undefined;
   return calls.filter((call) => {
@@ -105,7 +110,7 @@ function oursOf(calls: readonly Call[]): Call[] {
     if (looked === undefined) return isOurs(call);
     const { name, text } = call;
     if (text.startsWith(`close(${looked})`)) looked = undefined;
-    return !["openat", "newfstatat", "fstat", "read", "close"].includes(name);
+    return isOurs(call) && !ABOUT_ITSELF.includes(name);
   });
 }
 

@@ -74,6 +74,8 @@ function* append(
   const { file } = map;
   const before = file.size;
   const added = plan.fileLength - before;
+  // An atomic map keeps one for its commits.
+  if (!(file.kept instanceof Appender)) yield* endKept(map, isDurable);
   makeRoom(map, plan, before);
   const atomic = added <= KEPT_SIZE
     ? yield* appendLittle(map, plan, isDurable)

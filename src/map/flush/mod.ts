@@ -23,6 +23,7 @@ import {
   type Work,
 } from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
+import { commitWritten } from "./commit.ts";
 import { runToEnd } from "./drive.ts";
 import { runToEndLater } from "./drive_later.ts";
 import { extend } from "./extend.ts";
@@ -273,6 +274,15 @@ function* ownWork(
   strategy: Strategy,
   isDurable: boolean,
 ): Steps<Work<FlushResult>> {
+  if (map.isAtomic && strategy === "in-place") throw notInPlace(map);
+  if (map.hasWritten) {
+    if (map.state.isAsync) yield* dropMapped(map);
+    if (strategy === "auto" && !map.isResized) {
+      return commitWritten(map, plan, isDurable);
+    }
+    const { path, label } = map.file;
+    return replace(map, plan, isDurable, { path, label, mode: map.mode });
+  }
   if (strategy === "in-place") return moveInPlace(map, plan, isDurable);
   if (strategy === "auto" && (yield* canExtend(map, plan))) {
     return extend(map, plan, isDurable);
@@ -280,4 +290,11 @@ function* ownWork(
   if (map.state.isAsync) yield* dropMapped(map);
   const { path, label } = map.file;
   return replace(map, plan, isDurable, { path, label, mode: map.mode });
+}
+
+function notInPlace(map: OpenMap): TypeError {
+  return new TypeError(
+    `'${map.file.path}' is open with { atomic: true }, and strategy 'in-place' would ` +
+      "leave a mixture if it was killed; leave the strategy to flush().",
+  );
 }

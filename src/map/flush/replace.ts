@@ -40,7 +40,7 @@ import {
   type Steps,
   type Work,
 } from "../../storage/mod.ts";
-import { mapFile } from "../books.ts";
+import { mapFile } from "../map_file.ts";
 import type { OpenMap } from "../open_map.ts";
 import type { FlushResult } from "./options.ts";
 import type { Plan } from "./plan.ts";
@@ -121,7 +121,12 @@ function* fillAndRename(
   try {
     yield* fill(map, plan, file, isDurable);
     if (isDurable) yield syncFile(file);
-    mapping = mapFile(file, target.mode, plan.mappedLength, map.isGuarded);
+    const kind = {
+      mode: target.mode,
+      isGuarded: map.isGuarded,
+      isAtomic: map.isAtomic,
+    };
+    mapping = mapFile(file, kind, plan.mappedLength);
     checkSource(); // filling took its time; what was cut off reads as a hole
     made.checkDestination(); // as did what others do to it by name
     made.lockAs(map.file);
@@ -189,8 +194,8 @@ function* fill(
   isDurable: boolean,
 ): Steps {
   const copier = new Copier(map.file, target, isDurable);
-  // In mode "c" the bytes to save are the private ones, which only memory has.
-  const inMemory = map.mode === "c" ? map.mappedLength : 0;
+  // The bytes to save are the private ones, which only memory has.
+  const inMemory = map.mode === "c" || map.hasWritten ? map.mappedLength : 0;
   const { floats } = plan;
   try {
     yield* copier.findHoles();

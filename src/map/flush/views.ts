@@ -28,11 +28,11 @@ export function* dropEdited(map: OpenMap): Steps {
 
 /** Before the file is copied: of all that is mapped. */
 export function* dropMapped(map: OpenMap): Steps {
-  const { file, mode, mappedLength, isGuarded, meanwhile } = map;
+  const { file, isPrivate, mappedLength, isGuarded, meanwhile } = map;
   const { fd, path } = file;
-  // The bytes of mode "c" are in its own mapping alone.
+  // Private bytes are in its own mapping alone.
   meanwhile.keepPrivate(
-    mode === "c" ? "copied" : { fd, path, length: mappedLength, isGuarded },
+    isPrivate ? "copied" : { fd, path, length: mappedLength, isGuarded },
   );
   let turns = 0;
   for (const extent of map.registry) {

@@ -2,9 +2,10 @@
  * What a journal says, and how that is written down.
  *
  * A journal is a header of 4 KiB, JSON padded with blanks, and behind it the bytes
- * of an append. It is whole once the header is: until then it says nothing. One that
- * is kept for several appends has room behind those bytes, and what an earlier one
- * wrote may be there. So its header has a checksum of the bytes that it speaks of.
+ * of an append, or those of a commit, of which `redo.ts` knows more. It is whole once
+ * the header is: until then it says nothing. One that is kept for several flushes has
+ * room behind those bytes, and what an earlier one wrote may be there. So its header has
+ * a checksum of what it speaks of.
  *
  * @module
  */
@@ -44,12 +45,24 @@ export interface Append extends Identity {
   readonly sum?: string;
 }
 
-/** Nothing is under way; the journal is kept for the next append. */
+/** Bytes are being written over; they follow in the journal. */
+export interface Redo extends Identity {
+  /** Bytes of the file. */
+  readonly size: number;
+  /** Blocks of new bytes. */
+  readonly blocks: number;
+  /** Of the table of the blocks. */
+  readonly sum: string;
+  /** Tells this commit from every other. */
+  readonly redo: string;
+}
+
+/** Nothing is under way; the journal is kept for the next flush. */
 export interface Idle {
   readonly idle: true;
 }
 
-export type Note = Creation | Append | Idle;
+export type Note = Creation | Append | Redo | Idle;
 
 /** The header that says `note`. */
 export function headerOf(note: Note): Uint8Array {
@@ -71,7 +84,7 @@ export function sumOf(bytes: Uint8Array): string {
  * the journal is not whole.
  */
 export function noteIn(header: Uint8Array, size: number): Note | undefined {
-  let note: Partial<Creation & Append & Idle>;
+  let note: Partial<Creation & Append & Redo & Idle>;
   try {
     note = JSON.parse(new TextDecoder().decode(header)) ?? {};
   } catch {
@@ -83,6 +96,12 @@ export function noteIn(header: Uint8Array, size: number): Note | undefined {
     return { created: note.created };
   }
   if (has("idle") && note.idle === true) return { idle: true };
+  if (has("redo")) {
+    const isWhole = typeof note.redo === "string" && isSize(note.size) &&
+      has("blocks") && isSize(note.blocks) && has("sum") &&
+      size >= redoSize(note.blocks);
+    return isWhole ? note as Redo : undefined;
+  }
   if (!has("size") || !has("added")) return undefined;
   if (!isSize(note.size) || !isSize(note.added)) return undefined;
   const isWhole = has("sum") && typeof note.sum === "string"
@@ -93,6 +112,22 @@ export function noteIn(header: Uint8Array, size: number): Note | undefined {
 
 export function isAppend(note: Note): note is Append {
   return Object.hasOwn(note, "added");
+}
+
+export function isRedo(note: Note): note is Redo {
+  return Object.hasOwn(note, "redo");
+}
+
+/** Bytes of a block of a commit at the most: it never crosses a multiple of that. */
+export const REDO_BLOCK = 4096;
+/** The unit that the disk writes atomically. */
+export const SECTOR = 512;
+/** Words of a block's entry in the table. */
+export const REDO_ENTRY: number = 4 + 2 * REDO_BLOCK / SECTOR;
+
+/** Bytes of the journal of a commit of so many blocks. */
+export function redoSize(blocks: number): number {
+  return HEADER_SIZE + blocks * (REDO_BLOCK + 4 * REDO_ENTRY);
 }
 
 export function isIdle(note: Note): note is Idle {

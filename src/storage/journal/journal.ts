@@ -46,6 +46,7 @@ import {
   IDLE,
   journalPath,
   type Note,
+  type Redo,
 } from "./format.ts";
 import { endDead } from "./recovery.ts";
 
@@ -265,6 +266,21 @@ export class Journal {
     this.#file.write(journal, 0);
   }
 
+  /** Is it the journal of the file at `path`, which is no link? */
+  isFor(path: string): boolean {
+    return this.#file.path === journalPath(path);
+  }
+
+  /** Its bytes, for those of a commit. */
+  get content(): OpenFile {
+    return this.#file;
+  }
+
+  /** Notes that bytes are written over, which the journal has already. */
+  noteRedo(note: Redo): void {
+    this.#file.write(headerOf(note), 0);
+  }
+
   /** Gives back all its blocks. Then it says nothing. */
   clear(): void {
     this.#file.truncate(0);
@@ -368,6 +384,15 @@ export class Journal {
       // The next open that writes removes it.
     }
     this.leave();
+  }
+
+  /**
+   * As {@linkcode remove}, while the event loop goes on: once it is on disk that nothing
+   * is noted any more, if it `waits` for that.
+   */
+  async removeLater(waits: boolean): Promise<void> {
+    if (waits) await this.settleRest();
+    this.remove(true);
   }
 
   /** Ends the journal: the flush counts, or has been undone. Throws if it stays valid. */

@@ -3,7 +3,9 @@
  *
  * Recovery never takes a byte away from the file. Of an append that was cut short it
  * writes the rest, and only if what follows the old end is exactly the beginning of
- * that append. Anything else is somebody else's, and stays.
+ * that append. Anything else is somebody else's, and stays. Of a commit that was begun
+ * it writes all blocks, and only if what is there in their place is the old bytes or
+ * the new.
  *
  * @module
  */
@@ -25,6 +27,7 @@ import type { MappedFile } from "../mapped_file.ts";
 import { OpenFile } from "../open_file.ts";
 import { mayUse, realPathOf } from "../paths.ts";
 import { lstatIfThere, statusOf } from "../status.ts";
+import { finishCommit, PendingCommit } from "./commits.ts";
 import { hasJournal, openBeside, removeJournal, sizeBeside } from "./beside.ts";
 import {
   type Append,
@@ -34,10 +37,12 @@ import {
   HEADER_SIZE,
   isAppend,
   isIdle,
+  isRedo,
   isTemporaryName,
   journalPath,
   type Note,
   noteIn,
+  SECTOR,
   sumOf,
 } from "./format.ts";
 
@@ -45,10 +50,10 @@ const { O_RDONLY, O_RDWR } = fs.constants;
 
 /** Bytes compared, or written, at a time. */
 const COMPARED = 2 ** 20;
-/** A sector: the unit that the disk writes atomically. */
-const SECTOR = 512;
 /** How often to look at a file that others are appending to, in all modes. */
 const LOOKS = { reading: 200, writing: 12 };
+/** How many of them until a commit that others are making is taken for made. */
+const PATIENCE = 30;
 
 /**
  * Finds out how many bytes of `file` count, and finishes what a killed flush left. In
@@ -64,6 +69,7 @@ const LOOKS = { reading: 200, writing: 12 };
  * @throws {SystemError} `EBUSY` where an append is under way, and the mode writes.
  */
 export function recover(file: MappedFile, isWritable: boolean): void {
+  file.pending = undefined;
   const path = realPathOf(file.path, isWritable);
   // Deno would prompt for what it does not allow.
   if (path === undefined || !mayUse(journalPath(path), isWritable)) return;
@@ -78,7 +84,7 @@ export function recover(file: MappedFile, isWritable: boolean): void {
       if (look > 0) file.measure(); // the first time, it was when it was opened
       found = isWritable
         ? settle(path, file, lock !== undefined)
-        : hideAppend(path, file, lock !== undefined);
+        : hideAppend(path, file, lock !== undefined, look < PATIENCE);
     } finally {
       lock?.release();
     }
@@ -157,8 +163,13 @@ function settle(path: string, file: MappedFile, isLocked: boolean): Look {
   }
 }
 
-/** Hides an append that was begun and not finished. */
-function hideAppend(path: string, file: MappedFile, isLocked: boolean): Look {
+/** Hides an append that was begun and not finished, and notes a commit to be laid over. */
+function hideAppend(
+  path: string,
+  file: MappedFile,
+  isLocked: boolean,
+  isPatient: boolean,
+): Look {
   const place = journalPath(path);
   const { owner } = file;
   // Most files have none, and each question costs.
@@ -169,6 +180,13 @@ function hideAppend(path: string, file: MappedFile, isLocked: boolean): Look {
     return size > HEADER_SIZE ? "unreadable" : isStill(file, isLocked);
   }
   try {
+    const note = read(fd, place);
+    if (note !== undefined && isRedo(note)) {
+      const pending = PendingCommit.find(fd, place, note, file, isPatient);
+      if (pending === "changing") return pending;
+      file.pending = pending;
+      return "settled";
+    }
     const look = judge(fd, place, file, isLocked);
     return look === "begun" ? "settled" : look;
   } finally {
@@ -191,6 +209,8 @@ function judge(
   isLocked: boolean,
 ): Look | "begun" {
   const note = read(fd, place);
+  // Its bytes are being written over, and nobody may look at them until that is over.
+  if (note !== undefined && isRedo(note)) return "begun";
   if (note === undefined || !isAppend(note)) return isStill(file, isLocked);
   if (file.size === note.size) return "settled"; // not begun, or already taken back
   const begun = isBegun(fd, place, note, file);
@@ -218,6 +238,8 @@ function finish(
     // Kept by a map that is gone, or that makes another when it needs one. Its name may
     // come back with a power cut, and must not come back with a note.
     new OpenFile(place, fd, 0).syncData();
+  } else if (isRedo(note)) {
+    if (!finishCommit(fd, place, path, note, file)) return;
   } else if (!isAppend(note)) {
     removeCreated(join(dirname(path), basename(note.created)), path, file);
   } else if (file !== undefined) {

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { type Mode, open } from "../../../mod.ts";
 import {
   contentOf,
+  openScenario,
   placeIn,
   prepare,
   same,
@@ -47,6 +48,9 @@ export function whatIsLeft(
     // Until the next open, a part of an append may follow the old content.
     assert.ok(plain !== null && plain.length <= after.length, where);
     assert.ok(same(plain.subarray(0, before.length), before), where);
+  } else if (isCommit(scenario)) {
+    // Until the next open, it may have a part of what was committed.
+    assert.equal(plain?.length, after.length, where);
   } else judge(plain, "a plain read");
 
   if (isSaved) {
@@ -71,6 +75,11 @@ export function whatIsLeft(
   }
   assert.deepEqual(strays(folder, scenario), [], `${where}: left over`);
   return left;
+}
+
+/** Is it made in place, by way of a journal that has all of it? */
+export function isCommit({ isAtomic, strategy }: Scenario): boolean {
+  return isAtomic && strategy === "in-place";
 }
 
 function mapped(path: string, mode: Mode): Uint8Array {
@@ -107,26 +116,31 @@ export function restartSystem(folder: string, scenario: Scenario): void {
   }
 }
 
-/** The content after the next writable open, following {@linkcode leaveKilledAppend}. */
+/** The content after the next writable open, following {@linkcode leaveKilled}. */
 export const FINISHED = "new";
 
 /**
- * Leaves in `folder` what remains of an append that was killed when half was written.
- * The flush is not really killed: a second name keeps the file, and a copy keeps the
- * journal.
+ * Leaves in `folder` what remains of an append or a commit that was killed when half was
+ * written. The flush is not really killed: a second name keeps the file, and a copy
+ * keeps the journal.
  */
-export function leaveKilledAppend(folder: string, scenario: Scenario): void {
-  const { path, source } = prepare(folder, scenario);
+export function leaveKilled(folder: string, scenario: Scenario): void {
+  const place = prepare(folder, scenario);
+  const { source } = place;
   const { before, after, edit } = scenario;
   const data = join(source, "..");
   const kept = join(folder, "kept");
   const keptFile = join(kept, "file");
   fs.mkdirSync(kept);
-  const map = open(path);
+  const map = openScenario(scenario, place);
   edit(map);
+  let isKept = false;
   map.flush({
     onProgress(done, total) {
-      if (done < total) return;
+      // A commit is noted in the first half, and made in the second.
+      if (done <= total / 2 || isKept) return;
+      if (!isCommit(scenario) && done < total) return;
+      isKept = true;
       fs.linkSync(source, keptFile);
       for (const name of strays(folder, scenario)) {
         fs.copyFileSync(join(data, name), join(kept, name));
@@ -135,7 +149,15 @@ export function leaveKilledAppend(folder: string, scenario: Scenario): void {
     },
   });
   map.close();
-  fs.truncateSync(keptFile, Math.ceil((before.length + after.length) / 2));
+  const half = Math.ceil(before.length / 1024) * 512;
+  if (isCommit(scenario)) {
+    const fd = fs.openSync(keptFile, "r+");
+    fs.writeSync(fd, before, half, before.length - half, half);
+    fs.closeSync(fd);
+  } else {
+    const length = Math.ceil((before.length + after.length) / 2);
+    fs.truncateSync(keptFile, length);
+  }
   fs.rmSync(data, { recursive: true });
   fs.renameSync(kept, data);
 }

@@ -32,6 +32,12 @@ export interface Scenario {
   /** How many bytes to map; all by default. */
   readonly length?: number;
   readonly reserve: boolean;
+  readonly isAtomic: boolean;
+  /**
+   * What was written to an atomic map and flushed before the flush that all is about: so
+   * it has a journal by then, which it keeps. `before` is {@linkcode FILE} with that.
+   */
+  readonly written: readonly Patch[];
   readonly edit: (map: Memmap) => void;
   /** What it appends without a slice. */
   readonly tail?: Uint8Array;
@@ -45,6 +51,9 @@ export interface Scenario {
   /** The strategy that the flush will report. */
   readonly strategy: FlushResult["strategy"];
 }
+
+/** Bytes to be written at an offset. */
+export type Patch = readonly [offset: number, bytes: Uint8Array];
 
 /**
  * Who takes the steps: `flush()`, or `flushAsync()` with its long calls on other threads
@@ -100,11 +109,35 @@ function scenario(given: Given): Scenario {
     mode: "r+",
     appended: 0,
     reserve: true,
+    isAtomic: false,
+    written: [],
     options: {},
     isLinked: false,
     shares: false,
     ...given,
   };
+}
+
+/** Single bytes, a part of a page, several pages, the end. */
+const PATCHES: readonly Patch[] = [
+  [5, NEW.subarray(0, 1)],
+  [4000, NEW],
+  [CUT, OTHER],
+  [500_000, LARGE.subarray(0, 130_000)],
+  [LENGTH - 3, NEW.subarray(0, 3)],
+];
+
+function patched(
+  content: Uint8Array,
+  patches: readonly Patch[] = PATCHES,
+): Uint8Array {
+  const result = content.slice();
+  for (const [offset, bytes] of patches) result.set(bytes, offset);
+  return result;
+}
+
+function patch(map: Memmap, patches: readonly Patch[] = PATCHES): void {
+  for (const [offset, bytes] of patches) map.write(bytes, offset);
 }
 
 const insertInTheMiddle = (map: Memmap) => void map.insert(CUT, NEW);
@@ -306,6 +339,74 @@ export const SCENARIOS: readonly Scenario[] = [
     strategy: "extend",
   }),
   scenario({
+    name: "commit",
+    isSample: true,
+    isAtomic: true,
+    after: patched(FILE),
+    edit: (map) => patch(map),
+    strategy: "in-place",
+  }),
+  scenario({
+    name: "commit for the second time",
+    isAtomic: true,
+    written: [[5, OTHER], [600_000, NEW]],
+    before: patched(FILE, [[5, OTHER], [600_000, NEW]]),
+    after: patched(patched(FILE, [[5, OTHER], [600_000, NEW]])),
+    edit: (map) => patch(map),
+    strategy: "in-place",
+  }),
+  scenario({
+    name: "commit, not durable, without reserve, through a link",
+    isAtomic: true,
+    after: patched(FILE),
+    edit: (map) => patch(map),
+    reserve: false,
+    isLinked: true,
+    options: { durable: false },
+    strategy: "in-place",
+  }),
+  scenario({
+    name: "commit in a mapped prefix",
+    isAtomic: true,
+    length: CUT,
+    after: patched(FILE, PATCHES.slice(0, 2)),
+    edit: (map) => patch(map, PATCHES.slice(0, 2)),
+    strategy: "in-place",
+  }),
+  scenario({
+    name: "commit an insert and written bytes",
+    isAtomic: true,
+    written: [[5, OTHER]],
+    before: patched(FILE, [[5, OTHER]]),
+    after: join_(
+      patched(patched(FILE, [[5, OTHER]])).subarray(0, CUT),
+      NEW,
+      patched(patched(FILE, [[5, OTHER]])).subarray(CUT),
+    ),
+    edit: (map) => {
+      insertInTheMiddle(map);
+      patch(map);
+    },
+    strategy: "replace",
+  }),
+  scenario({
+    name: "append to an atomic map that was committed",
+    isAtomic: true,
+    written: [[5, OTHER]],
+    before: patched(FILE, [[5, OTHER]]),
+    after: join_(patched(FILE, [[5, OTHER]]), NEW),
+    edit: append,
+    strategy: "extend",
+  }),
+  scenario({
+    name: "save an atomic map",
+    isAtomic: true,
+    after: patched(FILE),
+    edit: (map) => patch(map),
+    saveTo: OTHER,
+    strategy: "replace",
+  }),
+  scenario({
     name: "save as a new file",
     after: join_(HEAD, NEW, TAIL),
     edit: insertInTheMiddle,
@@ -373,8 +474,9 @@ export function placeIn(folder: string, scenario: Scenario): Place {
 export function prepare(folder: string, scenario: Scenario): Place {
   const place = placeIn(folder, scenario);
   mkdirSync(join(folder, "data"), { recursive: true });
-  const { before, appended } = scenario;
-  writeFileSync(place.source, before.subarray(0, before.length - appended));
+  const { before, appended, written } = scenario;
+  const content = written.length > 0 ? FILE : before;
+  writeFileSync(place.source, content.subarray(0, content.length - appended));
   if (scenario.isLinked) symlinkSync("data/file", place.path);
   if (scenario.saveTo) writeFileSync(place.target, scenario.saveTo);
   return place;
@@ -393,9 +495,21 @@ export function same(a: Uint8Array | null, b: Uint8Array | null): boolean {
 
 /** Opens what {@linkcode prepare} made, and appends what is to be there when it is flushed. */
 export function openScenario(scenario: Scenario, { path }: Place): Memmap {
-  const { mode, length, reserve, before, appended, options } = scenario;
-  const given = length === undefined ? { reserve } : { length, reserve };
-  const map = open(path, mode, given);
+  const { mode, length, reserve, isAtomic: atomic } = scenario;
+  const { before, appended, written, options } = scenario;
+  const given = { reserve, atomic };
+  const map = open(
+    path,
+    mode,
+    length === undefined ? given : {
+      ...given,
+      length,
+    },
+  );
+  if (written.length > 0) {
+    patch(map, written);
+    map.flush(options);
+  }
   for (let at = before.length - appended; at < before.length;) {
     const end = Math.min(at + Math.ceil(appended / 2), before.length);
     map.insert(map.mappedLength, before.subarray(at, end));

@@ -17,7 +17,7 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   FINISHED,
-  leaveKilledAppend,
+  leaveKilled,
   restartSystem,
   whatIsLeft,
 } from "../aftermath.ts";
@@ -211,7 +211,7 @@ async function run(cut: Cut, bench: Bench): Promise<void> {
       }
     };
 
-    if (action === "reopen") leaveKilledAppend(folder, scenario);
+    if (action === "reopen") leaveKilled(folder, scenario);
     const args = [action, driver, scenario.name, folder];
     const { stderr } = await runTraced(CHILD, args, {
       inject: `${CHANGING}:signal=SIGSTOP`,
@@ -253,7 +253,10 @@ function isGone(pid: number): boolean {
 
 function cuts(): readonly Cut[] {
   const durable = SCENARIOS.filter(({ options }) => options.durable !== false);
-  const chosen = durable.filter(({ isSample }) => extent === "all" || isSample);
+  const pattern = RegExp(process.env["MEMMAP_SCENARIOS"] ?? "");
+  const chosen = durable.filter(({ name, isSample }) =>
+    (extent === "all" || isSample) && pattern.test(name)
+  );
   const circumstances: Pick<Cut, "meanwhile" | "data">[] = [
     { meanwhile: "nothing", data: "ordered" },
     { meanwhile: "commits", data: "ordered" },
@@ -270,9 +273,11 @@ function cuts(): readonly Cut[] {
       all.push({ action: "flush", driver, scenario, ...circumstance });
     }
     if (extent === "all") {
-      const scenario = scenarioNamed("append");
-      const driver = "flush";
-      all.push({ action: "reopen", driver, scenario, ...circumstance });
+      for (const name of ["append", "commit"]) {
+        const scenario = scenarioNamed(name);
+        const driver = "flush";
+        all.push({ action: "reopen", driver, scenario, ...circumstance });
+      }
     }
   }
   return ourShare(all);

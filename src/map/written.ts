@@ -1,0 +1,138 @@
+/**
+ * What was written to an atomic map since its last flush, page by page.
+ *
+ * The kernel tells, where it does; elsewhere each page is compared with the file, and
+ * counts as written if it differs. Knows the books of a map, and no slice.
+ *
+ * @module
+ */
+
+import type { Mapping } from "../memory/mod.ts";
+import { findWrittenPages, type MappedFile } from "../storage/mod.ts";
+import { mapFile } from "./map_file.ts";
+
+/** Bytes of a map's file, half-open. */
+export interface WrittenRange {
+  /** The first byte that may have been written. */
+  readonly begin: number;
+  /** Where they end. */
+  readonly end: number;
+}
+
+/** What is asked about. */
+interface Written {
+  readonly file: MappedFile;
+  readonly mapping: Mapping;
+  readonly mappedLength: number;
+  readonly isGuarded: boolean;
+}
+
+/** Bytes that are compared before it is asked which page differs. */
+const COMPARED = 2 ** 20;
+
+/** The pages that were written among those of bytes `begin` to `end`, as far as these go. */
+export function writtenRanges(
+  map: Written,
+  begin: number,
+  end: number,
+): WrittenRange[] {
+  return find(map, begin, end, false);
+}
+
+/** Was any of those pages written? */
+export function hasWrittenPages(
+  map: Written,
+  begin: number,
+  end: number,
+): boolean {
+  return find(map, begin, end, true).length > 0;
+}
+
+function find(
+  map: Written,
+  begin: number,
+  end: number,
+  isOneEnough: boolean,
+): WrittenRange[] {
+  const { mapping } = map;
+  if (begin >= end || !mapping.maybeUnsynced) return []; // nobody could write
+  const { pageSize } = mapping;
+  const first = Math.floor(begin / pageSize);
+  const count = Math.ceil(end / pageSize) - first;
+  const address = mapping.address + first * pageSize;
+  const rows = findWrittenPages(address, count, pageSize, isOneEnough);
+  if (rows === undefined) return compare(map, begin, end, isOneEnough);
+  return rows.map(([from, to]) => ({
+    begin: Math.max((first + from) * pageSize, begin),
+    end: Math.min((first + to) * pageSize, end),
+  }));
+}
+
+/** Has bytes `begin` to `end` show the file again. */
+export function revertWritten(map: Written, begin: number, end: number): void {
+  const { file, mapping, mappedLength } = map;
+  const { pageSize } = mapping;
+  const first = Math.ceil(begin / pageSize) * pageSize;
+  const last = end === mappedLength
+    ? end
+    : Math.floor(end / pageSize) * pageSize;
+  if (first < last) mapping.dropWritten(first, last);
+  // Of the pages in which the range begins and ends, the rest stays.
+  const parts = first < last
+    ? [[begin, first], [last, end]] as const
+    : [[begin, end]] as const;
+  for (const [from, to] of parts) {
+    if (from >= to || !hasWrittenPages(map, from, to)) continue;
+    const bytes = new Uint8Array(to - from);
+    file.read(bytes, from);
+    mapping.write(from, bytes);
+  }
+}
+
+/** The same where nobody knows: what differs from the file. */
+function compare(
+  map: Written,
+  begin: number,
+  end: number,
+  isOneEnough: boolean,
+): WrittenRange[] {
+  const { file, mapping, mappedLength, isGuarded } = map;
+  const kind = { mode: "r", isGuarded, isAtomic: false } as const;
+  const plain = mapFile(file, kind, mappedLength);
+  const ranges: WrittenRange[] = [];
+  try {
+    let from = -1; // where the row of pages begins that the last one belongs to
+    for (const [at, differs] of pages(mapping, plain, begin, end)) {
+      if (differs === (from >= 0)) continue;
+      if (!differs) ranges.push({ begin: from, end: at });
+      from = differs ? at : -1;
+      if (isOneEnough) break;
+    }
+    if (from >= 0) ranges.push({ begin: from, end });
+    return ranges;
+  } finally {
+    plain.release();
+  }
+}
+
+/** Rows of pages, or single ones where some differ. */
+function* pages(
+  mapping: Mapping,
+  plain: Mapping,
+  begin: number,
+  end: number,
+): Generator<readonly [at: number, differs: boolean]> {
+  const { pageSize } = mapping;
+  for (let at = begin; at < end;) {
+    const to = Math.min((Math.floor(at / COMPARED) + 1) * COMPARED, end);
+    if (mapping.equals(plain, at, at, to - at)) {
+      yield [at, false];
+      at = to;
+    }
+    while (at < to) {
+      const next = Math.min((Math.floor(at / pageSize) + 1) * pageSize, to);
+      yield [at, !mapping.equals(plain, at, at, next - at)];
+      at = next;
+    }
+  }
+}

@@ -1,0 +1,373 @@
+/**
+ * What a journal says of bytes that are being written over: new ones, and checksums of
+ * the old.
+ *
+ * Behind the header come the new bytes, block by block, and behind them a table with an
+ * entry a block: where it belongs in the file, and two checksums of each of its sectors,
+ * as it is to be and as it was. The header has the table's checksum. So it can be
+ * told at any time whether the journal is whole, and of each sector of the file
+ * whether it is old, new, or somebody else's.
+ *
+ * Knows open files, and nothing of maps.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import { Mapping } from "../../memory/mod.ts";
+import type { OpenFile } from "../open_file.ts";
+import type { Step, Steps } from "../steps.ts";
+import {
+  HEADER_SIZE,
+  type Redo,
+  REDO_BLOCK,
+  REDO_ENTRY as ENTRY,
+  SECTOR,
+  sumOf,
+} from "./format.ts";
+
+const SECTORS = REDO_BLOCK / SECTOR;
+// Words of an entry: offset (low, high), length, 0, the new sums, the old ones.
+const [NEW, OLD] = [4, 4 + SECTORS];
+/** Bytes that are read, compared or written at a time. */
+const REDO_BUFFER: number = 2 ** 20;
+/** Bytes that are compared between two steps. */
+const MOST_SCANNED = 2 ** 22;
+
+/**
+ * MurmurHash3 of 32 bits (Austin Appleby; public domain), over the words of a sector.
+ * There is one for 512 bytes, and a call of a library for each would take longer.
+ */
+function sumOfSector(words: Uint32Array, from: number, to: number): number {
+  let sum = 0x9747b28c;
+  for (let i = from; i < to; i++) {
+    let word = Math.imul(words[i]!, 0xcc9e2d51);
+    word = Math.imul((word << 15) | (word >>> 17), 0x1b873593);
+    sum ^= word;
+    sum = (Math.imul((sum << 13) | (sum >>> 19), 5) + 0xe6546b64) | 0;
+  }
+  sum = Math.imul(sum ^ (sum >>> 16), 0x85ebca6b);
+  sum = Math.imul(sum ^ (sum >>> 13), 0xc2b2ae35);
+  return (sum ^ (sum >>> 16)) >>> 0;
+}
+
+/** A buffer of {@linkcode REDO_BUFFER} bytes, and its words. */
+export class RedoBuffer {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly words: Uint32Array;
+
+  constructor(buffer: ArrayBuffer = new ArrayBuffer(REDO_BUFFER)) {
+    this.bytes = new Uint8Array(buffer);
+    this.words = new Uint32Array(buffer);
+  }
+
+  /**
+   * Writes checksums of `length` bytes at `from`, a multiple of {@linkcode REDO_BLOCK}
+   * of the buffer, into `sums` at `at`: one a sector, and 0 where there is none. Zeros
+   * are put behind the bytes.
+   */
+  sums(from: number, length: number, sums: Uint32Array, at: number): void {
+    this.bytes.fill(0, from + length, from + REDO_BLOCK);
+    for (let sector = 0; sector < SECTORS; sector++) {
+      const begin = sector * SECTOR;
+      sums[at + sector] = begin >= length ? 0 : sumOfSector(
+        this.words,
+        (from + begin) / 4,
+        (from + begin + SECTOR) / 4,
+      );
+    }
+  }
+}
+
+/** The table of blocks while it grows. */
+export class RedoTable {
+  #words: Uint32Array<ArrayBuffer> = new Uint32Array(64 * ENTRY);
+  /** Entries. */
+  count = 0;
+
+  /** Adds a block: its new bytes are at `at` of `meant`, and the old ones begin `there`. */
+  add(
+    offset: number,
+    length: number,
+    meant: RedoBuffer,
+    at: number,
+    there: RedoBuffer,
+  ): void {
+    if ((this.count + 1) * ENTRY > this.#words.length) {
+      const larger = new Uint32Array(2 * this.#words.length);
+      larger.set(this.#words);
+      this.#words = larger;
+    }
+    const entry = this.count * ENTRY;
+    this.#words[entry] = offset % 2 ** 32;
+    this.#words[entry + 1] = Math.floor(offset / 2 ** 32);
+    this.#words[entry + 2] = length;
+    this.#words[entry + 3] = 0;
+    meant.sums(at, length, this.#words, entry + NEW);
+    there.sums(0, length, this.#words, entry + OLD);
+    this.count++;
+  }
+
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#words.buffer, 0, this.count * ENTRY * 4);
+  }
+}
+
+/** A block of a whole journal. */
+interface Block {
+  /** Where it belongs in the file. */
+  readonly offset: number;
+  readonly length: number;
+  /** Its number, and where it is in the journal. */
+  readonly index: number;
+  readonly at: number;
+}
+
+/** How many sectors of the file are as they were, as they are to be, and neither. */
+export interface Verdict {
+  old: number;
+  new: number;
+  others: number;
+  /** Where the first of the others is. */
+  first: number;
+}
+
+/** What a whole journal says. */
+export class RedoNote {
+  readonly #journal: OpenFile;
+  readonly #words: Uint32Array;
+  readonly note: Redo;
+  readonly #meant = new RedoBuffer();
+
+  private constructor(
+    journal: OpenFile,
+    table: Uint8Array<ArrayBuffer>,
+    note: Redo,
+  ) {
+    this.#journal = journal;
+    this.#words = new Uint32Array(table.buffer);
+    this.note = note;
+  }
+
+  /** Of a journal that was just written. */
+  static of(journal: OpenFile, table: RedoTable, note: Redo): RedoNote {
+    return new RedoNote(journal, table.bytes, note);
+  }
+
+  /** Reads it; `undefined` unless all of it is there. */
+  static read(journal: OpenFile, note: Redo): RedoNote | undefined {
+    const size = note.blocks * ENTRY * 4;
+    const table = new Uint8Array(size);
+    const at = HEADER_SIZE + note.blocks * REDO_BLOCK;
+    if (journal.readSome(table, at) !== size) return undefined;
+    if (sumOf(table) !== note.sum) return undefined;
+    const whole = new RedoNote(journal, table, note);
+    return whole.#isWhole() ? whole : undefined;
+  }
+
+  /** Bytes of all blocks. */
+  get length(): number {
+    let length = 0;
+    for (let i = 0; i < this.note.blocks; i++) {
+      length += this.#words[i * ENTRY + 2]!;
+    }
+    return length;
+  }
+
+  /** The blocks, in rows that fit into the buffer together. */
+  *#rows(): Generator<readonly Block[]> {
+    let row: Block[] = [];
+    let at = HEADER_SIZE;
+    for (let index = 0; index < this.note.blocks; index++, at += REDO_BLOCK) {
+      const entry = index * ENTRY;
+      const offset = this.#words[entry]! + this.#words[entry + 1]! * 2 ** 32;
+      const length = this.#words[entry + 2]!;
+      row.push({ offset, length, index, at });
+      if (row.length * REDO_BLOCK < REDO_BUFFER) continue;
+      yield row;
+      row = [];
+    }
+    if (row.length > 0) yield row;
+  }
+
+  /** Reads the blocks of a row. Returns false where they are not all there. */
+  #read(row: readonly Block[]): boolean {
+    const bytes = this.#meant.bytes.subarray(0, row.length * REDO_BLOCK);
+    return this.#journal.readSome(bytes, row[0]!.at) === bytes.length;
+  }
+
+  #isWhole(): boolean {
+    const sums = new Uint32Array(SECTORS);
+    for (const row of this.#rows()) {
+      if (!this.#read(row)) return false;
+      for (const [i, { offset, length, index }] of row.entries()) {
+        const isWithin = length > 0 &&
+          offset % REDO_BLOCK + length <= REDO_BLOCK &&
+          offset + length <= this.note.size;
+        if (!isWithin) return false;
+        this.#meant.sums(i * REDO_BLOCK, length, sums, 0);
+        const entry = index * ENTRY + NEW;
+        if (sums.some((sum, s) => sum !== this.#words[entry + s])) return false;
+      }
+    }
+    return true;
+  }
+
+  /** Looks at what the file has in place of the blocks. */
+  compare(file: OpenFile): Verdict {
+    const verdict: Verdict = { old: 0, new: 0, others: 0, first: 0 };
+    const there = new RedoBuffer();
+    const sums = new Uint32Array(SECTORS);
+    for (const row of this.#rows()) {
+      for (const { offset, length, index } of row) {
+        const bytes = there.bytes.subarray(0, length);
+        const count = file.readSome(bytes, offset);
+        there.sums(0, count, sums, 0);
+        const entry = index * ENTRY;
+        for (let s = 0; s * SECTOR < length; s++) {
+          const meant = this.#words[entry + NEW + s];
+          const before = this.#words[entry + OLD + s];
+          const isThere = Math.min((s + 1) * SECTOR, length) <= count;
+          if (isThere && meant === before && sums[s] === meant) continue;
+          if (isThere && sums[s] === meant) verdict.new++;
+          else if (isThere && sums[s] === before) verdict.old++;
+          else if (verdict.others++ === 0) verdict.first = offset + s * SECTOR;
+        }
+      }
+    }
+    return verdict;
+  }
+
+  /**
+   * Writes all blocks into the file. What fails is tried once more, since the file is a
+   * mixture until it succeeds.
+   */
+  *apply(file: OpenFile): Generator<Step, void, unknown> {
+    for (const row of this.#rows()) {
+      yield {
+        run: () => {
+          try {
+            return this.#write(row, file);
+          } catch {
+            return this.#write(row, file);
+          }
+        },
+      };
+    }
+  }
+
+  /** Writes a row, in as few calls as there are gaps. Returns its bytes. */
+  #write(row: readonly Block[], file: OpenFile): number {
+    if (!this.#read(row)) throw new Error("a journal was cut short");
+    let moved = 0;
+    for (let first = 0; first < row.length;) {
+      const { offset } = row[first]!;
+      let end = offset;
+      let next = first;
+      // Behind a block that is not full, there is none.
+      while (next < row.length && row[next]!.offset === end) {
+        end += row[next++]!.length;
+      }
+      const from = first * REDO_BLOCK;
+      const bytes = this.#meant.bytes.subarray(from, from + end - offset);
+      file.write(bytes, offset);
+      moved += bytes.length;
+      first = next;
+    }
+    return moved;
+  }
+
+  /** Lays the blocks over what a private mapping of the file has, up to `length`. */
+  layOver(mapping: Mapping, length: number): boolean {
+    for (const row of this.#rows()) {
+      if (!this.#read(row)) return false;
+      for (const [i, block] of row.entries()) {
+        const count = Math.min(block.length, length - block.offset);
+        if (count <= 0) continue;
+        const from = i * REDO_BLOCK;
+        mapping.write(
+          block.offset,
+          this.#meant.bytes.subarray(from, from + count),
+        );
+      }
+    }
+    return true;
+  }
+}
+
+/** Bytes of a private mapping that are to be written to its file. */
+export interface RedoPart {
+  /** In the mapping as in the file: a multiple of {@linkcode REDO_BLOCK}. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * Writes what `parts` of a private mapping have and the file has not, block by block,
+ * into a journal, and with it the table. Returns that, for the header; `undefined` where
+ * nothing differs.
+ */
+export function* writeRedo(
+  journal: OpenFile,
+  file: OpenFile,
+  mapping: Mapping,
+  parts: Iterable<RedoPart>,
+): Steps<RedoTable | undefined> {
+  const table = new RedoTable();
+  const memory = Mapping.anonymous(REDO_BUFFER, file.path);
+  try {
+    const meant = new RedoBuffer(memory.view(0, REDO_BUFFER, true));
+    const there = new RedoBuffer();
+    let filled = 0;
+    let scanned = 0;
+    const write = () => ({
+      run() {
+        const end = HEADER_SIZE + table.count * REDO_BLOCK;
+        journal.write(meant.bytes.subarray(0, filled), end - filled);
+        const moved = scanned;
+        [filled, scanned] = [0, 0];
+        return moved;
+      },
+    });
+    for (const { begin, end } of parts) {
+      for (let at = begin; at < end;) {
+        const length = Math.min(REDO_BUFFER - filled, end - at);
+        memory.copyFrom(mapping, at, filled, length);
+        file.read(there.bytes.subarray(0, length), at);
+        let kept = filled;
+        for (let from = 0; from < length; from += REDO_BLOCK) {
+          const count = Math.min(REDO_BLOCK, length - from);
+          const block = meant.bytes.subarray(
+            filled + from,
+            filled + from + count,
+          );
+          const old = there.bytes.subarray(from, from + count);
+          if (Buffer.compare(block, old) === 0) continue;
+          if (kept !== filled + from) meant.bytes.set(block, kept);
+          there.bytes.copyWithin(0, from, from + count);
+          table.add(at + from, count, meant, kept, there);
+          kept += REDO_BLOCK;
+        }
+        filled = kept;
+        scanned += length;
+        at += length;
+        if (filled === REDO_BUFFER || scanned >= MOST_SCANNED) yield write();
+      }
+    }
+    yield write();
+  } finally {
+    memory.release();
+  }
+  if (table.count === 0) return undefined;
+  const { bytes, count } = table;
+  const at = HEADER_SIZE + count * REDO_BLOCK;
+  for (let done = 0; done < bytes.length; done += REDO_BUFFER) {
+    yield {
+      run() {
+        journal.write(bytes.subarray(done, done + REDO_BUFFER), at + done);
+        return 0;
+      },
+    };
+  }
+  return table;
+}

@@ -1,0 +1,158 @@
+/**
+ * The journal of an atomic map: it is made for the first commit, and kept for as long as
+ * the map is open, so that its name and its blocks are on the disk once.
+ *
+ * A commit is one journal, written and applied:
+ *
+ * 1. Before it is noted what the file has, that is on the disk. Otherwise a power cut
+ *    could bring back bytes that nobody knows.
+ * 2. New blocks and their table go into the journal, then its header, then all of it to
+ *    the disk. From here on the commit counts: whoever opens the file sees it.
+ * 3. The blocks are read from the journal and written into the file, as whoever finds
+ *    the journal of a killed commit does. Then the file goes to the disk.
+ * 4. The header says that nothing is under way. That need not be on the disk: a journal
+ *    that comes back with a power cut finds all its blocks in the file.
+ *
+ * @module
+ */
+
+import { randomBytes } from "node:crypto";
+import type { Mapping } from "../../memory/mod.ts";
+import type { Kept, MappedFile } from "../mapped_file.ts";
+import { realPathOf } from "../paths.ts";
+import { fsyncStep, type Steps } from "../steps.ts";
+import { HEADER_SIZE, type Redo, sumOf } from "./format.ts";
+import { Journal } from "./journal.ts";
+import { RedoNote, type RedoPart, writeRedo } from "./redo.ts";
+
+/** Bytes of a journal that stay with it when it rests. */
+const KEPT_BYTES = 2 ** 24;
+
+/** The commits of one open file. */
+export class RedoLog implements Kept {
+  readonly #file: MappedFile;
+  #journal: Journal | undefined;
+  /** Was the journal on disk, with its name? */
+  #isOnDisk = false;
+
+  private constructor(file: MappedFile) {
+    this.#file = file;
+  }
+
+  /** That of `file`, which keeps no other journal. */
+  static of(file: MappedFile): RedoLog {
+    if (file.kept instanceof RedoLog) return file.kept;
+    const log = new RedoLog(file);
+    file.kept = log;
+    return log;
+  }
+
+  /**
+   * Has a journal ready, under the file's lock. False where none can be made: see
+   * {@linkcode Journal.beginning}.
+   */
+  *begin(): Steps<boolean> {
+    const path = realPathOf(this.#file.path, true);
+    if (path === undefined) return false;
+    const journal = this.#journal;
+    if (journal !== undefined) {
+      if (journal.isFor(path) && (yield* journal.resuming())) return true;
+      this.#journal = undefined;
+      if (!journal.isFor(path)) journal.remove(false);
+    }
+    this.#journal = yield* Journal.beginning(path, this.#file);
+    this.#isOnDisk = false;
+    return this.#journal !== undefined;
+  }
+
+  /**
+   * Notes what `parts` of the mapping have and the file has not. Returns what there is to
+   * apply; `undefined` where nothing differs, and "none" where the folder cannot be
+   * synced, so that a journal protects from nothing.
+   */
+  *note(
+    mapping: Mapping,
+    parts: Iterable<RedoPart>,
+    isDurable: boolean,
+  ): Steps<RedoNote | undefined | "none"> {
+    const file = this.#file;
+    const journal = this.#journal!;
+    if (isDurable) {
+      yield fsyncStep(() => file.syncData(), () => file.syncLater());
+    }
+    const table = yield* writeRedo(journal.content, file, mapping, parts);
+    if (table === undefined) return undefined;
+    const { identity, size } = file;
+    const note: Redo = {
+      ...identity,
+      size,
+      blocks: table.count,
+      sum: sumOf(table.bytes),
+      redo: randomBytes(12).toString("hex"),
+    };
+    file.checkUnchanged();
+    journal.noteRedo(note);
+    if (isDurable) {
+      const isSettled = yield* journal.settle(!this.#isOnDisk);
+      if (!isSettled) return "none";
+      this.#isOnDisk = true;
+    }
+    return RedoNote.of(journal.content, table, note);
+  }
+
+  /**
+   * Nothing is under way any more. The journal is kept for the next commit, if it can be.
+   * Throws nothing: the file has all that it says.
+   */
+  rest(): void {
+    const journal = this.#journal;
+    if (journal === undefined) return;
+    try {
+      if (journal.content.size > KEPT_BYTES) {
+        journal.content.truncate(HEADER_SIZE);
+        this.#isOnDisk = false;
+      }
+      journal.rest();
+    } catch {
+      this.abandon();
+    }
+  }
+
+  /** The commit counts, and is not all in the file: the next flush or open sees to it. */
+  leave(): void {
+    this.#journal?.leave();
+    this.#journal = undefined;
+  }
+
+  /** Nothing has been noted, or it does not count. */
+  abandon(): void {
+    this.#journal?.abandon();
+    this.#journal = undefined;
+  }
+
+  get folder(): string | undefined {
+    return this.#journal?.folder;
+  }
+
+  *ending(isDurable: boolean): Steps {
+    const journal = this.#journal;
+    if (journal === undefined) return;
+    this.#journal = undefined;
+    const waits = isDurable && this.#isOnDisk;
+    yield fsyncStep(
+      () => journal.remove(!waits),
+      () => journal.removeLater(waits),
+    );
+  }
+
+  remove(isDurable: boolean): void {
+    this.#journal?.remove(!(isDurable && this.#isOnDisk));
+    this.#journal = undefined;
+  }
+
+  async removeLater(isDurable: boolean): Promise<void> {
+    const journal = this.#journal;
+    this.#journal = undefined;
+    await journal?.removeLater(isDurable && this.#isOnDisk);
+  }
+}
