@@ -26,7 +26,7 @@ import { mapFile, type MapKind } from "./map_file.ts";
 import { Meanwhile } from "./meanwhile.ts";
 import { MapState } from "./state.ts";
 import { Tail } from "./tail.ts";
-import { hasWrittenPages } from "./written.ts";
+import { hasWrittenPages, writtenRanges } from "./written.ts";
 
 /** Bytes that are synced at a time where no other thread can do it. */
 const SYNCED = 2 ** 23;
@@ -254,9 +254,31 @@ export class Books {
     const old = this.#mapping;
     if (length > this.#file.size) this.#file.checkMappableBehindEnd();
     const mapping = mapFile(this.#file, this, length);
+    if (this.isAtomic) this.#carryWritten(mapping);
     if (old.maybeUnsynced) mapping.markUnsynced();
     this.#mapping = mapping;
     old.release();
+  }
+
+  /** Copies to a new private mapping what was written to the old one. */
+  #carryWritten(mapping: Mapping): void {
+    const old = this.#mapping;
+    try {
+      const ranges = writtenRanges(this, 0, this.#mappedLength);
+      for (const { begin, end } of ranges) {
+        if (begin < mapping.capacity) {
+          mapping.copyFrom(
+            old,
+            begin,
+            begin,
+            Math.min(end, mapping.capacity) - begin,
+          );
+        }
+      }
+    } catch (error) {
+      mapping.release();
+      throw error;
+    }
   }
 
   /**
@@ -293,6 +315,8 @@ export class Books {
     this.#mappedLength = length;
     this.growth = 0;
     this.floatingCount = 0;
+    // Of an atomic map, whoever has committed all that was written says so.
+    if (this.isAtomic) return;
     if (isOnDisk) this.#mapping.markSynced();
     else this.#mapping.markUnsynced();
   }

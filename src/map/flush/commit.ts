@@ -136,6 +136,7 @@ function* reserve(
 function dropPages(map: OpenMap, written: readonly WrittenRange[]): void {
   try {
     for (const { begin, end } of written) map.mapping.dropWritten(begin, end);
+    map.mapping.markSynced();
   } catch {
     // As said.
   }

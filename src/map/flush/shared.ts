@@ -183,7 +183,7 @@ export function* commit(map: OpenMap, plan: Plan, isDurable: boolean): Steps {
   map.rebase(plan.segments, plan.mappedLength, false);
   if (!isDurable) return;
   yield syncFile(map.file);
-  map.mapping.markSynced();
+  if (!map.isAtomic) map.mapping.markSynced();
   yield settling(map);
 }
 

@@ -19,7 +19,13 @@ import type { MappedFile } from "../mapped_file.ts";
 import { OpenFile } from "../open_file.ts";
 import { statusOf } from "../status.ts";
 import { openBeside } from "./beside.ts";
-import { HEADER_SIZE, isRedo, noteIn, type Redo } from "./format.ts";
+import {
+  bootOfSystem,
+  HEADER_SIZE,
+  isRedo,
+  noteIn,
+  type Redo,
+} from "./format.ts";
 import { RedoNote } from "./redo.ts";
 
 const { O_RDONLY, O_RDWR } = fs.constants;
@@ -70,6 +76,9 @@ function applyCommit(redo: RedoNote, file: OpenFile, place: string): void {
  * begun, or where others have written since and it is all there, or none of it.
  */
 function isToApply(redo: RedoNote, file: OpenFile, place: string): boolean {
+  const { boot } = redo.note;
+  // Of a commit that did not wait for the disk, power cuts leave anything.
+  if (typeof boot === "string" && boot !== bootOfSystem()) return false;
   const found = redo.compare(file);
   if (found.others > 0) {
     if (found.old === 0 || found.new === 0) return false;

@@ -55,6 +55,11 @@ export interface Redo extends Identity {
   readonly sum: string;
   /** Tells this commit from every other. */
   readonly redo: string;
+  /**
+   * The start of the system that it is of, where nobody waited for the disk: after the
+   * next one, it says nothing.
+   */
+  readonly boot: string | undefined;
 }
 
 /** Nothing is under way; the journal is kept for the next flush. */

@@ -21,7 +21,7 @@ import type { Mapping } from "../../memory/mod.ts";
 import type { Kept, MappedFile } from "../mapped_file.ts";
 import { realPathOf } from "../paths.ts";
 import { fsyncStep, type Steps } from "../steps.ts";
-import { HEADER_SIZE, type Redo, sumOf } from "./format.ts";
+import { bootOfSystem, HEADER_SIZE, type Redo, sumOf } from "./format.ts";
 import { Journal } from "./journal.ts";
 import { RedoNote, type RedoPart, writeRedo } from "./redo.ts";
 
@@ -89,6 +89,7 @@ export class RedoLog implements Kept {
       blocks: table.count,
       sum: sumOf(table.bytes),
       redo: randomBytes(12).toString("hex"),
+      boot: isDurable ? undefined : bootOfSystem(),
     };
     file.checkUnchanged();
     journal.noteRedo(note);
