@@ -22,6 +22,7 @@ export { syncFolder, syncFolderLater } from "./entries.ts";
 export { KEPT_SIZE } from "./journal/format.ts";
 export { Journal, listJournals } from "./journal/journal.ts";
 export { Appender } from "./journal/kept.ts";
+export type { RedoPart } from "./journal/redo.ts";
 export { RedoLog } from "./journal/redo_log.ts";
 export { clearJournal, recover } from "./journal/recovery.ts";
 export { later, unlessAborted, whenever } from "./later.ts";

@@ -1,16 +1,17 @@
 /**
- * What an atomic map was written to, and nothing else: committed in place, through a
- * journal.
+ * What was written to an atomic map, and what was appended beside that: committed in
+ * place, through a journal.
  *
  * 1. Find the pages that were written. Reserve the blocks of those that lie in holes,
  *    and ask for the room to write over the others: a full disk is detected here.
  * 2. Write what differs into the journal, as `RedoLog` says. On any failure so far the
  *    journal ends, and nothing has happened.
- * 3. Write the journal's blocks into the file. From here on the commit counts, and
- *    whoever opens the file sees all of it; so where the disk fails now, the journal
- *    stays, and the next flush or the next open goes on.
- * 4. Drop the pages, which shows the file's in their place; the views stay.
- * 5. fsync, and let the journal rest.
+ * 3. Append the journal's blocks that are appended. A failure takes them back.
+ * 4. Write the others into the file. From here on the commit counts, and whoever opens
+ *    the file sees all of it; so where the disk fails now, the journal stays, and the
+ *    next flush or the next open goes on.
+ * 5. Drop the pages, which shows the file's in their place; the views stay.
+ * 6. fsync, and let the journal rest.
  *
  * Where no journal can be made, the file is replaced.
  *
@@ -22,6 +23,7 @@ import {
   checkRoomInHoles,
   checkRoomToWriteOver,
   RedoLog,
+  type RedoPart,
   Reservation,
   skipStep,
   type Steps,
@@ -30,26 +32,54 @@ import {
 import type { OpenMap } from "../open_map.ts";
 import { type WrittenRange, writtenRanges } from "../written.ts";
 import type { FlushResult } from "./options.ts";
-import type { Plan } from "./plan.ts";
+import { isAppend, type Plan } from "./plan.ts";
 import { replace } from "./replace.ts";
-import { endKept, syncFile } from "./shared.ts";
+import { endKept, makeRoom, sum, syncFile } from "./shared.ts";
 
-/** For a plan without edits. */
+/** What floats, at the most: each piece takes a block of the journal. */
+const MOST_FLOATS = 1024;
+
+/** Is it a plan that only appends, if it has edits at all? */
+export function canCommit(map: OpenMap, plan: Plan): boolean {
+  return plan.fileLength >= map.file.size &&
+    plan.floats.length <= MOST_FLOATS && isAppend(map, plan);
+}
+
+/** For a plan that can be committed so. */
 export function commitWritten(
   map: OpenMap,
   plan: Plan,
   isDurable: boolean,
 ): Work<FlushResult> {
   const written = writtenRanges(map, 0, map.mappedLength);
-  const bytes = written.reduce((sum, { begin, end }) => sum + end - begin, 0);
   const state = { counts: false };
   return {
     steps: commit(map, plan, written, isDurable, state),
-    total: 2 * bytes,
+    total: 2 * (bytesOf(written) + sum(plan.floats)),
     get isStoppable() {
       return !state.counts;
     },
   };
+}
+
+function bytesOf(written: readonly WrittenRange[]): number {
+  return written.reduce((sum, { begin, end }) => sum + end - begin, 0);
+}
+
+/** In the order of the journal: what is appended comes first. */
+function* partsOf(
+  map: OpenMap,
+  plan: Plan,
+  written: readonly WrittenRange[],
+): Generator<RedoPart> {
+  for (const { extent, offset, length } of plan.floats) {
+    if (length === 0) continue;
+    yield { mapping: extent.mapping, from: extent.offset, offset, length };
+  }
+  const { mapping } = map;
+  for (const { begin, end } of written) {
+    yield { mapping, from: begin, offset: begin, length: end - begin };
+  }
 }
 
 function* commit(
@@ -59,27 +89,40 @@ function* commit(
   isDurable: boolean,
   state: { counts: boolean },
 ): Steps<FlushResult> {
-  const { file, mapping } = map;
+  const { file } = map;
+  const before = file.size;
   if (!(file.kept instanceof RedoLog)) yield* endKept(map, isDurable);
   const reservation = new Reservation(file);
   const log = RedoLog.of(file);
   let bytesWritten = 0;
+  let isTakenBack = true;
   try {
     if (!(yield* log.begin())) return yield* replaceInstead();
     file.checkUnchanged(); // a dead flush may have been finished just now
+    makeRoom(map, plan, before);
     yield* reserve(map, written, reservation);
-    const noted = yield* log.note(mapping, written, isDurable);
+    const parts = partsOf(map, plan, written);
+    const noted = yield* log.note(parts, plan.fileLength, isDurable);
     if (noted === "none") {
       log.abandon();
       return yield* replaceInstead();
     }
     if (noted !== undefined) {
-      state.counts = true;
       bytesWritten = noted.length;
-      yield* noted.apply(file);
+      if (plan.fileLength > before) {
+        isTakenBack = false;
+        file.checkEnd();
+        yield* noted.append(file);
+        if (isDurable) yield syncFile(file);
+        file.checkUnchanged(true);
+      }
+      state.counts = true;
+      yield* noted.writeOver(file);
     }
   } catch (error) {
-    if (state.counts) log.leave();
+    if (!isTakenBack && !state.counts) isTakenBack = file.takeBack(before);
+    // Otherwise the journal says what is ours, to the next flush or open.
+    if (state.counts || !isTakenBack) log.leave();
     else {
       log.abandon();
       reservation.giveBack();
@@ -96,8 +139,8 @@ function* commit(
     throw error;
   }
   log.rest();
-  const total = written.reduce((sum, { begin, end }) => sum + end - begin, 0);
-  yield skipStep(total - bytesWritten); // what the file had already
+  // What the file had already.
+  yield skipStep(bytesOf(written) + sum(plan.floats) - bytesWritten);
   return { strategy: "in-place", bytesWritten, atomic: true, stale: "no" };
 
   function* replaceInstead(): Steps<FlushResult> {
@@ -113,9 +156,7 @@ function* reserve(
   reservation: Reservation,
 ): Steps {
   const { file } = map;
-  let bytes = 0;
-  for (const { begin, end } of written) bytes += end - begin;
-  checkRoomToWriteOver(file, bytes);
+  checkRoomToWriteOver(file, bytesOf(written));
   if (!file.reserve) {
     return checkRoomInHoles(
       file,

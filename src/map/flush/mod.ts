@@ -23,7 +23,7 @@ import {
   type Work,
 } from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
-import { commitWritten } from "./commit.ts";
+import { canCommit, commitWritten } from "./commit.ts";
 import { runToEnd } from "./drive.ts";
 import { runToEndLater } from "./drive_later.ts";
 import { extend } from "./extend.ts";
@@ -277,7 +277,7 @@ function* ownWork(
   if (map.isAtomic && strategy === "in-place") throw notInPlace(map);
   if (map.hasWritten) {
     if (map.state.isAsync) yield* dropMapped(map);
-    if (strategy === "auto" && !map.isResized) {
+    if (strategy === "auto" && canCommit(map, plan)) {
       return commitWritten(map, plan, isDurable);
     }
     const { path, label } = map.file;

@@ -67,7 +67,12 @@ export function finishCommit(
 
 function applyCommit(redo: RedoNote, file: OpenFile, place: string): void {
   if (!isToApply(redo, file, place)) return;
-  for (const step of redo.apply(file)) step.run();
+  const { size, grows } = redo.note;
+  if (grows > size) {
+    for (const step of redo.append(file)) step.run();
+    file.sync();
+  }
+  for (const step of redo.writeOver(file)) step.run();
   file.sync();
 }
 
@@ -76,10 +81,13 @@ function applyCommit(redo: RedoNote, file: OpenFile, place: string): void {
  * begun, or where others have written since and it is all there, or none of it.
  */
 function isToApply(redo: RedoNote, file: OpenFile, place: string): boolean {
-  const { boot } = redo.note;
+  const { boot, isDurable, inode, born: time } = redo.note;
+  const isSameRun = boot !== undefined && boot === bootOfSystem();
   // Of a commit that did not wait for the disk, power cuts leave anything.
-  if (typeof boot === "string" && boot !== bootOfSystem()) return false;
-  const found = redo.compare(file);
+  if (!isDurable && boot !== undefined && !isSameRun) return false;
+  const { ino, born } = statusOf(file.fd, file.path);
+  const isOriginal = inode === `${ino}` && time === `${born}`;
+  const found = redo.compare(file, isOriginal && !isSameRun);
   if (found.others > 0) {
     if (found.old === 0 || found.new === 0) return false;
     throw new ConflictError(
@@ -89,9 +97,6 @@ function isToApply(redo: RedoNote, file: OpenFile, place: string): boolean {
         `journal '${place}'.`,
     );
   }
-  const { ino, born } = statusOf(file.fd, file.path);
-  const isOriginal = redo.note.inode === `${ino}` &&
-    redo.note.born === `${born}`;
   return isOriginal || found.new > 0;
 }
 
@@ -128,6 +133,12 @@ export class PendingCommit {
       if (redo === undefined) return undefined;
       // While it is written, a sector may be read that is half old and half new.
       if (!isAlive && !isToApply(redo, file, place)) return undefined;
+      file.measure();
+      if (file.size < note.grows) {
+        // Not all is appended, so nothing is written over.
+        file.size = Math.min(file.size, note.size);
+        return undefined;
+      }
       return new PendingCommit(place, file.owner.uid, note.redo);
     } finally {
       unlock(fd);

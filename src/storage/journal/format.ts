@@ -47,19 +47,19 @@ export interface Append extends Identity {
 
 /** Bytes are being written over; they follow in the journal. */
 export interface Redo extends Identity {
-  /** Bytes of the file. */
+  /** Bytes of the file before the commit, and after it: it may append, too. */
   readonly size: number;
+  readonly grows: number;
   /** Blocks of new bytes. */
   readonly blocks: number;
   /** Of the table of the blocks. */
   readonly sum: string;
   /** Tells this commit from every other. */
   readonly redo: string;
-  /**
-   * The start of the system that it is of, where nobody waited for the disk: after the
-   * next one, it says nothing.
-   */
+  /** As with an append. */
   readonly boot: string | undefined;
+  /** Was the disk waited for? Otherwise it says nothing after the next start of the system. */
+  readonly isDurable: boolean;
 }
 
 /** Nothing is under way; the journal is kept for the next flush. */
@@ -103,6 +103,7 @@ export function noteIn(header: Uint8Array, size: number): Note | undefined {
   if (has("idle") && note.idle === true) return { idle: true };
   if (has("redo")) {
     const isWhole = typeof note.redo === "string" && isSize(note.size) &&
+      has("grows") && isSize(note.grows) && note.grows >= note.size &&
       has("blocks") && isSize(note.blocks) && has("sum") &&
       size >= redoSize(note.blocks);
     return isWhole ? note as Redo : undefined;

@@ -1,12 +1,13 @@
 /**
- * What a journal says of bytes that are being written over: new ones, and checksums of
- * the old.
+ * What a journal says of bytes that are being written over, or appended beside that: new
+ * ones, and checksums of the old.
  *
  * Behind the header come the new bytes, block by block, and behind them a table with an
  * entry a block: where it belongs in the file, and two checksums of each of its sectors,
  * as it is to be and as it was. The header has the table's checksum. So it can be
  * told at any time whether the journal is whole, and of each sector of the file
- * whether it is old, new, or somebody else's.
+ * whether it is old, new, or somebody else's. What is appended comes first: the file
+ * has all of it before the first byte is written over.
  *
  * Knows open files, and nothing of maps.
  *
@@ -182,12 +183,23 @@ export class RedoNote {
       const entry = index * ENTRY;
       const offset = this.#words[entry]! + this.#words[entry + 1]! * 2 ** 32;
       const length = this.#words[entry + 2]!;
+      if (
+        row.length > 0 && this.#isAppended(row[0]!) !== offset >= this.note.size
+      ) {
+        yield row;
+        row = [];
+      }
       row.push({ offset, length, index, at });
       if (row.length * REDO_BLOCK < REDO_BUFFER) continue;
       yield row;
       row = [];
     }
     if (row.length > 0) yield row;
+  }
+
+  /** Is it a row of blocks, or a block, behind the file's old end? */
+  #isAppended({ offset }: Block): boolean {
+    return offset >= this.note.size;
   }
 
   /** Reads the blocks of a row. Returns false where they are not all there. */
@@ -203,7 +215,7 @@ export class RedoNote {
       for (const [i, { offset, length, index }] of row.entries()) {
         const isWithin = length > 0 &&
           offset % REDO_BLOCK + length <= REDO_BLOCK &&
-          offset + length <= this.note.size;
+          offset + length <= this.note.grows;
         if (!isWithin) return false;
         this.#meant.sums(i * REDO_BLOCK, length, sums, 0);
         const entry = index * ENTRY + NEW;
@@ -213,15 +225,30 @@ export class RedoNote {
     return true;
   }
 
-  /** Looks at what the file has in place of the blocks. */
-  compare(file: OpenFile): Verdict {
+  /**
+   * Looks at what the file has in place of the blocks. `mayLack`: may it have zeros where
+   * bytes were appended, since the power was cut?
+   */
+  compare(file: OpenFile, mayLack: boolean): Verdict {
     const verdict: Verdict = { old: 0, new: 0, others: 0, first: 0 };
     const there = new RedoBuffer();
     const sums = new Uint32Array(SECTORS);
     for (const row of this.#rows()) {
-      for (const { offset, length, index } of row) {
+      const isAppended = this.#isAppended(row[0]!);
+      if (isAppended && !this.#read(row)) verdict.others++;
+      for (const [i, { offset, length, index }] of row.entries()) {
         const bytes = there.bytes.subarray(0, length);
         const count = file.readSome(bytes, offset);
+        if (isAppended) {
+          const from = i * REDO_BLOCK;
+          const meant = this.#meant.bytes.subarray(from, from + length);
+          const state = stateOf(bytes.subarray(0, count), meant, mayLack);
+          if (state === "others" && verdict.others === 0) {
+            verdict.first = offset;
+          }
+          verdict[state]++;
+          continue;
+        }
         there.sums(0, count, sums, 0);
         const entry = index * ENTRY;
         for (let s = 0; s * SECTOR < length; s++) {
@@ -238,12 +265,21 @@ export class RedoNote {
     return verdict;
   }
 
-  /**
-   * Writes all blocks into the file. What fails is tried once more, since the file is a
-   * mixture until it succeeds.
-   */
-  *apply(file: OpenFile): Generator<Step, void, unknown> {
+  /** Appends what is to be appended. */
+  *append(file: OpenFile): Generator<Step, void, unknown> {
     for (const row of this.#rows()) {
+      if (!this.#isAppended(row[0]!)) return;
+      yield { run: () => this.#write(row, file) };
+    }
+  }
+
+  /**
+   * Writes over what is to be written over. What fails is tried once more, since the file
+   * is a mixture until it succeeds.
+   */
+  *writeOver(file: OpenFile): Generator<Step, void, unknown> {
+    for (const row of this.#rows()) {
+      if (this.#isAppended(row[0]!)) continue;
       yield {
         run: () => {
           try {
@@ -264,9 +300,11 @@ export class RedoNote {
       const { offset } = row[first]!;
       let end = offset;
       let next = first;
-      // Behind a block that is not full, there is none.
-      while (next < row.length && row[next]!.offset === end) {
-        end += row[next++]!.length;
+      let isFull = true; // a block that is not has a gap behind it in the journal
+      while (next < row.length && row[next]!.offset === end && isFull) {
+        const { length } = row[next++]!;
+        end += length;
+        isFull = length === REDO_BLOCK;
       }
       const from = first * REDO_BLOCK;
       const bytes = this.#meant.bytes.subarray(from, from + end - offset);
@@ -280,6 +318,7 @@ export class RedoNote {
   /** Lays the blocks over what a private mapping of the file has, up to `length`. */
   layOver(mapping: Mapping, length: number): boolean {
     for (const row of this.#rows()) {
+      if (this.#isAppended(row[0]!)) continue; // the file has it
       if (!this.#read(row)) return false;
       for (const [i, block] of row.entries()) {
         const count = Math.min(block.length, length - block.offset);
@@ -295,22 +334,37 @@ export class RedoNote {
   }
 }
 
-/** Bytes of a private mapping that are to be written to its file. */
+/** What the file has in place of bytes that were to be appended. */
+function stateOf(
+  there: Uint8Array,
+  meant: Uint8Array,
+  mayLack: boolean,
+): "old" | "new" | "others" {
+  let same = 0;
+  while (same < there.length && there[same] === meant[same]) same++;
+  if (same === meant.length) return "new";
+  const rest = there.subarray(same);
+  if (rest.length === 0) return "old"; // begun at most
+  return mayLack && rest.every((byte) => byte === 0) ? "old" : "others";
+}
+
+/** Bytes in memory that are to be written to the file. */
 export interface RedoPart {
-  /** In the mapping as in the file: a multiple of {@linkcode REDO_BLOCK}. */
-  readonly begin: number;
-  readonly end: number;
+  readonly mapping: Mapping;
+  /** Where they are in the mapping, and where they go in the file. */
+  readonly from: number;
+  readonly offset: number;
+  readonly length: number;
 }
 
 /**
- * Writes what `parts` of a private mapping have and the file has not, block by block,
- * into a journal, and with it the table. Returns that, for the header; `undefined` where
- * nothing differs.
+ * Writes what `parts` have and the file has not, block by block, into a journal, and with
+ * it the table. Returns that, for the header; `undefined` where nothing differs. What is
+ * behind the file's end comes first.
  */
 export function* writeRedo(
   journal: OpenFile,
   file: OpenFile,
-  mapping: Mapping,
   parts: Iterable<RedoPart>,
 ): Steps<RedoTable | undefined> {
   const table = new RedoTable();
@@ -329,11 +383,17 @@ export function* writeRedo(
         return moved;
       },
     });
-    for (const { begin, end } of parts) {
-      for (let at = begin; at < end;) {
-        const length = Math.min(REDO_BUFFER - filled, end - at);
-        memory.copyFrom(mapping, at, filled, length);
-        file.read(there.bytes.subarray(0, length), at);
+    for (const { mapping, from: begin, offset, length: size } of parts) {
+      const isAppended = offset >= file.size;
+      for (let done = 0; done < size;) {
+        const at = offset + done;
+        const isEven = at % REDO_BLOCK === 0;
+        const room = isEven
+          ? REDO_BUFFER - filled
+          : REDO_BLOCK - at % REDO_BLOCK;
+        const length = Math.min(room, size - done);
+        memory.copyFrom(mapping, begin + done, filled, length);
+        if (!isAppended) file.read(there.bytes.subarray(0, length), at);
         let kept = filled;
         for (let from = 0; from < length; from += REDO_BLOCK) {
           const count = Math.min(REDO_BLOCK, length - from);
@@ -342,7 +402,7 @@ export function* writeRedo(
             filled + from + count,
           );
           const old = there.bytes.subarray(from, from + count);
-          if (Buffer.compare(block, old) === 0) continue;
+          if (!isAppended && Buffer.compare(block, old) === 0) continue;
           if (kept !== filled + from) meant.bytes.set(block, kept);
           there.bytes.copyWithin(0, from, from + count);
           table.add(at + from, count, meant, kept, there);
@@ -350,7 +410,7 @@ export function* writeRedo(
         }
         filled = kept;
         scanned += length;
-        at += length;
+        done += length;
         if (filled === REDO_BUFFER || scanned >= MOST_SCANNED) yield write();
       }
     }

@@ -9,7 +9,9 @@
  * 2. New blocks and their table go into the journal, then its header, then all of it to
  *    the disk. From here on the commit counts: whoever opens the file sees it.
  * 3. The blocks are read from the journal and written into the file, as whoever finds
- *    the journal of a killed commit does. Then the file goes to the disk.
+ *    the journal of a killed commit does: first those that are appended, which go to the
+ *    disk before the others are begun. So as long as the file has its old length, or one
+ *    in between, all else of it is old. Then the file goes to the disk.
  * 4. The header says that nothing is under way. That need not be on the disk: a journal
  *    that comes back with a power cut finds all its blocks in the file.
  *
@@ -17,7 +19,6 @@
  */
 
 import { randomBytes } from "node:crypto";
-import type { Mapping } from "../../memory/mod.ts";
 import type { Kept, MappedFile } from "../mapped_file.ts";
 import { realPathOf } from "../paths.ts";
 import { fsyncStep, type Steps } from "../steps.ts";
@@ -66,13 +67,13 @@ export class RedoLog implements Kept {
   }
 
   /**
-   * Notes what `parts` of the mapping have and the file has not. Returns what there is to
-   * apply; `undefined` where nothing differs, and "none" where the folder cannot be
-   * synced, so that a journal protects from nothing.
+   * Notes what `parts` have and the file has not, which has `grows` bytes afterwards.
+   * Returns what there is to apply; `undefined` where nothing differs, and "none" where
+   * the folder cannot be synced, so that a journal protects from nothing.
    */
   *note(
-    mapping: Mapping,
     parts: Iterable<RedoPart>,
+    grows: number,
     isDurable: boolean,
   ): Steps<RedoNote | undefined | "none"> {
     const file = this.#file;
@@ -80,16 +81,18 @@ export class RedoLog implements Kept {
     if (isDurable) {
       yield fsyncStep(() => file.syncData(), () => file.syncLater());
     }
-    const table = yield* writeRedo(journal.content, file, mapping, parts);
+    const table = yield* writeRedo(journal.content, file, parts);
     if (table === undefined) return undefined;
     const { identity, size } = file;
     const note: Redo = {
       ...identity,
       size,
+      grows,
       blocks: table.count,
       sum: sumOf(table.bytes),
       redo: randomBytes(12).toString("hex"),
-      boot: isDurable ? undefined : bootOfSystem(),
+      boot: bootOfSystem(),
+      isDurable,
     };
     file.checkUnchanged();
     journal.noteRedo(note);

@@ -59,7 +59,7 @@ const scenarios = SCENARIOS.filter(({ name, isSample, shares }) =>
 );
 /** Scenarios in which the next open finishes a killed append, or a commit. */
 const finished = scenarios.filter(({ name }) =>
-  ["append", "commit"].includes(name) ||
+  ["append", "commit", "commit and append"].includes(name) ||
   name.startsWith("append to an empty file")
 );
 const traced = {

@@ -366,6 +366,35 @@ export const SCENARIOS: readonly Scenario[] = [
     strategy: "in-place",
   }),
   scenario({
+    name: "commit and append",
+    isAtomic: true,
+    after: join_(patched(FILE), NEW),
+    edit: (map) => {
+      patch(map);
+      append(map);
+    },
+    strategy: "in-place",
+  }),
+  scenario({
+    name: "commit for the second time and append much, not durable",
+    isAtomic: true,
+    written: [[5, OTHER], [600_000, NEW]],
+    before: patched(FILE, [[5, OTHER], [600_000, NEW]]),
+    after: join_(
+      patched(patched(FILE, [[5, OTHER], [600_000, NEW]])),
+      NEW,
+      LARGE,
+    ),
+    edit: (map) => {
+      patch(map);
+      append(map);
+      map.append(LARGE);
+    },
+    tail: LARGE,
+    options: { durable: false },
+    strategy: "in-place",
+  }),
+  scenario({
     name: "commit in a mapped prefix",
     isAtomic: true,
     length: CUT,

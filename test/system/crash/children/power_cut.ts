@@ -273,7 +273,7 @@ function cuts(): readonly Cut[] {
       all.push({ action: "flush", driver, scenario, ...circumstance });
     }
     if (extent === "all") {
-      for (const name of ["append", "commit"]) {
+      for (const name of ["append", "commit", "commit and append"]) {
         const scenario = scenarioNamed(name);
         const driver = "flush";
         all.push({ action: "reopen", driver, scenario, ...circumstance });
