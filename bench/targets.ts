@@ -117,9 +117,8 @@ export const TARGETS: readonly Target[] = [
     kind: "faster",
     figure: 0.1,
     profile:
-      "Where a plain append is one system call, this is six: the lock and its end, " +
-      "twice what others did to the file, whether a dead flush left a journal, and the " +
-      "write.",
+      "Where a plain append is one system call, this is five: the lock and its end, " +
+      "what others did to the file, whether a dead flush left a journal, and the write.",
   },
   {
     says: "1 MiB inserted at an odd offset into 512 MiB, XFS, durable",

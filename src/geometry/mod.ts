@@ -18,7 +18,7 @@ export {
   type Sized,
 } from "./layout.ts";
 export { Registry } from "./registry.ts";
-export { checkDeepestStack, checkStack } from "./stack.ts";
+export { checkDeepestStack, checkStack, checkStackForCalls } from "./stack.ts";
 export {
   type Axes,
   checkShape,

@@ -307,6 +307,19 @@ export class Books {
     this.#mode = mode;
   }
 
+  /**
+   * The file has what was appended, which is all that was pending and lay in one piece:
+   * it is mapped at `length`. Must not fail. To be done twice does no harm.
+   */
+  settleTail(length: number, isOnDisk: boolean): void {
+    this.meanwhile.end();
+    this.commits++;
+    this.tail.rewind();
+    this.#mappedLength = length;
+    if (isOnDisk) this.#mapping.markSynced();
+    else this.#mapping.markUnsynced();
+  }
+
   /** The file has all edits now: it is mapped at `length`, and nothing floats. */
   protected settleAt(length: number, isOnDisk: boolean): void {
     this.commits++;

@@ -55,6 +55,25 @@ export class Tail {
     this.length += length;
   }
 
+  /**
+   * All that was appended, if it lies in one piece, and nothing else is in the arena.
+   * Valid until something is appended.
+   */
+  get alone(): Uint8Array | undefined {
+    const [piece] = this.#pieces;
+    const isAlone = piece !== undefined && this.#pieces.length === 1 &&
+      this.#room !== null && this.#used === piece.length &&
+      this.#arena.isAll(piece);
+    return isAlone ? this.#room!.subarray(0, this.#used) : undefined;
+  }
+
+  /** Forgets what was appended, but for the memory of what {@linkcode alone} returned. */
+  rewind(): void {
+    this.#pieces[0]!.length = 0;
+    this.#used = 0;
+    this.length = 0;
+  }
+
   /** Forgets everything; the arena's memory is gone. */
   clear(): void {
     this.#pieces = [];

@@ -174,6 +174,13 @@ export class Arena {
     chunk.used = Math.ceil(mapping.inFlightEnd / ALIGNMENT) * ALIGNMENT;
   }
 
+  /** Has nobody else got memory of it that a flush would have to forget? Then `piece` may stay. */
+  isAll({ chunk, offset, capacity }: Piece): boolean {
+    return chunk === this.#current && this.#chunks.size === 1 &&
+      chunk.live === 1 && chunk.used === offset + capacity &&
+      chunk.highWater <= KEPT;
+  }
+
   /** Releases all memory. The arena can be used again. */
   release(): void {
     this.#current = undefined;

@@ -20,6 +20,8 @@ export interface Held {
 }
 
 const held = new Map<number, Held>();
+/** Of descriptors that are not locked now, and will be again: what ends with their thread. */
+const resting = new Map<number, () => void>();
 
 /** Where those go that are locked now, to be unlocked in a later task. */
 let lasting: Set<Held> | undefined;
@@ -69,8 +71,9 @@ export function tryLock(
   const { LOCK_EX, LOCK_NB, LOCK_SH } = c.constants;
   const operation = (isShared ? LOCK_SH : LOCK_EX) | LOCK_NB;
   // All of this first: the thread, or its script, may be stopped at any moment.
-  if (lasting === undefined) queueMicrotask(unlockStopped);
-  const end = runtime().unlockAtEnd?.(fd);
+  if (lasting === undefined) watchStopped();
+  const end = resting.get(fd) ?? runtime().unlockAtEnd?.(fd);
+  resting.delete(fd);
   const one = { fd, end, lasts: lasting !== undefined };
   held.set(fd, one);
   lasting?.add(one);
@@ -86,24 +89,42 @@ export function tryLock(
   }
 }
 
+/** Is {@linkcode unlockStopped} to run after this task? */
+let isWatched = false;
+
+function watchStopped(): void {
+  if (isWatched) return;
+  queueMicrotask(unlockStopped);
+  isWatched = true; // last: a script may be stopped in between
+}
+
 /**
  * Lets go of what a script had locked that was stopped, as `node:vm` can stop one between
  * any two steps: no `finally` of it has run. Whoever holds a lock that is not to last has
  * let go of it before microtasks run, since nobody waits for anything in between.
  */
 function unlockStopped(): void {
+  isWatched = false;
   for (const { fd, lasts } of held.values()) if (!lasts) unlock(fd);
 }
 
-/** Lets go of the lock. A file that was not locked stays so. */
-export function unlock(fd: number): void {
-  if (!held.has(fd)) return;
-  const c = libc();
-  // Sound: as above. There is nothing to do where it fails, but for closing the
-  // file, which is for whoever opened it.
-  c.flock(fd, c.constants.LOCK_UN);
-  held.get(fd)?.end?.();
-  held.delete(fd);
+/**
+ * Lets go of the lock. A file that was not locked stays so. `isKept`: it will be locked
+ * again, and this is called once more before the descriptor is closed.
+ */
+export function unlock(fd: number, isKept = false): void {
+  const one = held.get(fd);
+  if (one !== undefined) {
+    const c = libc();
+    // Sound: as above. There is nothing to do where it fails, but for closing the
+    // file, which is for whoever opened it.
+    c.flock(fd, c.constants.LOCK_UN);
+    if (one.end !== undefined) resting.set(fd, one.end);
+    held.delete(fd);
+  }
+  if (isKept || resting.size === 0) return;
+  resting.get(fd)?.();
+  resting.delete(fd);
 }
 
 /** How often to try to have a lock. The last is 60 ms after the first. */

@@ -47,6 +47,12 @@ interface Holders {
  */
 const HELD = new Set<Holders>();
 
+/** Closes a descriptor for locking that was kept. */
+export function closeLocker(fd: number): void {
+  unlock(fd);
+  closeEntry(fd);
+}
+
 /** See above. */
 export abstract class LockableFile extends OpenFile {
   protected readonly own: Descriptors;
@@ -258,16 +264,16 @@ export abstract class LockableFile extends OpenFile {
     const fd = this.#locked;
     if (fd === undefined) return;
     this.#locked = undefined;
-    unlock(fd);
-    if (fd === this.fd) return;
-    if (this.keepsLocker) this.own.locker = fd;
-    else closeEntry(fd);
+    const isKept = fd !== this.fd && this.keepsLocker;
+    unlock(fd, isKept);
+    if (isKept) this.own.locker = fd;
+    else if (fd !== this.fd) closeEntry(fd);
   }
 
   /** Closes the descriptor for locking that was kept for the next time. */
   protected endLocker(): void {
     const { locker } = this.own;
     this.own.locker = undefined;
-    if (locker !== undefined) closeEntry(locker);
+    if (locker !== undefined) closeLocker(locker);
   }
 }

@@ -21,7 +21,11 @@ import {
 import type { Mapping } from "../memory/mod.ts";
 import { hugePageOf } from "./blocks.ts";
 import { closeEntry, isLinked, openPatiently, unlink } from "./entries.ts";
-import { type Descriptors, LockableFile } from "./lockable_file.ts";
+import {
+  closeLocker,
+  type Descriptors,
+  LockableFile,
+} from "./lockable_file.ts";
 import { hasJournal } from "./journal/beside.ts";
 import {
   checkNamesFile,
@@ -35,7 +39,7 @@ import {
 import {
   checkRegular,
   type Identity,
-  statIfThere,
+  KnownPath,
   type Status,
   statusOf,
 } from "./status.ts";
@@ -51,7 +55,7 @@ const SMALLEST_HUGE_PAGE = 2 ** 16;
 const UNCLOSED = new FinalizationRegistry<{ own: Descriptors; same: Same }>(
   ({ own, same }) => {
     uncount(same);
-    if (own.locker !== undefined) closeEntry(own.locker);
+    if (own.locker !== undefined) closeLocker(own.locker);
     closeEntry(own.fd);
   },
 );
@@ -137,6 +141,7 @@ export class MappedFile extends LockableFile {
   readonly #born: number;
   #hugePage: number | undefined;
   readonly #same: Same;
+  #place: KnownPath | undefined;
   /** Its journal, once it was appended to: `journal/kept.ts` knows more. */
   kept: Kept | undefined;
   /** What a killed commit has still to write, as `recover` has found out for who reads. */
@@ -296,7 +301,7 @@ export class MappedFile extends LockableFile {
   get stale(): Stale {
     let there: Status | undefined;
     try {
-      there = statIfThere(this.path);
+      there = this.#whereItWas();
     } catch {
       // Nobody gets to the file by a path that cannot be looked up.
     }
@@ -309,11 +314,12 @@ export class MappedFile extends LockableFile {
 
   /**
    * Throws a `ConflictError` unless the path still leads to this file, at its size.
-   * `hasWritten`: has a flush written to the file already?
+   * `hasWritten`: has a flush written to the file already? Returns what the system says
+   * of it.
    */
-  checkUnchanged(hasWritten = false): void {
-    const now = statIfThere(this.path);
-    if (now !== undefined && this.is(now) && now.size === this.size) return;
+  checkUnchanged(hasWritten = false): Status {
+    const now = this.#whereItWas();
+    if (now !== undefined && this.is(now) && now.size === this.size) return now;
     if (!hasWritten) this.checkWhole();
     const problem = now === undefined
       ? "is gone"
@@ -327,6 +333,13 @@ export class MappedFile extends LockableFile {
         "or drop them with close({ discard: true }), open the file again, and " +
         "repeat them; lock() keeps the flushes of others out.",
     );
+  }
+
+  /** What its path leads to now. */
+  #whereItWas(): Status | undefined {
+    // The path of a file in /proc may change.
+    if (this.#place?.path !== this.path) this.#place = new KnownPath(this.path);
+    return this.#place.status();
   }
 
   #conflictWhileWriting(problem: string): ConflictError {

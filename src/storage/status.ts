@@ -96,6 +96,38 @@ export function lstatIfThere(path: string): Status | undefined {
   return stat === undefined ? undefined : statusIn(stat);
 }
 
+/**
+ * A path that is asked about again and again. What the C library takes of it is made
+ * once, and so is the question whether the runtime lets us ask.
+ */
+export class KnownPath {
+  readonly path: string;
+  readonly #name: Uint8Array | undefined;
+
+  constructor(path: string) {
+    this.path = path;
+    if (!mayAskLibc()) return;
+    const name = ENCODER.encode(`${path}\0`);
+    if (name.length <= NAME.length) this.#name = name;
+  }
+
+  /** As {@linkcode statIfThere}. */
+  status(): Status | undefined {
+    const name = this.#name;
+    const found = name === undefined ? "failed" : ask(AT_FDCWD, name, 0);
+    return found !== "failed" ? found : statIfThere(this.path);
+  }
+
+  /** As {@linkcode lstatIfThere}. */
+  ownStatus(): Status | undefined {
+    const name = this.#name;
+    const found = name === undefined
+      ? "failed"
+      : ask(AT_FDCWD, name, AT_SYMLINK_NOFOLLOW);
+    return found !== "failed" ? found : lstatIfThere(this.path);
+  }
+}
+
 export function isFile({ mode }: Status): boolean {
   return (mode & S_IFMT) === S_IFREG;
 }
@@ -143,14 +175,19 @@ export function nameOfOpen(fd: number): string | undefined {
 }
 
 /**
- * Asks libc about a name, where the runtime lets us read all of them. Not whether this
- * one may be read: Deno keeps what it was asked about each name, for good.
+ * Does the runtime let us read all names? Not whether one may be read: Deno keeps what it
+ * was asked about each name, for good.
  */
+function mayAskLibc(): boolean {
+  return runtime().mayUse("/", "read", true);
+}
+
+/** Asks libc about a name. */
 function askByName(
   path: string,
   flags: number,
 ): Status | undefined | "failed" {
-  if (!runtime().mayUse("/", "read", true)) return "failed";
+  if (!mayAskLibc()) return "failed";
   const { read, written } = ENCODER.encodeInto(path, NAME);
   if (read < path.length || written === NAME.length) return "failed";
   NAME[written] = 0;

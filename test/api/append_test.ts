@@ -163,6 +163,95 @@ test("appends of any sizes come out in order, across all that they are kept in",
   }
 });
 
+for (const durable of [false, true]) {
+  test(`lines flushed one by one, { durable: ${durable} }, come out whole, whatever is done in between`, () => {
+    using folder = temporaryFolder();
+    const { path, content } = fileIn(folder.path);
+    const below_ = randomFrom(7);
+    let expected = content();
+    const map = open(path);
+    const edits = [
+      () => {
+        const slice = map.insert(map.mappedLength, bytesOf("inserted"));
+        expected += "inserted";
+        map.flush({ durable });
+        slice.delete();
+      },
+      () => map.insert(3, bytesOf("never flushed")).delete(),
+      () => {
+        map.append(3);
+        expected += "\0\0\0";
+      },
+      () => {
+        map.append(70_000);
+        expected += "\0".repeat(70_000);
+        map.flush({ durable });
+      },
+      () => {
+        const length = expected.length - 5;
+        const slice = map.slice(5);
+        slice.resize(length - 7);
+        expected = expected.slice(0, -7);
+        map.flush({ durable });
+        slice.delete();
+      },
+      () => {
+        map.append(bytesOf("two"));
+        expected += "two";
+      },
+    ];
+    for (let round = 0; round < (durable ? 60 : 600); round++) {
+      if (below(below_, 4) === 0) edits[below(below_, edits.length)]!();
+      const line = `${round},`.repeat(1 + below(below_, 60));
+      map.append(bytesOf(line));
+      expected += line;
+      const { strategy, atomic, stale } = map.flush({ durable });
+      assert.deepEqual([strategy, atomic, stale], ["extend", true, "no"]);
+      assert.equal(map.mappedLength, expected.length);
+      assert.equal(map.dirty, false);
+      if (round % 20 === 0) {
+        assert.equal(content(), expected);
+        const seen = map.read();
+        assert.equal(Buffer.from(seen).toString("latin1"), expected);
+      }
+    }
+    map.close();
+    assert.equal(content(), expected);
+    assert.deepEqual(fs.readdirSync(folder.path), ["file.dat"]);
+  });
+
+  test(`what others did to the file is seen by the next line, { durable: ${durable} }`, () => {
+    using folder = temporaryFolder();
+    const others: [what: RegExp, act: (path: string) => void][] = [
+      [/has \d+ bytes where it had/, (path) => fs.appendFileSync(path, "x")],
+      [/truncated behind the map's back/, (path) => fs.truncateSync(path, 4)],
+      [/is gone/, (path) => fs.unlinkSync(path)],
+      [/replaced by another file/, (path) => {
+        fs.copyFileSync(path, `${path}.new`);
+        fs.renameSync(`${path}.new`, path);
+      }],
+    ];
+    for (const [message, act] of others) {
+      const { path } = fileIn(folder.path);
+      const map = open(path);
+      for (let line = 0; line < 4; line++) {
+        map.append(bytesOf("line"));
+        map.flush({ durable });
+      }
+      act(path);
+      const size = fs.statSync(path, { throwIfNoEntry: false })?.size;
+      map.append(bytesOf("lost"));
+      assert.throws(() => map.flush({ durable }), {
+        name: "ConflictError",
+        message,
+      });
+      assert.equal(map.dirty, true);
+      assert.equal(fs.statSync(path, { throwIfNoEntry: false })?.size, size);
+      map.close({ discard: true });
+    }
+  });
+}
+
 test("a view of the map itself can be appended", () => {
   using folder = temporaryFolder();
   const { path, content } = fileIn(folder.path);

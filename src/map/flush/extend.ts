@@ -106,9 +106,7 @@ function* appendLittle(
     file.checkUnchanged(true);
     folder = appender.end();
   } catch (error) {
-    // Otherwise the journal says which bytes are ours, to the next open.
-    if (file.takeBack(before)) appender.abandon();
-    else appender.leave();
+    appender.undo(before);
     throw error;
   }
   map.rebase(plan.segments, plan.mappedLength, isDurable);

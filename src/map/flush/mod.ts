@@ -23,6 +23,7 @@ import {
   type Work,
 } from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
+import { appendTail } from "./append_tail.ts";
 import { canCommit, commitWritten } from "./commit.ts";
 import { runToEnd } from "./drive.ts";
 import { runToEndLater } from "./drive_later.ts";
@@ -52,6 +53,8 @@ export function flush(map: OpenMap, request: FlushRequest): FlushResult {
     if (request.isDurable) map.sync(0, map.mappedLength);
     return nothingWritten(map);
   }
+  const appended = appendTail(map, request);
+  if (appended !== undefined) return appended;
   checkDeepestStack(); // nothing may fail for want of it once the file has changed
   const flush = new Flush(map, () => map.state.beginFlush(map.file.path));
   let isOnDisk = false; // where only the last wait fails, too

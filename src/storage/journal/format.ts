@@ -10,7 +10,6 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
 import { createHash, randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -71,9 +70,18 @@ export type Note = Creation | Append | Redo | Idle;
 
 /** The header that says `note`. */
 export function headerOf(note: Note): Uint8Array {
-  const header = Buffer.alloc(HEADER_SIZE, " ");
-  Buffer.from(JSON.stringify(note)).copy(header);
+  const header = new Uint8Array(HEADER_SIZE);
+  writeHeader(note, header);
   return header;
+}
+
+const ENCODER = new TextEncoder();
+const BLANK = 0x20;
+
+/** Writes the header that says `note` to the beginning of `bytes`. */
+export function writeHeader(note: Note, bytes: Uint8Array): void {
+  const { written } = ENCODER.encodeInto(JSON.stringify(note), bytes);
+  bytes.fill(BLANK, written, HEADER_SIZE);
 }
 
 /** Written over a header, whatever that says, it makes the journal idle. */

@@ -34,7 +34,7 @@ import type { MappedFile } from "../mapped_file.ts";
 import { OpenFile } from "../open_file.ts";
 import { letReadersRead } from "../ownership.ts";
 import { mayUse } from "../paths.ts";
-import { lstatIfThere, statusOf } from "../status.ts";
+import { KnownPath, statusOf } from "../status.ts";
 import { fsyncStep, type Step, stepOf, type Steps } from "../steps.ts";
 import { isForeign, removeJournal, removeJournalLater } from "./beside.ts";
 import {
@@ -47,6 +47,7 @@ import {
   journalPath,
   type Note,
   type Redo,
+  writeHeader,
 } from "./format.ts";
 import { endDead } from "./recovery.ts";
 
@@ -79,14 +80,18 @@ export function listJournals(
 type Attempt = Journal | "none" | "busy" | "raced";
 
 /** The journals of maps that nobody closed. */
-const UNCLOSED = new FinalizationRegistry<number>(closeEntry);
+const UNCLOSED = new FinalizationRegistry<number>((fd) => {
+  unlock(fd);
+  closeEntry(fd);
+});
 
 /** The journal of one flush, or of one after another. */
 export class Journal {
   readonly #file: OpenFile;
   #isOpen = true;
   #isInUse = true;
-  #inode: bigint | undefined;
+  /** Its name, and what that leads to as long as it leads to the journal. */
+  #known: { readonly place: KnownPath; readonly inode: bigint } | undefined;
 
   private constructor(file: OpenFile) {
     this.#file = file;
@@ -249,12 +254,16 @@ export class Journal {
     return this.#file.path;
   }
 
-  /** Does its name lead to it still? For one that rests. */
+  /** Does its name lead to it still? For one that is kept. */
   get isInPlace(): boolean {
     if (!this.#isOpen) return false;
     const { fd, path } = this.#file;
-    this.#inode ??= statusOf(fd, path).ino;
-    return lstatIfThere(path)?.ino === this.#inode;
+    this.#known ??= {
+      place: new KnownPath(path),
+      inode: statusOf(fd, path).ino,
+    };
+    const { place, inode } = this.#known;
+    return place.ownStatus()?.ino === inode;
   }
 
   /**
@@ -262,7 +271,7 @@ export class Journal {
    * is written there. What is behind them is written, too.
    */
   noteWhole(note: Append, journal: Uint8Array): void {
-    journal.set(headerOf(note));
+    writeHeader(note, journal);
     this.#file.write(journal, 0);
   }
 
@@ -279,6 +288,11 @@ export class Journal {
   /** Notes that bytes are written over, which the journal has already. */
   noteRedo(note: Redo): void {
     this.#file.write(headerOf(note), 0);
+  }
+
+  /** Waits until the bytes of a journal that was on disk before are there. */
+  syncData(): void {
+    this.#file.syncData();
   }
 
   /** Gives back all its blocks. Then it says nothing. */
@@ -311,8 +325,25 @@ export class Journal {
 
   #putBack(): void {
     this.#isInUse = false;
+    UNCLOSED.unregister(this);
     UNCLOSED.register(this, this.#file.fd, this);
-    unlock(this.#file.fd);
+    unlock(this.#file.fd, true);
+  }
+
+  /**
+   * Takes up a journal that rests, if that can be done at once: otherwise false, and it
+   * rests as before.
+   */
+  resume(): boolean {
+    if (!this.#isOpen) return false;
+    this.#isInUse = true;
+    begun?.add(this);
+    if (this.#tryLock() === true && this.isInPlace) {
+      UNCLOSED.unregister(this);
+      return true;
+    }
+    this.#putBack();
+    return false;
   }
 
   /**

@@ -16,12 +16,12 @@
  */
 
 import { dirname } from "node:path";
-import type { SystemError } from "../../base/mod.ts";
+import { setBytes, type SystemError } from "../../base/mod.ts";
 import { Mapping } from "../../memory/mod.ts";
 import { BLOCK, writesPagesWhole } from "../blocks.ts";
 import type { Kept, MappedFile } from "../mapped_file.ts";
 import { mayUse, realPathOf } from "../paths.ts";
-import { lstatIfThere } from "../status.ts";
+import { KnownPath, type Status } from "../status.ts";
 import { fsyncStep, type Steps } from "../steps.ts";
 import {
   type Append,
@@ -55,8 +55,12 @@ export class Appender implements Kept {
   #isLookedAt = false;
   /** Appends that needed a journal. */
   #noted = 0;
-  /** Where the journal would be, as far as was known last. */
-  #place: string | undefined;
+  /**
+   * Where the journal would be, as far as was known last; `null` where none can be made.
+   */
+  #place: KnownPath | null | undefined;
+  /** Where it is, if no link leads to the file. */
+  #beside: string | undefined;
 
   private constructor(file: MappedFile) {
     this.#file = file;
@@ -72,6 +76,63 @@ export class Appender implements Kept {
     const appender = new Appender(file);
     file.kept = appender;
     return appender;
+  }
+
+  /**
+   * Appends `bytes` at once, if that needs no journal or one that is at hand: returns
+   * false otherwise, with nothing done. All or nothing, as by {@linkcode note},
+   * {@linkcode write} and {@linkcode end}, of which this is the short form. The caller
+   * holds the file's lock.
+   */
+  appendAtOnce(bytes: Uint8Array, isDurable: boolean): boolean {
+    const file = this.#file;
+    const status = file.checkUnchanged(); // whoever had the lock may have flushed
+    this.#length = bytes.length;
+    const isWhole = !isDurable && this.#isMadeWhole();
+    if (isWhole ? !this.#isAlone() : !this.#resume(status, isDurable)) {
+      return false;
+    }
+    const { size } = file;
+    try {
+      setBytes(this.#buffer, bytes, HEADER_SIZE);
+      if (isWhole) file.append(this.#bytes);
+      else this.#appendNoted(this.#journal!, isDurable);
+    } catch (error) {
+      this.undo(size);
+      throw error;
+    }
+    return true;
+  }
+
+  #appendNoted(journal: Journal, isDurable: boolean): void {
+    const file = this.#file;
+    journal.noteWhole(this.#newNote(), this.#whole);
+    if (isDurable) journal.syncData();
+    file.checkUnchanged(); // noting takes its time, and others may write meanwhile
+    file.append(this.#bytes);
+    if (isDurable) file.syncData();
+    file.checkUnchanged(true);
+    journal.rest();
+  }
+
+  /** Is the journal ready for an append, as {@linkcode note} would leave it? */
+  #resume(status: Status, isDurable: boolean): boolean {
+    const journal = this.#journal;
+    // Its place was found by the file's path. Where links lead there, they may lead
+    // elsewhere by now.
+    return journal !== undefined && this.#noted > 1 &&
+      (this.#isOnDisk || !isDurable) &&
+      journal.path === (this.#beside ??= journalPath(this.#file.path)) &&
+      this.#readers === readersOf(status) && journal.resume();
+  }
+
+  /**
+   * Takes back an append that failed, if nobody wrote behind it. Otherwise the journal
+   * says which bytes are ours, to the next open.
+   */
+  undo(before: number): void {
+    if (this.#file.takeBack(before)) this.abandon();
+    else this.leave();
   }
 
   /** Begins to gather an append of `length` bytes, {@linkcode KEPT_SIZE} at most. */
@@ -95,7 +156,7 @@ export class Appender implements Kept {
     const file = this.#file;
     const path = realPathOf(file.path, true);
     if (path === undefined) return false;
-    const readers = readersOf(file);
+    const readers = readersOf(file.stat());
     if (!(yield* this.#takeUp(path, readers))) {
       this.#journal = yield* Journal.beginning(path, file);
       this.#isOnDisk = false;
@@ -107,20 +168,9 @@ export class Appender implements Kept {
     try {
       file.checkUnchanged(); // a dead flush may have been finished just now
       const isNew = isDurable && !this.#isOnDisk;
-      const added = this.#length;
-      const { identity, size } = file;
-      const note = {
-        ...identity,
-        size,
-        added,
-        before: digestBefore(file, size),
-        boot: bootOfSystem(),
-        sum: sumOf(this.#bytes),
-      };
+      const note = this.#newNote();
       const isPrepared = isNew && isKept && this.#prepare(journal, note);
-      if (!isPrepared) {
-        journal.noteWhole(note, this.#buffer.subarray(0, HEADER_SIZE + added));
-      }
+      if (!isPrepared) journal.noteWhole(note, this.#whole);
       if (!isDurable) return true;
       const isSettled = yield* journal.settle(isNew);
       if (isSettled) this.#isOnDisk ||= isPrepared;
@@ -214,6 +264,25 @@ export class Appender implements Kept {
     }
   }
 
+  /** What the journal says of the append. */
+  #newNote(): Append {
+    const file = this.#file;
+    const { identity, size } = file;
+    return {
+      ...identity,
+      size,
+      added: this.#length,
+      before: digestBefore(file, size),
+      boot: bootOfSystem(),
+      sum: sumOf(this.#bytes),
+    };
+  }
+
+  /** A header's room, and the bytes of the append. */
+  get #whole(): Uint8Array {
+    return this.#buffer.subarray(0, HEADER_SIZE + this.#length);
+  }
+
   get #bytes(): Uint8Array {
     return this.#buffer.subarray(HEADER_SIZE, HEADER_SIZE + this.#length);
   }
@@ -232,11 +301,12 @@ export class Appender implements Kept {
     if (this.#journal !== undefined) return this.#journal.isInPlace;
     if (this.#place === undefined) {
       const path = realPathOf(this.#file.path, true);
-      if (path === undefined) return true;
-      this.#place = journalPath(path);
+      const place = path === undefined ? undefined : journalPath(path);
+      this.#place = place !== undefined && mayUse(place, true)
+        ? new KnownPath(place)
+        : null;
     }
-    return !mayUse(this.#place, true) ||
-      lstatIfThere(this.#place) === undefined;
+    return this.#place === null || this.#place.ownStatus() === undefined;
   }
 
   /** Notes the append, and gives the journal all its blocks. False without room for them. */
@@ -272,7 +342,6 @@ async function removeLater(journal: Journal, waits: boolean): Promise<void> {
 }
 
 /** Who may read a file, as far as its owner and its permission bits say. */
-function readersOf(file: MappedFile): string {
-  const { uid, gid, mode } = file.stat();
+function readersOf({ uid, gid, mode }: Status): string {
   return `${uid}:${gid}:${mode}`;
 }

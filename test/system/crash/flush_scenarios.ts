@@ -142,6 +142,7 @@ function patch(map: Memmap, patches: readonly Patch[] = PATCHES): void {
 
 const insertInTheMiddle = (map: Memmap) => void map.insert(CUT, NEW);
 const append = (map: Memmap) => void map.insert(map.mappedLength, NEW);
+const appendLine = (map: Memmap) => map.append(NEW);
 const nothing = () => {};
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -186,6 +187,43 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "append within a page, not durable, with a journal kept",
     after: join_(FILE, NEW.subarray(0, 300)),
     edit: (map) => void map.insert(map.mappedLength, NEW.subarray(0, 300)),
+    appended: 3000,
+    options: { durable: false },
+    strategy: "extend",
+  }),
+  scenario({
+    name: "append a line for the third time",
+    isSample: true,
+    after: join_(FILE, NEW),
+    edit: appendLine,
+    tail: NEW,
+    appended: 3000,
+    strategy: "extend",
+  }),
+  scenario({
+    name: "append a line for the third time, not durable",
+    after: join_(FILE, NEW),
+    edit: appendLine,
+    tail: NEW,
+    appended: 3000,
+    options: { durable: false },
+    strategy: "extend",
+  }),
+  scenario({
+    name: "append a line within a page, not durable",
+    isSample: true,
+    after: join_(FILE, NEW.subarray(0, 300)),
+    edit: (map) => map.append(NEW.subarray(0, 300)),
+    tail: NEW.subarray(0, 300),
+    appended: 200,
+    options: { durable: false },
+    strategy: "extend",
+  }),
+  scenario({
+    name: "append a line within a page, not durable, with a journal kept",
+    after: join_(FILE, NEW.subarray(0, 300)),
+    edit: (map) => map.append(NEW.subarray(0, 300)),
+    tail: NEW.subarray(0, 300),
     appended: 3000,
     options: { durable: false },
     strategy: "extend",

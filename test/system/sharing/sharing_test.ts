@@ -578,6 +578,46 @@ const STOPS = [
   ["terminate", "save"],
 ] as const;
 
+test(
+  "a script that is stopped while it appends leaves a map that goes on",
+  { timeout: TIMEOUT },
+  async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "file");
+    const line = new TextEncoder().encode("0123456789abcdef\n");
+    fs.writeFileSync(path, "");
+    let map = open(path);
+    let stopped = 0;
+    for (let round = 0; round < 60; round++) {
+      const durable = round % 3 === 0;
+      const script = "for (;;) { map.append(line); map.flush({ durable }); }";
+      assert.throws(
+        () =>
+          runInNewContext(script, { map, line, durable }, {
+            timeout: 1 + round % 4,
+          }),
+        /timed out/,
+      );
+      stopped++;
+      await turn();
+      try {
+        map.flush({ durable: false });
+      } catch (error) {
+        // It was stopped right after a write, and nobody knows whose that is.
+        assert.equal((error as Error).name, "ConflictError");
+        map.close({ discard: true });
+        map = open(path);
+      }
+      assert.equal(map.mappedLength, fs.statSync(path).size);
+    }
+    map.close();
+    const content = fs.readFileSync(path, "latin1");
+    assert.match(content, /^(?:0123456789abcdef\n)+$/);
+    proof(`${stopped} loops of appends stopped by node:vm`);
+    assert.deepEqual(fs.readdirSync(folder.path), ["file"]);
+  },
+);
+
 for (const driver of ["flush", "flushAsync"]) {
   test(
     `a worker that is stopped in the midst of ${driver}() locks nobody out`,

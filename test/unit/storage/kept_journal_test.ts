@@ -18,6 +18,7 @@ import { MappedFile } from "../../../src/storage/mapped_file.ts";
 import { OpenFile } from "../../../src/storage/open_file.ts";
 import {
   descriptorsOf,
+  isDeno,
   runChild,
   temporaryFolder,
   withLibc,
@@ -59,8 +60,10 @@ test("from the second durable append on a journal is kept, idle, until close()",
   append(map, "2");
   const { ino, size } = fs.statSync(place);
   assert.equal(size, HEADER_SIZE + KEPT_SIZE);
-  // The file, the journal, and what the file is locked by.
-  assert.equal(descriptorsOf(folder.path)?.length ?? 3, 3);
+  // The file, the journal, and what the file is locked by. In Bun, the last two have
+  // another each, by which they are unlocked if their thread is stopped.
+  const open_ = isDeno ? 3 : 5;
+  assert.equal(descriptorsOf(folder.path)?.length ?? open_, open_);
   for (const text of ["3", LONG, SHORT]) {
     let noted: unknown;
     append(map, text, { onProgress: () => noted = noteOf(place) });
@@ -74,6 +77,7 @@ test("from the second durable append on a journal is kept, idle, until close()",
   assert.deepEqual(beside(), [basename(place)]);
   map.close();
   assert.deepEqual(beside(), []);
+  assert.equal(descriptorsOf(folder.path)?.length ?? 0, 0);
   assert.equal(content(), `${OLD}123${LONG}${SHORT}`);
 });
 
