@@ -17,8 +17,11 @@ import { READ_AHEAD, type ReadAhead } from "../storage/mod.ts";
 import type { Progress } from "./flush/mod.ts";
 import type { OpenMap } from "./open_map.ts";
 
-/** Reads at a time: while one is begun, the disk works on another. */
-const AT_ONCE = 2;
+/**
+ * Reads that are asked for at a time. This thread asks for the next one when one has
+ * ended, and where it waits for a processor, the disk should have something to do.
+ */
+const AT_ONCE = 4;
 /** Bytes in a window, and in all those that are asked for at a time. */
 const WINDOW = 2 ** 21;
 const AHEAD = 2 ** 26;
