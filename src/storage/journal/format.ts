@@ -157,8 +157,8 @@ function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** Bytes before an append that its journal has a digest of. */
-const DIGESTED = 4096;
+/** Bytes before an append that its journal has a digest of: more would take long to hash. */
+const DIGESTED = 512;
 
 /** A digest of the bytes right before `size`, and of how many there are. */
 export function digestBefore(file: OpenFile, size: number): string {
