@@ -109,9 +109,15 @@ export class Books {
     return this.floatingCount > 0 || this.tail.length > 0;
   }
 
-  /** Was anything written to an atomic map that its file has not? */
+  /**
+   * Was anything written to an atomic map that its file has not? Once pages were lost,
+   * nobody can tell what was in them.
+   */
   get hasWritten(): boolean {
-    if (!this.isAtomic || !this.#mapping.maybeUnsynced) return false;
+    const isSafe = !this.isAtomic || this.state.isClosed ||
+      !this.#mapping.maybeUnsynced;
+    if (isSafe) return false;
+    if (this.#mapping.faults > 0) return true;
     return hasWrittenPages(this, 0, this.#mappedLength);
   }
 

@@ -62,6 +62,11 @@ export interface OpenOptions {
    * commits all of it, written bytes and resizes together, so that after a crash at any
    * instant the file has the old content or the new; `false` by default. See
    * {@linkcode Memmap.modified} and {@linkcode Memmap.revert}.
+   *
+   * A page that is written to is this map's own until then. What others write to the same
+   * page meanwhile is overwritten: agree with them on {@linkcode Memmap.lock}, and write
+   * while you hold it. Where others cut the file, what was written behind its new end is
+   * lost, and the next flush throws a {@linkcode ConflictError}.
    */
   atomic?: boolean;
 }

@@ -54,17 +54,25 @@ function find(
   end: number,
   isOneEnough: boolean,
 ): WrittenRange[] {
-  const { mapping } = map;
+  const { mapping, mappedLength } = map;
   if (begin >= end || !mapping.maybeUnsynced) return []; // nobody could write
   const { pageSize } = mapping;
   const first = Math.floor(begin / pageSize);
   const count = Math.ceil(end / pageSize) - first;
   const address = mapping.address + first * pageSize;
-  const rows = findWrittenPages(address, count, pageSize, isOneEnough);
-  if (rows === undefined) return compare(map, begin, end, isOneEnough);
-  return rows.map(([from, to]) => ({
-    begin: Math.max((first + from) * pageSize, begin),
-    end: Math.min((first + to) * pageSize, end),
+  const rows = findWrittenPages(address, count, pageSize, isOneEnough)
+    ?.map(([from, to]) => ({
+      begin: (first + from) * pageSize,
+      end: (first + to) * pageSize,
+    })) ?? compare(
+      map,
+      first * pageSize,
+      Math.min((first + count) * pageSize, mappedLength),
+      isOneEnough,
+    );
+  return rows.map((row) => ({
+    begin: Math.max(row.begin, begin),
+    end: Math.min(row.end, end),
   }));
 }
 
@@ -89,6 +97,43 @@ export function revertWritten(map: Written, begin: number, end: number): void {
   }
 }
 
+/**
+ * Has the pages of `ranges` show the file again, as far as they do not differ from it.
+ * Returns whether none does.
+ */
+export function dropSame(
+  map: Written,
+  ranges: readonly WrittenRange[],
+): boolean {
+  if (ranges.length === 0) return true;
+  let isAll = true;
+  const { mapping } = map;
+  const plain = mapPlainly(map);
+  try {
+    for (const { begin, end } of ranges) {
+      let from = begin;
+      for (const [at, differs] of pages(mapping, plain, begin, end)) {
+        if (!differs) continue;
+        isAll = false;
+        mapping.dropWritten(from, at);
+        from = Math.min(
+          (Math.floor(at / mapping.pageSize) + 1) * mapping.pageSize,
+          end,
+        );
+      }
+      mapping.dropWritten(from, end);
+    }
+    return isAll;
+  } finally {
+    plain.release();
+  }
+}
+
+function mapPlainly({ file, mappedLength, isGuarded }: Written): Mapping {
+  const kind = { mode: "r", isGuarded, isAtomic: false } as const;
+  return mapFile(file, kind, mappedLength);
+}
+
 /** The same where nobody knows: what differs from the file. */
 function compare(
   map: Written,
@@ -96,9 +141,8 @@ function compare(
   end: number,
   isOneEnough: boolean,
 ): WrittenRange[] {
-  const { file, mapping, mappedLength, isGuarded } = map;
-  const kind = { mode: "r", isGuarded, isAtomic: false } as const;
-  const plain = mapFile(file, kind, mappedLength);
+  const { mapping } = map;
+  const plain = mapPlainly(map);
   const ranges: WrittenRange[] = [];
   try {
     let from = -1; // where the row of pages begins that the last one belongs to

@@ -112,7 +112,7 @@ test("options in the wrong place, or with an unknown name, are a TypeError that 
     const unknown: [() => unknown, string][] = [
       [
         () => open(map.path, "r", { lenght: 5 } as Any),
-        'Unknown option "lenght"; there are: length, reserve, guard, create.',
+        'Unknown option "lenght"; there are: length, reserve, guard, create, atomic.',
       ],
       [
         () => map.flush({ stategy: "auto" }),

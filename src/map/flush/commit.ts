@@ -30,7 +30,7 @@ import {
   type Work,
 } from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
-import { type WrittenRange, writtenRanges } from "../written.ts";
+import { dropSame, type WrittenRange, writtenRanges } from "../written.ts";
 import type { FlushResult } from "./options.ts";
 import { isAppend, type Plan } from "./plan.ts";
 import { replace } from "./replace.ts";
@@ -52,12 +52,14 @@ export function commitWritten(
   isDurable: boolean,
 ): Work<FlushResult> {
   const written = writtenRanges(map, 0, map.mappedLength);
-  const state = { counts: false };
+  const state: State = { counts: false, instead: undefined };
   return {
     steps: commit(map, plan, written, isDurable, state),
-    total: 2 * (bytesOf(written) + sum(plan.floats)),
+    get total() {
+      return state.instead?.total ?? 2 * (bytesOf(written) + sum(plan.floats));
+    },
     get isStoppable() {
-      return !state.counts;
+      return state.instead?.isStoppable ?? !state.counts;
     },
   };
 }
@@ -82,12 +84,20 @@ function* partsOf(
   }
 }
 
+/** What the driver has to know of a commit. */
+interface State {
+  /** Is the journal whole, so that nothing stops the commit any more? */
+  counts: boolean;
+  /** What is done in its place where no journal can be made. */
+  instead: Work<FlushResult> | undefined;
+}
+
 function* commit(
   map: OpenMap,
   plan: Plan,
   written: readonly WrittenRange[],
   isDurable: boolean,
-  state: { counts: boolean },
+  state: State,
 ): Steps<FlushResult> {
   const { file } = map;
   const before = file.size;
@@ -145,8 +155,9 @@ function* commit(
 
   function* replaceInstead(): Steps<FlushResult> {
     const { path, label } = file;
-    const work = replace(map, plan, isDurable, { path, label, mode: map.mode });
-    return yield* work.steps;
+    const target = { path, label, mode: map.mode };
+    state.instead = replace(map, plan, isDurable, target);
+    return yield* state.instead.steps;
   }
 }
 
@@ -172,12 +183,14 @@ function* reserve(
 
 /**
  * Has the pages show the file, which has what was written to them. Where the system
- * refuses, they stay, and the next flush finds nothing that differs.
+ * refuses, they stay, and the next flush finds nothing that differs. So does what
+ * `onProgress`, or another thread, has written through a view meanwhile.
  */
 function dropPages(map: OpenMap, written: readonly WrittenRange[]): void {
+  const { mapping } = map;
   try {
-    for (const { begin, end } of written) map.mapping.dropWritten(begin, end);
-    map.mapping.markSynced();
+    const isAll = dropSame(map, written);
+    if (isAll && mapping.inFlightEnd === 0) mapping.markSynced();
   } catch {
     // As said.
   }

@@ -23,6 +23,7 @@ import {
   type Work,
 } from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
+import { revertWritten } from "../written.ts";
 import { appendTail } from "./append_tail.ts";
 import { canCommit, commitWritten } from "./commit.ts";
 import { runToEnd } from "./drive.ts";
@@ -139,7 +140,10 @@ function isDue(map: OpenMap, request: FlushRequest): boolean {
   map.mapping.checkFaults();
   if (request.target !== undefined) return true;
   map.checkWritable("flush");
-  return map.isDirty;
+  if (map.isDirty) return true;
+  // What was written to pages that others cut off went with them.
+  if (map.isAtomic && map.mapping.maybeUnsynced) map.file.checkWhole();
+  return false;
 }
 
 function nothingWritten(map: OpenMap): FlushResult {
@@ -268,7 +272,16 @@ function* chosenWork(
   // What only appends looks at no byte of the file before it has the lock, and then asks.
   if (strategy !== "auto" || !isAppend(map, plan)) map.file.checkUnchanged();
   const work = yield* ownWork(map, plan, strategy, isDurable);
-  return { ...work, steps: underLock(map.file, work.steps) };
+  return {
+    steps: underLock(map.file, work.steps),
+    // Both may change while it goes on.
+    get total() {
+      return work.total;
+    },
+    get isStoppable() {
+      return work.isStoppable;
+    },
+  };
 }
 
 function* ownWork(
@@ -281,18 +294,48 @@ function* ownWork(
   if (map.hasWritten) {
     if (map.state.isAsync) yield* dropMapped(map);
     if (strategy === "auto" && canCommit(map, plan)) {
-      return commitWritten(map, plan, isDurable);
+      return showingEnd(map, commitWritten(map, plan, isDurable));
     }
     const { path, label } = map.file;
     return replace(map, plan, isDurable, { path, label, mode: map.mode });
   }
   if (strategy === "in-place") return moveInPlace(map, plan, isDurable);
   if (strategy === "auto" && (yield* canExtend(map, plan))) {
-    return extend(map, plan, isDurable);
+    const work = extend(map, plan, isDurable);
+    return map.isAtomic ? showingEnd(map, work) : work;
   }
   if (map.state.isAsync) yield* dropMapped(map);
   const { path, label } = map.file;
   return replace(map, plan, isDurable, { path, label, mode: map.mode });
+}
+
+/**
+ * The same work, which may append to an atomic map. What is written through a view
+ * meanwhile may give the map a page of its own in which the old end lies: behind that,
+ * it has not what was appended, until the file is shown there.
+ */
+function showingEnd(
+  map: OpenMap,
+  work: Work<FlushResult>,
+): Work<FlushResult> {
+  const { mapping, mappedLength: before } = map;
+  function* steps(): Steps<FlushResult> {
+    const result = yield* work.steps;
+    const { pageSize } = mapping;
+    const pageEnd = Math.ceil(before / pageSize) * pageSize;
+    const end = Math.min(pageEnd, map.mappedLength);
+    if (before < end) revertWritten(map, before, end);
+    return result;
+  }
+  return {
+    steps: steps(),
+    get total() {
+      return work.total;
+    },
+    get isStoppable() {
+      return work.isStoppable;
+    },
+  };
 }
 
 function notInPlace(map: OpenMap): TypeError {
