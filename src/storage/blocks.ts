@@ -94,6 +94,13 @@ export function writesPagesWhole(file: OpenFile): boolean {
   return found !== undefined && WRITES_PAGES_WHOLE.includes(found.type);
 }
 
+/** Are holes all that blocks must be reserved for where `file` is? */
+function isPlain(file: OpenFile): boolean {
+  const type = statfs(file)?.type;
+  return type !== undefined && KNOWS_MAPS.includes(type) &&
+    !SHARES_BLOCKS.includes(type);
+}
+
 /** Bytes of a block that files may share where `file` is; 0 where they share none. */
 export function sharedBlockOf(file: OpenFile): number {
   const found = statfs(file);
@@ -218,8 +225,9 @@ export function checkRoomInHoles(
   ranges: readonly (readonly [begin: number, end: number])[],
 ): void {
   let missing = 0;
+  const holes = new Holes(file);
   for (const [from, to] of ranges) {
-    for (const [begin, end] of holesIn(file, from, to)) missing += end - begin;
+    for (const [begin, end] of holes.in(from, to)) missing += end - begin;
   }
   if (missing > 0) checkRoom(file, missing);
 }
@@ -227,16 +235,22 @@ export function checkRoomInHoles(
 /** Blocks for parts of a file, which can be given back until they are written to. */
 export class Reservation {
   readonly #file: OpenFile;
+  readonly #found: Holes;
   readonly #holes: (readonly [begin: number, end: number])[] = [];
+  /** Does the file system know its holes, and share no blocks that it has? */
+  #isPlain: boolean | undefined;
 
   constructor(file: OpenFile) {
     this.#file = file;
+    this.#found = new Holes(file);
   }
 
   /** Reserves blocks for the bytes `from` to `to`, which the file has. */
   reserve(from: number, to: number): void {
     const file = this.#file;
-    const holes = [...holesIn(file, from, to)];
+    const holes = [...this.#found.in(from, to)];
+    this.#isPlain ??= isPlain(file);
+    if (holes.length === 0 && this.#isPlain) return;
     this.#holes.push(...holes);
     if (unshare(file, from, to) || allocate(file, from, to)) return;
     const zeros = new Uint8Array(BUFFER);
@@ -276,7 +290,7 @@ export class Reservation {
  * all of them, that takes no room for a moment where there are blocks.
  */
 export function reserveHoles(file: OpenFile, from: number, to: number): void {
-  for (const [begin, end] of [...holesIn(file, from, to)]) {
+  for (const [begin, end] of [...new Holes(file).in(from, to)]) {
     allocate(file, begin, end);
   }
 }
@@ -323,17 +337,36 @@ function wholeBlocks(offset: number): number {
   return Math.ceil(offset / BLOCK) * BLOCK;
 }
 
-/** The holes that `from` to `to` touch, as whole blocks. */
-function* holesIn(
-  file: OpenFile,
-  from: number,
-  to: number,
-): Generator<readonly [begin: number, end: number]> {
-  const end = Math.min(wholeBlocks(to), file.size);
-  for (let at = Math.floor(from / BLOCK) * BLOCK; at < end;) {
-    const [begin, dataEnd] = file.nextData(at, end);
-    if (begin > at) yield [at, begin];
-    at = dataEnd;
+/**
+ * The holes of a file that are asked for part by part. What was found last is kept: the
+ * system may look through a file to its end to find the next hole.
+ */
+class Holes {
+  readonly #file: OpenFile;
+  /** Where data was found last; in front of it is a hole from `#from` on. */
+  #from = 0;
+  #begin = 0;
+  #end = 0;
+
+  constructor(file: OpenFile) {
+    this.#file = file;
+  }
+
+  /** Those that `from` to `to` touch, as whole blocks. */
+  *in(
+    from: number,
+    to: number,
+  ): Generator<readonly [begin: number, end: number]> {
+    const { size } = this.#file;
+    const end = Math.min(wholeBlocks(to), size);
+    for (let at = Math.floor(from / BLOCK) * BLOCK; at < end;) {
+      if (at < this.#from || at >= this.#end) {
+        this.#from = at;
+        [this.#begin, this.#end] = this.#file.nextData(at, size);
+      }
+      if (this.#begin > at) yield [at, Math.min(this.#begin, end)];
+      at = this.#end;
+    }
   }
 }
 
