@@ -26,7 +26,7 @@ import { mapFile, type MapKind } from "./map_file.ts";
 import { Meanwhile } from "./meanwhile.ts";
 import { MapState } from "./state.ts";
 import { Tail } from "./tail.ts";
-import { hasWrittenPages, writtenRanges } from "./written.ts";
+import { firstWrittenPage, hasWrittenPages, writtenRanges } from "./written.ts";
 
 /** Bytes that are synced at a time where no other thread can do it. */
 const SYNCED = 2 ** 23;
@@ -55,6 +55,8 @@ export class Books {
   commits = 0;
   /** What readers get while a flush lets the event loop go on. */
   readonly meanwhile: Meanwhile = new Meanwhile();
+  /** An atomic map's page that had been written to when last asked: the first to look at. */
+  #writtenPage = 0;
   /** A folder whose names may not be on disk yet, after a flush that did not wait. */
   #unsyncedFolder: string | undefined;
 
@@ -118,7 +120,13 @@ export class Books {
       !this.#mapping.maybeUnsynced;
     if (isSafe) return false;
     if (this.#mapping.faults > 0) return true;
-    return hasWrittenPages(this, 0, this.#mappedLength);
+    const page = this.#writtenPage;
+    if (page < this.#mappedLength && hasWrittenPages(this, page, page + 1)) {
+      return true;
+    }
+    const found = firstWrittenPage(this, 0, this.#mappedLength);
+    this.#writtenPage = found ?? 0;
+    return found !== undefined;
   }
 
   /** Are the mapped bytes in memory of their own, and not the file's? */

@@ -45,7 +45,16 @@ export function hasWrittenPages(
   begin: number,
   end: number,
 ): boolean {
-  return find(map, begin, end, true).length > 0;
+  return firstWrittenPage(map, begin, end) !== undefined;
+}
+
+/** Where the first of those pages begins that were written. */
+export function firstWrittenPage(
+  map: Written,
+  begin: number,
+  end: number,
+): number | undefined {
+  return find(map, begin, end, true)[0]?.begin;
 }
 
 function find(
@@ -55,8 +64,12 @@ function find(
   isOneEnough: boolean,
 ): WrittenRange[] {
   const { mapping, mappedLength } = map;
-  if (begin >= end || !mapping.maybeUnsynced) return []; // nobody could write
-  const { pageSize } = mapping;
+  const { maybeWritten, pageSize } = mapping;
+  if (maybeWritten === null) return []; // nobody could write
+  const pageOf = (offset: number) => Math.floor(offset / pageSize) * pageSize;
+  begin = Math.max(begin, pageOf(maybeWritten.begin));
+  end = Math.min(end, pageOf(maybeWritten.end - 1) + pageSize);
+  if (begin >= end) return [];
   const first = Math.floor(begin / pageSize);
   const count = Math.ceil(end / pageSize) - first;
   const address = mapping.address + first * pageSize;

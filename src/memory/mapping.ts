@@ -24,6 +24,7 @@ import {
   type SystemError,
 } from "../base/mod.ts";
 import { detach } from "./buffers.ts";
+import type { Range } from "./ranges.ts";
 import { Region } from "./region.ts";
 
 /** How a file is mapped. */
@@ -59,6 +60,9 @@ export class Mapping {
   #capacity: number;
   /** Were bytes written, or open to writes, since all of them were last known to be on disk? */
   #maybeUnsynced = false;
+  // Spans those bytes, but for what views reach that there are.
+  #firstWritten = Infinity;
+  #lastWritten = 0;
   readonly #isGuardedEmpty: boolean;
   /** One element: the number of pages found lost. It may be kept, and looked at without a call. */
   readonly faultCount: Int32Array;
@@ -213,14 +217,33 @@ export class Mapping {
     return this.#maybeUnsynced || this.#region?.hasViews === true;
   }
 
+  /**
+   * Spans the bytes that may have been written since {@linkcode markSynced}, or since they
+   * were mapped; `null`: none.
+   */
+  get maybeWritten(): Range | null {
+    const reach = this.#region?.reach;
+    const begin = Math.min(this.#firstWritten, reach?.begin ?? Infinity);
+    const end = Math.max(this.#lastWritten, reach?.end ?? 0);
+    return begin < end ? { begin, end } : null;
+  }
+
+  #markWritten(begin: number, end: number): void {
+    this.#maybeUnsynced = true;
+    if (begin < this.#firstWritten) this.#firstWritten = begin;
+    if (end > this.#lastWritten) this.#lastWritten = end;
+  }
+
   /** Notes a write that went neither through a view nor through this mapping. */
   markUnsynced(): void {
-    this.#maybeUnsynced = true;
+    this.#markWritten(0, this.#capacity);
   }
 
   /** Notes that all bytes are on disk. */
   markSynced(): void {
     this.#maybeUnsynced = false;
+    this.#firstWritten = Infinity;
+    this.#lastWritten = 0;
   }
 
   /**
@@ -245,14 +268,15 @@ export class Mapping {
 
   /** Detaches a buffer of {@linkcode view}, if that can be done. */
   revoke(buffer: ArrayBuffer): void {
-    this.#maybeUnsynced = true; // bytes may have been written through it
-    // An empty buffer lies over no memory, but is as stale.
-    if (this.#region?.revoke(buffer) !== true) detach(buffer);
+    const range = this.#region?.revoke(buffer);
+    if (range === undefined) detach(buffer); // it is empty, over no memory, but as stale
+    else this.#markWritten(range.begin, range.end); // through it, perhaps
   }
 
   /** Detaches all buffers of {@linkcode view}, as {@linkcode revoke} does. */
   revokeAll(): void {
-    this.#maybeUnsynced = true;
+    const reach = this.#region?.reach;
+    if (reach) this.#markWritten(reach.begin, reach.end);
     this.#region?.revokeAll();
   }
 
@@ -276,8 +300,10 @@ export class Mapping {
   /** A copy of bytes `begin` to `end`, in memory of JavaScript's own. */
   copyOf(begin: number, end: number): Uint8Array<ArrayBuffer> {
     const before = this.#maybeUnsynced;
+    const [first, last] = [this.#firstWritten, this.#lastWritten];
     const copy = this.borrow(begin, end, (bytes) => new Uint8Array(bytes));
     this.#maybeUnsynced = before; // nobody could write
+    [this.#firstWritten, this.#lastWritten] = [first, last];
     return copy;
   }
 
@@ -452,7 +478,7 @@ export class Mapping {
   copyFrom(source: Mapping, from: number, to: number, length: number): void {
     this.#checkBounds(to, length);
     source.#checkBounds(from, length);
-    this.#maybeUnsynced = true;
+    this.#markWritten(to, to + length);
     // Sound: both ranges are within their mappings.
     this.#libc.memmove(this.address + to, source.address + from, length);
     this.checkFaults();
@@ -462,7 +488,7 @@ export class Mapping {
   /** Sets `length` bytes from `at` on to `byte`. */
   fill(byte: number, at: number, length: number): void {
     this.#checkBounds(at, length);
-    this.#maybeUnsynced = true;
+    this.#markWritten(at, at + length);
     // Sound: the range is within the mapping.
     this.#libc.memset(this.address + at, byte, length);
     this.checkFaults();

@@ -182,6 +182,19 @@ export class Region {
     return this.#views.size > 0 || !this.#escaped.isEmpty;
   }
 
+  /** Spans all bytes that somebody may write to by an address that he has; `null`: none. */
+  get reach(): Range | null {
+    let [begin, end] = [Infinity, 0];
+    const add = (range: Range) => {
+      begin = Math.min(begin, range.begin);
+      end = Math.max(end, range.end);
+    };
+    for (const view of this.#views.values()) add(view);
+    for (const range of this.#escaped) add(range);
+    if (this.#inFlight !== null) add(this.#inFlight);
+    return begin < end ? { begin, end } : null;
+  }
+
   /** Do `length` bytes at an address share one with this region? */
   overlaps(address: number, length: number): boolean {
     return address < this.address + this.#size &&
@@ -197,16 +210,16 @@ export class Region {
 
   /**
    * Detaches a buffer of {@linkcode view}. Its bytes have escaped if that fails. Returns
-   * false if it is not one of those.
+   * which bytes those were; `undefined` if it is not one of those.
    */
-  revoke(buffer: ArrayBuffer): boolean {
+  revoke(buffer: ArrayBuffer): Range | undefined {
     const view = this.#views.get(buffer);
-    if (view === undefined) return false;
+    if (view === undefined) return undefined;
     if (!detach(buffer)) this.#addEscaped(view);
     else if (!runtime().pinsBuffers && !view.isOwn) this.#addInFlight(view);
     // Last: what throws before, such as too deep a stack, leaves the buffer listed.
     this.#views.delete(buffer);
-    return true;
+    return view;
   }
 
   #addEscaped({ begin, end }: Range): void {

@@ -17,13 +17,16 @@ import { closeEntry } from "./entries.ts";
 const PAGEMAP = "/proc/self/pagemap";
 /** Bytes of a word. */
 const WORD = 8;
-/** Words that are read at a time. */
-const MOST = 2 ** 16;
+/** Words that are read at a time: few enough to stay in the processor's cache. */
+const MOST = 2 ** 13;
 
 // The upper half of a word, as Documentation/admin-guide/mm/pagemap.rst has it.
 const PRESENT = 0x8000_0000;
 const SWAPPED = 0x4000_0000;
 const OF_FILE = 0x2000_0000;
+
+/** Where they are read to. New memory for each look would have to be cleared. */
+let buffer: Uint32Array<ArrayBuffer> | undefined;
 
 let isTrue: boolean | undefined;
 
@@ -71,7 +74,7 @@ function scan(
   const rows: Pages[] = [];
   const fd = fs.openSync(PAGEMAP, "r");
   try {
-    const words = new Uint32Array(2 * Math.min(count, MOST));
+    const words = buffer ??= new Uint32Array(2 * MOST);
     const bytes = new Uint8Array(words.buffer);
     const first = address / pageSize;
     let begin = -1; // of the row that the last page belongs to
@@ -83,14 +86,7 @@ function scan(
         if (read === 0) throw new Error(`${PAGEMAP} ended`);
         done += read;
       }
-      for (let i = 0; i < length / WORD; i++) {
-        const word = words[2 * i + 1]!; // the upper half, on x64 and arm64
-        const isWritten = (word & (PRESENT | SWAPPED)) !== 0 &&
-          (word & OF_FILE) === 0;
-        if (isWritten === (begin >= 0)) continue;
-        if (!isWritten) rows.push([begin, at + i]);
-        begin = isWritten ? at + i : -1;
-      }
+      begin = look(words, length / WORD, at, begin, rows);
       if (isOneEnough && (rows.length > 0 || begin >= 0)) break;
     }
     if (begin >= 0) rows.push([begin, count]);
@@ -98,4 +94,27 @@ function scan(
   } finally {
     closeEntry(fd);
   }
+}
+
+/**
+ * Looks at the words of `count` pages from page `at` on. `begin` is where the row of
+ * written ones begins that the page before belongs to, or -1; returns the same of the
+ * last. A function of its own, so that it is compiled soon.
+ */
+function look(
+  words: Uint32Array,
+  count: number,
+  at: number,
+  begin: number,
+  rows: Pages[],
+): number {
+  for (let i = 0; i < count; i++) {
+    const word = words[2 * i + 1]!; // the upper half, on x64 and arm64
+    const isWritten = (word & (PRESENT | SWAPPED)) !== 0 &&
+      (word & OF_FILE) === 0;
+    if (isWritten === (begin >= 0)) continue;
+    if (!isWritten) rows.push([begin, at + i]);
+    begin = isWritten ? at + i : -1;
+  }
+  return begin;
 }

@@ -404,3 +404,42 @@ test("buffers moved repeatedly are one escaped range", () => {
   assert.equal(mapping.hasEscapedAfter(1008), true);
   assert.equal(mapping.hasEscapedAfter(1009), false);
 });
+
+test("what may have been written lies between two offsets, until all is known to be on disk", () => {
+  using memory = anonymous();
+  const { mapping } = memory;
+  assert.equal(mapping.maybeWritten, null);
+  mapping.copyOf(0, 10); // reads
+  assert.equal(mapping.maybeWritten, null);
+  mapping.write(500, new Uint8Array(300));
+  assert.deepEqual(mapping.maybeWritten, { begin: 500, end: 800 });
+  mapping.fill(1, 100, 5);
+  mapping.copyFrom(mapping, 0, 9000, 10);
+  mapping.copyOf(0, SIZE);
+  assert.deepEqual(mapping.maybeWritten, { begin: 100, end: 9010 });
+  mapping.markSynced();
+  assert.equal(mapping.maybeWritten, null);
+  const buffer = mapping.view(20, 30);
+  assert.deepEqual(mapping.maybeWritten, { begin: 20, end: 30 });
+  mapping.markSynced(); // and whoever has the view writes on
+  assert.deepEqual(mapping.maybeWritten, { begin: 20, end: 30 });
+  mapping.revoke(buffer);
+  const { begin, end } = mapping.maybeWritten!;
+  // In Deno, an operation may still be using it; that is not known to the byte.
+  assert.ok(runtime().pinsBuffers ? begin === 20 : begin <= 20);
+  assert.equal(end, 30);
+  mapping.markUnsynced(); // nobody knows where
+  assert.deepEqual(mapping.maybeWritten, { begin: 0, end: SIZE });
+});
+
+test("bytes that were moved out of a view may be written to for good", () => {
+  using memory = anonymous();
+  const { mapping } = memory;
+  const buffer = mapping.view(20_000, 30_000);
+  const moved = buffer.transfer();
+  mapping.revoke(buffer);
+  mapping.markSynced();
+  const { begin, end } = mapping.maybeWritten!;
+  assert.ok(begin <= 20_000 && end === 30_000);
+  assert.equal(moved.byteLength, 10_000);
+});
