@@ -11,7 +11,7 @@
  *    the file sees all of it; so where the disk fails now, the journal stays, and the
  *    next flush or the next open goes on.
  * 5. Drop the pages, which shows the file's in their place; the views stay.
- * 6. fsync, and let the journal rest.
+ * 6. fdatasync, and let the journal rest.
  *
  * Where no journal can be made, the file is replaced.
  *
@@ -22,6 +22,7 @@ import {
   BREATH,
   checkRoomInHoles,
   checkRoomToWriteOver,
+  fsyncStep,
   RedoLog,
   type RedoPart,
   Reservation,
@@ -111,7 +112,7 @@ function* commit(
     file.checkUnchanged(); // a dead flush may have been finished just now
     makeRoom(map, plan, before);
     yield* reserve(map, written, reservation);
-    const parts = partsOf(map, plan, written);
+    const parts = [...partsOf(map, plan, written)];
     const noted = yield* log.note(parts, plan.fileLength, isDurable);
     if (noted === "none") {
       log.abandon();
@@ -143,7 +144,10 @@ function* commit(
   map.rebase(plan.segments, plan.mappedLength, false);
   dropPages(map, written);
   try {
-    if (isDurable && bytesWritten > 0) yield syncFile(file);
+    // The file has its size already, so that its bytes are all there is to wait for.
+    if (isDurable && bytesWritten > 0) {
+      yield fsyncStep(() => file.syncData(), () => file.syncLater());
+    }
   } catch (error) {
     log.leave();
     throw error;

@@ -72,7 +72,7 @@ export class RedoLog implements Kept {
    * the folder cannot be synced, so that a journal protects from nothing.
    */
   *note(
-    parts: Iterable<RedoPart>,
+    parts: readonly RedoPart[],
     grows: number,
     isDurable: boolean,
   ): Steps<RedoNote | undefined | "none"> {
