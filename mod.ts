@@ -41,14 +41,18 @@
 export {
   type ArrayOptions,
   type ByteOrder,
+  type Complex,
   type DType,
   type DTypeOf,
   type Element,
   type ElementTypes,
+  isTypeName,
   MemmapArray,
+  type NDArray,
   type NumarrayNames,
   type NumpyCodes,
   type OrderSign,
+  type PartOf,
   type TypedArrayOf,
   type TypeName,
 } from "./src/arrays/mod.ts";

@@ -77,7 +77,7 @@ function classOf({ name, element, read, write, same }: Type): string {
           get(i: number, j?: number, k?: number, ...more: number[]): ${element} {
             if (j === undefined && Math.floor(i) === i) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 const value = this.#vector.${read};
                 GATE.getUint8(this.#faults[0]!);
                 return value;
@@ -86,17 +86,81 @@ function classOf({ name, element, read, write, same }: Type): string {
             return ${same("slowGet(this as Any, i, j, k, more)")};
           }
 
-          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
+          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
             if (
               k === undefined && typeof j === "${element}" && Math.floor(i) === i
             ) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 this.#writable.${write};
-                return void GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]!);
+                return j;
               } catch { /* below */ }
             }
-            slowSet(this as Any, arguments.length, i, j, k, more);
+            return slowSet(this as Any, arguments.length, i, j, k, more);
+          }
+        },`;
+}
+
+/** The loop of `apply` along one line. */
+function applyOf({ name, element, read, write }: Type): string {
+  const order = (access: string) =>
+    access.replace("this.#isLittle", "isLittle").replace(
+      "(at, j",
+      "(at, value",
+    );
+  const little = read.includes("#isLittle") ? "isLittle" : "_";
+  return `
+  ${name}(view, at, stride, count, ${little}, faults, flat, f, write) {
+    for (let done = 0; done < count; done++) {
+      let value: Any;
+      try {
+        value = view.${order(read)};
+        GATE.getUint8(faults[0]!);
+      } catch {
+        return done;
+      }
+      value = f(value, flat + done);
+      try {
+        if (typeof value !== "${element}") throw undefined;
+        view.${order(write.replace("j ?", "value ?"))};
+        GATE.getUint8(faults[0]!);
+      } catch {
+        write(at, value);
+        return done + 1;
+      }
+      at += stride;
+    }
+    return count;
+  },`;
+}
+
+/** What `next` returns: a class, so that its value has one representation. */
+function resultOf({ name, element }: Type): string {
+  const first = { boolean: "false", number: "0.5", bigint: "0n" }[element];
+  return `
+        ${name}: class {
+          done = false;
+          value: ${element} = ${first};
+        },`;
+}
+
+function walkOf({ name, read, same }: Type): string {
+  return `
+        ${name}: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0 && !this.#nextLine()) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.${read};
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = ${same("this.#read(at)")};
+            }
+            return result;
           }
         },`;
 }
@@ -122,8 +186,7 @@ const TEXT = `\
  * throws, the slow way comes next and knows why.
  *
  * The \`+\` and \`BigInt.asIntN\` tell V8 that the slow way returns the same kind of
- * number. Without them it puts every element into a box. \`+ 0\` turns -0 into 0,
- * which spares the engines a check for it.
+ * number. Without them it puts every element into a box.
  *
  * **Why here.** The views are over the slice's own buffer, which no user may reach:
  * nobody but the library can move or pin it. So they are in private fields, and the
@@ -133,6 +196,9 @@ const TEXT = `\
  */
 
 import type { DType } from "./type_names.ts";
+
+/** The types whose elements DataView can read. */
+export type RealType = Exclude<DType, "complex64" | "complex128">;
 
 // deno-lint-ignore no-explicit-any -- an index or, after the last one, the value
 type Any = any;
@@ -153,7 +219,7 @@ const NO_FAULTS: Int32Array = new Int32Array(1);
 /** \`get\` for whatever the fast way does not do. */
 type SlowGet<T> = (array: T, i: Any, j: Any, k: Any, more: number[]) => Any;
 
-/** \`set\` for that. The last of \`count\` arguments is the value. */
+/** \`set\` for that. The last of \`count\` arguments is the value, which it returns. */
 type SlowSet<T> = (
   array: T,
   count: number,
@@ -161,19 +227,20 @@ type SlowSet<T> = (
   j: Any,
   k: Any,
   more: Any[],
-) => void;
+) => Any;
 
 /** The classes of arrays, and what points one of their instances at its bytes. */
 export interface ElementClasses<T, A extends unknown[]> {
-  readonly classes: Readonly<Record<DType, new (...args: A) => T>>;
+  readonly classes: Readonly<Record<RealType, new (...args: A) => T>>;
   readonly point: (
     array: T,
     /** The array's bytes. None at all if it does not have one axis. */
     vector: DataView,
     /** The same, and none if they must not be written. */
     writable: DataView,
-    /** Bytes from one element to the next. */
+    /** Bytes from one element to the next, and to the first. */
     step: number,
+    first: number,
     isLittle: boolean,
     /** One number: how many pages of the memory were found lost. */
     faults: Int32Array,
@@ -193,6 +260,7 @@ export function elementClasses<T extends object, A extends Any[]>(
     #vector: DataView = NO_BYTES;
     #writable: DataView = NO_BYTES;
     #step = 0;
+    #first = 0;
     #isLittle = true;
     #faults: Int32Array = NO_FAULTS;
 
@@ -202,6 +270,7 @@ export function elementClasses<T extends object, A extends Any[]>(
         vector,
         writable,
         step,
+        first,
         isLittle,
         faults,
       ) => {
@@ -209,6 +278,7 @@ export function elementClasses<T extends object, A extends Any[]>(
         elements.#vector = vector;
         elements.#writable = writable;
         elements.#step = step;
+        elements.#first = first;
         elements.#isLittle = isLittle;
         elements.#faults = faults;
       };
@@ -220,6 +290,137 @@ export function elementClasses<T extends object, A extends Any[]>(
 
   return made!;
 }
+
+/**
+ * Sets \`count\` elements of a line, from byte \`at\` on, to what \`f\` makes of them.
+ * Returns how many it has done: fewer where the bytes have moved meanwhile. \`write\`
+ * writes one the slow way, or throws.
+ */
+export type Apply = (
+  view: DataView,
+  at: number,
+  stride: number,
+  count: number,
+  isLittle: boolean,
+  faults: Int32Array,
+  flat: number,
+  f: (value: Any, flat: number) => Any,
+  write: (at: number, value: Any) => void,
+) => number;
+
+/** The loops of \`MemmapArray.apply\`. */
+export const APPLY: Readonly<Record<RealType, Apply>> = {${
+  TYPES.map(applyOf).join("")
+}
+};
+
+/** What an iterator needs to know of an array's bytes. */
+export interface Walked {
+  readonly values: DataView;
+  readonly isLittle: boolean;
+  readonly faults: Int32Array;
+  /** Reads the element at byte \`at\` of \`values\`, after looking where they are. */
+  read(at: number): unknown;
+}
+
+/** The lines of its elements, one after another. */
+export interface WalkedLines {
+  readonly at: number;
+  readonly count: number;
+  readonly stride: number;
+  next(): boolean;
+}
+
+/** Its properties come in another order than those of the results with values. */
+const END: IteratorReturnResult<undefined> = Object.freeze({
+  value: undefined,
+  done: true,
+});
+
+/** Makes an iterator of the elements of \`lines\`, the first at byte \`first\`. */
+export type MakeWalk = (
+  walked: Walked,
+  lines: WalkedLines,
+  first: number,
+) => IteratorObject<Any, undefined>;
+
+/** The iterators of arrays, one class for each type. */
+export const WALK: Readonly<Record<RealType, MakeWalk>> = (() => {
+  let made: Readonly<Record<RealType, MakeWalk>>;
+
+  // As above, the static block makes what is returned. Each iterator returns the same
+  // object every time, which every loop of the language reads at once: V8 would
+  // allocate one for each element, and a box for the number in it.
+  void class Walk {
+    readonly #walked: Walked;
+    readonly #lines: WalkedLines;
+    readonly #first: number;
+    readonly #isLittle: boolean;
+    readonly #result: Any;
+    #values: DataView;
+    #faults: Int32Array;
+    #stride = 0;
+    #at = 0;
+    #left = 0;
+
+    constructor(
+      walked: Walked,
+      lines: WalkedLines,
+      first: number,
+      result: object,
+    ) {
+      this.#walked = walked;
+      this.#lines = lines;
+      this.#first = first;
+      this.#isLittle = walked.isLittle;
+      this.#result = result;
+      this.#values = walked.values;
+      this.#faults = walked.faults;
+    }
+
+    #nextLine(): boolean {
+      if (!this.#lines.next()) return false;
+      this.#at = this.#first + this.#lines.at;
+      this.#left = this.#lines.count;
+      this.#stride = this.#lines.stride;
+      return true;
+    }
+
+    #read(at: number): Any {
+      const value = this.#walked.read(at);
+      this.#values = this.#walked.values;
+      this.#faults = this.#walked.faults;
+      return value;
+    }
+
+    static {
+      // What all iterators have: \`[Symbol.iterator]\`, and in newer runtimes \`map\` and
+      // the like. Runtimes too old to open a file may have no \`Iterator\` to extend.
+      const arrayIterator = Object.getPrototypeOf([][Symbol.iterator]());
+      Object.setPrototypeOf(
+        Walk.prototype,
+        Object.getPrototypeOf(arrayIterator),
+      );
+      // The values of one type have one representation, since no other is put there:
+      // each type has a class of results. A number's first value is a fraction, so that
+      // V8 reserves room for any double.
+      const results = {${TYPES.map(resultOf).join("")}
+      };
+      const classes = {${TYPES.map(walkOf).join("")}
+      };
+      made = Object.fromEntries(
+        Object.entries(classes).map(([name, Walk]) => {
+          const Result = results[name as RealType];
+          const make: MakeWalk = (walked, lines, first) =>
+            new Walk(walked, lines, first, new Result()) as Any;
+          return [name, make];
+        }),
+      ) as Any;
+    }
+  };
+
+  return made!;
+})();
 `;
 
 if (process.argv.includes("--check")) {

@@ -1,10 +1,10 @@
 /**
- * `MemmapArray`: one slice's bytes as a typed, shaped array.
+ * `MemmapArray`: one slice's bytes as a typed, shaped array of numbers.
  *
- * Owns the way from an index to a byte. Keeps no bytes: when those that it last saw
- * are gone, it asks the slice's extent for the new ones. How an element is read is in
- * `codecs.ts`, what a view is in `views.ts`, and the loops' own `get` and `set` in
- * `elements.generated.ts`. Must not know a type's name or where a slice's bytes are.
+ * Owns what is done to elements. Where they are is the window's to know (`window.ts`),
+ * how one is read the codec's (`codecs.ts`), what all arrays have in common is in
+ * `ndarray.ts`, and the loops' own `get` and `set` in `elements.generated.ts`. Must not
+ * know a type's name or where a slice's bytes are.
  *
  * @module
  */
@@ -12,24 +12,23 @@
 import {
   checkCount,
   clampRange,
-  fillValues,
   printAsString,
   setBytes,
 } from "../base/mod.ts";
-import {
-  type Axes,
-  checkShape,
-  countOf,
-  Lines,
-  rowMajor,
-  spanOf,
-} from "../geometry/mod.ts";
-import type { MemmapSlice } from "../map/mod.ts";
-import type { Mapping } from "../memory/mod.ts";
-import { gather, PIECE, scatter } from "./bulk.ts";
+import { checkShape, Lines, rowMajor } from "../geometry/mod.ts";
+import { LARGE_PIECE, PIECE } from "./bulk.ts";
 import { adviseHuge } from "./byteswap.ts";
-import { type Codec, NATIVE } from "./codecs.ts";
-import { type ElementClasses, elementClasses } from "./elements.generated.ts";
+import { type Codec, type Encoded, partOf } from "./codecs.ts";
+import {
+  APPLY,
+  type Apply,
+  type ElementClasses,
+  elementClasses,
+  type MakeWalk,
+  type RealType,
+  WALK,
+} from "./elements.generated.ts";
+import { MAKERS, NDArray } from "./ndarray.ts";
 import {
   type ArrayOptions,
   checkFunction,
@@ -39,13 +38,13 @@ import {
   readResize,
   readTarget,
 } from "./options.ts";
-import { checkFits, type Extent, type Place } from "./place.ts";
+import type { Extent } from "./place.ts";
 import { printArray } from "./print.ts";
 import type {
-  ByteOrder,
   DType,
   DTypeOf,
   Element,
+  PartOf,
   TypedArrayOf,
   TypeName,
 } from "./type_names.ts";
@@ -59,24 +58,17 @@ import {
 import {
   absenceOf,
   checkRoom,
-  cut,
   dataOf,
-  inShape,
   newView,
-  refuseAlong,
-  refuseIndex,
   resizeSlice,
-  turned,
   type View,
 } from "./views.ts";
-import { walk } from "./walk.ts";
+import { applyWith, walk } from "./walk.ts";
+import { NO_BYTES, Window } from "./window.ts";
 
 /** A number of an index or, after the last one, the value: TypeScript cannot say which. */
 // deno-lint-ignore no-explicit-any
 type Any = any;
-
-/** Stands for the bytes where they must not be used, or are not known yet. */
-const NO_BYTES: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(0));
 
 /** Creates an array over a slice; {@linkcode MemmapArray}'s constructor is private. */
 export function makeArray<N extends TypeName>(
@@ -84,10 +76,11 @@ export function makeArray<N extends TypeName>(
   name: N,
   options: ArrayOptions,
 ): MemmapArray<DTypeOf<N>> {
-  return construct<DTypeOf<N>>(newView(extent, readOptions(name, options)));
+  const read = readOptions(name, options);
+  return construct<DTypeOf<N>>(newView(extent, read.codec, read));
 }
 
-let construct: <T extends DType>(view: View) => MemmapArray<T>;
+let construct: <T extends DType>(view: View<Codec>) => MemmapArray<T>;
 
 /** Points an array's `get` and `set` at its bytes; see `elements.generated.ts`. */
 let point: ElementClasses<MemmapArray, never>["point"];
@@ -97,7 +90,8 @@ let point: ElementClasses<MemmapArray, never>["point"];
  * misaligned and in either byte order.
  *
  * Made by {@linkcode MemmapSlice.array}. Elements are numbers, bigints for 64-bit
- * integers, booleans for `bool`. The array follows its slice: after the slice was
+ * integers, booleans for `bool`, and lists of two numbers for complex types. The
+ * array follows its slice: after the slice was
  * resized or flushed it works on the new bytes. What other views of the same
  * slice write, it reads.
  *
@@ -121,95 +115,36 @@ let point: ElementClasses<MemmapArray, never>["point"];
  * assert.equal(map.length, 56);
  * ```
  */
-export class MemmapArray<T extends DType = DType>
+export class MemmapArray<T extends DType = DType> extends NDArray
   implements Iterable<Element<T>> {
-  readonly #place: Place;
-  readonly #codec: Codec;
-  readonly #isLittle: boolean;
-  #shape: Axes;
-  #strides: Axes;
-  #size: number;
-  /** The array's bytes. Detached once they are elsewhere; see SliceExtent.ownView. */
-  #values: DataView<ArrayBuffer> = NO_BYTES;
-  /** The memory that the bytes are in. */
-  #memory: Mapping;
-  /**
-   * Its count of lost pages. Asking #memory for every element is a call too many for
-   * JavaScriptCore to inline, which makes `get(i, j)` four times slower.
-   */
-  #faults: Int32Array;
+  readonly #window: Window<Codec>;
   #data: Values | null = null;
-  #shown: { shape: Axes; strides: Axes } | null = null;
 
-  private constructor({ place, shape, strides }: View) {
-    this.#place = place;
-    this.#codec = place.codec;
-    this.#isLittle = place.byteOrder === "little";
-    this.#shape = shape;
-    this.#strides = strides;
-    this.#size = countOf(shape);
-    this.#memory = place.extent.mapping;
-    this.#faults = this.#memory.faultCount;
-  }
-
-  /** The slice whose bytes these are. */
-  get slice(): MemmapSlice {
-    return this.#place.extent.slice;
+  private constructor(view: View<Codec>) {
+    const window = new Window(view);
+    super(window);
+    this.#window = window;
   }
 
   /** The elements' type, by its canonical name. */
   get dtype(): T {
-    return this.#codec.name as T;
-  }
-
-  /** The elements' byte order. */
-  get byteOrder(): ByteOrder {
-    return this.#place.byteOrder;
-  }
-
-  /** Bytes of one element. */
-  get itemSize(): number {
-    return this.#codec.size;
-  }
-
-  /** Elements along each axis. */
-  get shape(): readonly number[] {
-    return this.#frozen.shape;
-  }
-
-  /** For each axis, elements of memory from one index to the next. */
-  get strides(): readonly number[] {
-    return this.#frozen.strides;
-  }
-
-  /** How many axes there are. */
-  get ndim(): number {
-    return this.#shape.length;
-  }
-
-  /** How many elements there are. */
-  get size(): number {
-    return this.#size;
-  }
-
-  /** Where in the slice the first element is, in bytes. */
-  get byteOffset(): number {
-    return this.#place.byteOffset;
+    return this.#window.codec.name as T;
   }
 
   /**
    * The elements as a typed array over the same memory, or `null` where there
    * cannot be one: where the byte order is not the machine's, or the elements are not
    * aligned: `byteOffset`, and `slice.begin` unless the slice floats, must be multiples
-   * of their size. Element `(i, j)` is
-   * `data[i * strides[0] + j * strides[1]]`.
+   * of their size. So must be the strides, and not negative. Element `(i, j)` is
+   * `data[(i * strides[0] + j * strides[1]) / itemSize]`; of complex elements, whose
+   * parts are in turn, this is at twice that index.
    *
    * The same object until the slice's bytes move, which detaches it.
    */
   get data(): TypedArrayOf<T> | null {
-    this.#look(); // throws if the slice is gone or has become too short
-    if (!this.#isNative) return null;
-    this.#data = dataOf(this.#view, this.#data);
+    this.#window.look(); // throws if the slice is gone or has become too short
+    if (!this.#window.isNative) return null;
+    this.#data = dataOf(this.#window.view, this.#data);
     return this.#data as TypedArrayOf<T>;
   }
 
@@ -224,20 +159,22 @@ export class MemmapArray<T extends DType = DType>
    */
   get(...index: number[]): Element<T>;
   get(i: number, j?: number, k?: number, ...more: number[]): Element<T> {
-    return this.#read(this.#locate(i, j, k, more));
+    const window = this.#window;
+    return window.read(window.locate(i, j, k, more)) as Element<T>;
   }
 
   /**
    * Sets the element at an index to the last argument: `a.set(i, j, value)`.
-   * Integers wrap as those of typed arrays do.
+   * Integers wrap as those of typed arrays do. Returns the value, as scijs expects of
+   * the stores of its arrays.
    *
    * @throws {RangeError} if the index is none of the array's.
    * @throws {TypeError} if the value is not of the element's kind.
    * @throws {ReadonlyError} in mode `r`.
    */
-  set(...indexThenValue: [...index: number[], value: Element<T>]): void;
-  set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
-    this.#setAny(arguments.length, i, j, k, more);
+  set(...indexThenValue: [...index: number[], value: Element<T>]): Element<T>;
+  set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
+    return this.#setAny(arguments.length, i, j, k, more);
   }
 
   /**
@@ -248,8 +185,8 @@ export class MemmapArray<T extends DType = DType>
    */
   fill(value: Element<T>): this {
     checkCount(arguments.length, 1, "fill(value), of all elements");
-    this.#edit();
-    this.#fillFrom(this.#codec.encode(value), 0);
+    this.#window.edit();
+    this.#fillFrom(this.#window.codec.encode(value), 0);
     return this;
   }
 
@@ -263,15 +200,33 @@ export class MemmapArray<T extends DType = DType>
   apply(f: (value: Element<T>, flatIndex: number) => Element<T>): this {
     checkCount(arguments.length, 1, "apply(f)");
     checkFunction(f);
-    this.#edit();
-    const lines = new Lines(this.#shape, this.#strides, 0, this.#size);
-    const memory = this.#flat();
-    let flatIndex = 0;
+    this.#window.edit();
+    // A window of its own: `f` may resize this array.
+    const window = new Window(this.#window.view);
+    window.lookAgain();
+    const { codec, shape, strides, size } = window;
+    const lines = new Lines(shape, strides, codec.size, 0, size);
+    const write = (at: number, value: unknown) =>
+      writeElement(window, at, value);
+    const run = applyOf(codec);
+    let flat = 0;
     while (lines.next()) {
-      let { at } = lines;
-      for (let left = lines.count; left > 0; left--) {
-        memory.set(at, f(memory.get(at), flatIndex++));
-        at += lines.stride;
+      for (let done = 0; done < lines.count;) {
+        const values = window.edit();
+        const { isLittle, faults } = window;
+        const at = window.first + lines.at + done * lines.stride;
+        const left = lines.count - done;
+        let now = run(
+          ...[values, at, lines.stride, left, isLittle, faults] as const,
+          ...[flat, f, write] as const,
+        );
+        if (now === 0) {
+          // It did not get anywhere: the stack may be at its end.
+          write(at, f(window.read(at) as Element<T>, flat));
+          now = 1;
+        }
+        flat += now;
+        done += now;
       }
     }
     return this;
@@ -284,9 +239,9 @@ export class MemmapArray<T extends DType = DType>
   toTypedArray(begin?: number, end?: number): TypedArrayOf<T> {
     checkCount(arguments.length, 2, "toTypedArray(begin, end)");
     const [first, last] = readRange(begin, end);
-    this.#look();
-    const [from, to] = clampRange(first, last, this.#size);
-    return this.#valuesOf(from, to) as TypedArrayOf<T>;
+    this.#window.look();
+    const [from, to] = clampRange(first, last, this.#window.size);
+    return valuesOf(this.#window, from, to) as TypedArrayOf<T>;
   }
 
   /**
@@ -304,17 +259,19 @@ export class MemmapArray<T extends DType = DType>
   ): number {
     checkCount(arguments.length, 3, "copyTo(target, begin, end)");
     const [first, last] = readRange(begin, end);
-    const { extent, codec } = this.#place;
+    const window = this.#window;
+    const { codec } = window;
+    const { extent } = window.view.place;
     const bytes = readTarget(codec, target);
-    this.#look();
-    const [from, to] = clampRange(first, last, this.#size);
+    window.look();
+    const [from, to] = clampRange(first, last, window.size);
     const count = Math.min(to - from, Math.floor(bytes.length / codec.size));
     const isOwn = bytes.buffer === extent.view().buffer;
     if (isOwn || extent.isMappedTwice) {
       // The target is in this memory too, or may be, and may overlap the elements.
-      setBytes(bytes, bytesOf(this.#valuesOf(from, from + count)));
+      setBytes(bytes, bytesOf(valuesOf(window, from, from + count)));
     } else {
-      this.#load(bytes.subarray(0, count * codec.size), from);
+      window.load(bytes.subarray(0, count * codec.size), from);
     }
     return count;
   }
@@ -339,65 +296,54 @@ export class MemmapArray<T extends DType = DType>
   ): this {
     checkCount(arguments.length, 2, "copyFrom(source, offset)");
     const at = offset === undefined ? 0 : offset;
-    this.#edit();
-    if (typeof source === "object" && source !== null && #place in source) {
-      checkRoom(source.#size, at, this.#size);
-      this.#copyArray(source, at);
+    const window = this.#window;
+    window.edit();
+    if (typeof source === "object" && source !== null && #window in source) {
+      checkRoom(source.#window.size, at, window.size);
+      this.#copyArray(source.#window, at);
       return this;
     }
-    const { extent, codec } = this.#place;
+    const { codec } = window;
+    const { extent } = window.view.place;
     const view = plainView(source);
-    const count = view?.length ?? readLength(source);
-    checkRoom(count, at, this.#size);
+    const count = view === undefined
+      ? readLength(source)
+      : elementsIn(view.length, codec);
+    checkRoom(count, at, window.size);
     if (view === undefined) {
-      const values = new codec.Values(count);
+      const values = new codec.Values(count * codec.parts);
       codec.encodeAll(values, source, 0, count); // may run the caller's code
-      checkRoom(count, at, this.#size);
-      this.#store(bytesOf(values), at);
+      checkRoom(count, at, window.size);
+      window.store(bytesOf(values), at);
       return this;
     }
     const isOwn = view.buffer === extent.view().buffer;
     extent.copyChecked(() => {
       const values = isOwn || extent.isMappedTwice ? copyOf(view) : view;
       if (isValuesOf(values, codec.Values)) {
-        this.#store(bytesOf(values), at);
-      } else this.#storeEach(values, count, at);
+        window.store(bytesOf(values), at);
+      } else this.#storeEach(codec.elementsOf(values), count, at);
     });
     return this;
   }
 
   /**
-   * The part from `begin` to `end` of the first axis, by the rules of
-   * `TypedArray.prototype.subarray`. Nothing is copied. For a part of the second
-   * axis as well: `a.subarray(2, 4).transpose().subarray(1, 3).transpose()`.
+   * The real parts of complex elements, as an array of their own. Nothing is copied.
    *
-   * @throws {RangeError} if the array has no axis.
+   * @throws {TypeError} if the elements are not complex.
    */
-  subarray(begin?: number, end?: number): MemmapArray<T> {
-    checkCount(arguments.length, 2, "subarray(begin, end)");
-    const [first, last] = readRange(begin, end);
-    return construct(cut(this.#view, first, last));
+  get real(): MemmapArray<PartOf<T>> {
+    return construct(partView(this.#window.view, 0));
   }
 
   /**
-   * The same elements with the axes in another order: reversed, or as given.
-   * Nothing is copied.
+   * The imaginary parts of complex elements, as an array of their own: numarray's and
+   * numpy's `imag`. Nothing is copied.
    *
-   * @throws {RangeError} unless each axis is named once.
+   * @throws {TypeError} if the elements are not complex.
    */
-  transpose(...axes: number[]): MemmapArray<T> {
-    return construct(turned(this.#view, axes));
-  }
-
-  /**
-   * The same elements in another shape, one length of which may be -1. Nothing
-   * is copied.
-   *
-   * @throws {RangeError} if the number of elements differs, or if no strides
-   * give that shape, as after a transpose.
-   */
-  reshape(...shape: number[]): MemmapArray<T> {
-    return construct(inShape(this.#view, shape));
+  get imag(): MemmapArray<PartOf<T>> {
+    return construct(partView(this.#window.view, 1));
   }
 
   /**
@@ -417,18 +363,22 @@ export class MemmapArray<T extends DType = DType>
     shape: number | readonly number[],
     options?: { fill?: Element<T> | 0 },
   ): this {
-    const read = readResize(this.#codec, shape, options, arguments.length);
-    this.#edit();
+    const window = this.#window;
+    const { codec } = window;
+    const read = readResize(codec, shape, options, arguments.length);
+    window.edit();
     const target = checkShape(read.shape);
-    const before = this.#size;
-    resizeSlice(this.#view, target, read.repeats);
-    this.#shown = null;
-    this.#shape = target;
-    this.#strides = rowMajor(target);
-    this.#size = countOf(target);
-    const hasNew = this.#size > before;
-    if (hasNew && read.fill !== undefined) this.#fillFrom(read.fill, before);
-    this.#lookAgain();
+    const before = window.size;
+    const { place } = window.view;
+    resizeSlice(window.view, target, read.repeats);
+    window.become({
+      place,
+      shape: target,
+      strides: rowMajor(target, codec.size),
+    });
+    if (window.size > before && read.fill !== undefined) {
+      this.#fillFrom(read.fill, before);
+    }
     return this;
   }
 
@@ -438,230 +388,101 @@ export class MemmapArray<T extends DType = DType>
    * you call again, as `for…of` and spread do.
    */
   [Symbol.iterator](): IteratorObject<Element<T>, undefined> {
-    const lines = new Lines(this.#shape, this.#strides, 0, this.#size);
-    return walk(this.#flat(), lines, this.#codec.placeholder);
+    const window = new Window(this.#window.view);
+    window.lookAgain();
+    const { codec, shape, strides, size, first } = window;
+    const lines = new Lines(shape, strides, codec.size, 0, size);
+    return walkOf(codec)(window, lines, first);
   }
 
   /**
    * `array([1, 1, 1, 1], type=Int32)`: numarray's form, laid out as numpy lays
    * it out. Of more than 1000 elements, those in the middle are left out.
    */
-  toString(): string {
-    const absence = absenceOf(this.#view);
+  override toString(): string {
+    const window = this.#window;
+    const absence = absenceOf(window.view, "MemmapArray");
     if (absence !== undefined) return absence;
     return printArray({
-      shape: this.#shape,
-      typeName: this.#codec.title,
-      words: this.#codec.words,
+      shape: window.shape,
+      prefix: "array(",
+      suffix: `type=${window.codec.title}`,
+      words: window.codec.words,
       at: (index) => this.get(...index),
     });
   }
 
-  get #view(): View {
-    return { place: this.#place, shape: this.#shape, strides: this.#strides };
-  }
-
-  /** Shape and strides for users. Engines read frozen lists three times slower. */
-  get #frozen(): { shape: Axes; strides: Axes } {
-    return this.#shown ??= {
-      shape: Object.freeze(this.#shape.slice()),
-      strides: Object.freeze(this.#strides.slice()),
-    };
-  }
-
-  /** Whether elements have the machine's byte order. */
-  get #isNative(): boolean {
-    const { codec, byteOrder } = this.#place;
-    return byteOrder === NATIVE || codec.size === 1;
-  }
-
-  /** All elements of memory from the first to the last, side by side, as an array. */
-  #flat(): MemmapArray<T> {
-    const length = spanOf(this.#shape, this.#strides);
-    return construct<T>({ ...this.#view, shape: [length], strides: [1] });
-  }
-
-  /** The array's bytes, wherever they are now. */
-  #look(): DataView<ArrayBuffer> {
-    // An empty buffer cannot tell that its memory is gone: it is never detached.
-    if (this.#values.buffer.detached || this.#memory.isReleased) {
-      return this.#lookAgain();
-    }
-    this.#memory.checkFaults();
-    return this.#values;
-  }
-
-  #lookAgain(): DataView<ArrayBuffer> {
-    const { extent, codec, byteOffset } = this.#place;
-    extent.checkUsable();
-    const isWritable = extent.isEditable;
-    const span = spanOf(this.#shape, this.#strides);
-    checkFits(this.#shape, span, this.#place);
-    const { mapping, buffer } = extent.ownView();
-    // If there are no elements, byteOffset may lie past the end of the slice.
-    const at = Math.min(byteOffset, buffer.byteLength);
-    const bytes = new DataView(buffer, at, span * codec.size);
-    this.#memory = mapping;
-    this.#faults = mapping.faultCount;
-    this.#values = bytes;
-    const isVector = this.ndim === 1;
-    point(
-      this,
-      isVector ? bytes : NO_BYTES,
-      isVector && isWritable ? bytes : NO_BYTES,
-      isVector ? this.#strides[0]! * codec.size : 0,
-      this.#isLittle,
-      mapping.faultCount,
-    );
-    return bytes;
-  }
-
-  /**
-   * Reads the element at byte `at` of the array. Nothing is looked up first: if the
-   * bytes are elsewhere by now, the view of them is detached and throws.
-   */
-  #read(at: number): Element<T> {
-    const { read } = this.#codec;
-    let value: Element<T>;
-    try {
-      value = read(this.#values, at, this.#isLittle) as Element<T>;
-    } catch (error) {
-      if (!this.#values.buffer.detached) throw error;
-      value = read(this.#look(), at, this.#isLittle) as Element<T>;
-    }
-    if (this.#faults[0] !== 0) this.#memory.checkFaults();
-    return value;
-  }
-
   /** Sets an element; the last of `count` arguments is the value. */
-  #setAny(count: number, i: Any, j: Any, k: Any, more: Any[]): void {
+  #setAny(count: number, i: Any, j: Any, k: Any, more: Any[]): Any {
+    const window = this.#window;
     if (count === 2) {
-      this.#write(this.#locate(i, undefined, undefined, []), j);
-    } else if (count === 3) {
-      this.#write(this.#locate(i, j, undefined, []), k);
-    } else if (count < 2) {
-      this.#write(this.#locate(undefined, undefined, undefined, []), i);
-    } else {
-      const value = more.pop();
-      this.#write(this.#locate(i, j, k, more), value);
+      return writeElement(
+        window,
+        window.locate(i, undefined, undefined, []),
+        j,
+      );
     }
-  }
-
-  /** Writes the element at byte `at` of the array. */
-  #write(at: number, value: Element<T>): void {
-    const values = this.#edit();
-    const encoded = this.#codec.encode(value);
-    this.#codec.write(values, at, encoded, this.#isLittle);
-    if (this.#faults[0] !== 0) this.#memory.checkFaults();
-  }
-
-  /** The array's bytes, to be written. */
-  #edit(): DataView<ArrayBuffer> {
-    const values = this.#look();
-    this.#place.extent.checkEditable();
-    return values;
-  }
-
-  /**
-   * The byte of the element at an index. Up to three numbers come one by one: a list
-   * would be allocated for every element.
-   */
-  #locate(
-    i: number | undefined,
-    j: number | undefined,
-    k: number | undefined,
-    more: readonly number[],
-  ): number {
-    const axes = this.#shape.length;
-    const count = i === undefined
-      ? 0
-      : j === undefined
-      ? 1
-      : k === undefined
-      ? 2
-      : 3 + more.length;
-    if (count !== axes) {
-      refuseIndex(this.#shape, [i, j, k, ...more].slice(0, count));
+    if (count === 3) {
+      return writeElement(window, window.locate(i, j, undefined, []), k);
     }
-    let at = 0;
-    if (count > 0) at += this.#along(0, i!);
-    if (count > 1) at += this.#along(1, j!);
-    if (count > 2) at += this.#along(2, k!);
-    for (let axis = 3; axis < axes; axis++) {
-      at += this.#along(axis, more[axis - 3]!);
+    if (count < 2) {
+      const at = window.locate(undefined, undefined, undefined, []);
+      return writeElement(window, at, i);
     }
-    return at;
+    const value = more.pop();
+    return writeElement(window, window.locate(i, j, k, more), value);
   }
 
-  /** Bytes from the first element to that at `index` along an axis. */
-  #along(axis: number, index: number): number {
-    const length = this.#shape[axis]!;
-    if (!(index >= 0 && index < length && Math.floor(index) === index)) {
-      refuseAlong(this.#shape, axis, index);
-    }
-    return index * this.#strides[axis]! * this.#codec.size;
-  }
-
-  /** A copy of the elements from flat index `from` to `to`. */
-  #valuesOf(from: number, to: number): Values {
-    const values = new this.#codec.Values(to - from);
-    const bytes = bytesOf(values);
-    adviseHuge(bytes);
-    this.#load(bytes, from);
-    return values;
+  /** Points the fast way at the bytes, if there is one for this type and shape. */
+  #point(isWritable: boolean): void {
+    const { values, shape, strides, first, isLittle, faults } = this.#window;
+    // Without a stride, any index would be an element.
+    const isVector = shape.length === 1 && strides[0] !== 0;
+    point(
+      this as unknown as MemmapArray,
+      isVector ? values : NO_BYTES,
+      isVector && isWritable ? values : NO_BYTES,
+      isVector ? strides[0]! : 0,
+      isVector ? first : 0,
+      isLittle,
+      faults,
+    );
   }
 
   /** Sets the elements from flat index `begin` on. */
-  #fillFrom(encoded: number | bigint, begin: number): void {
-    const { codec } = this.#place;
-    const piece = new codec.Values(Math.min(PIECE, this.#size - begin));
-    fillValues(piece, encoded);
+  #fillFrom(encoded: Encoded, begin: number): void {
+    const window = this.#window;
+    const { codec, size } = window;
+    const piece = new codec.Values(
+      Math.min(PIECE, size - begin) * codec.parts,
+    );
+    codec.fill(piece, encoded);
     const bytes = bytesOf(piece);
-    for (let at = begin; at < this.#size; at += piece.length) {
-      const count = Math.min(piece.length, this.#size - at);
-      this.#store(bytes.subarray(0, count * codec.size), at);
+    const each = bytes.length / codec.size;
+    for (let at = begin; at < size; at += each) {
+      const count = Math.min(each, size - at);
+      window.store(bytes.subarray(0, count * codec.size), at);
     }
   }
 
-  /** Copies elements from flat index `begin` on to all of `to`, bit by bit. */
-  #load(to: Uint8Array, begin: number): void {
-    const bytes = bytesOf(this.#look());
-    const { size } = this.#codec;
-    const lines = this.#lines(begin, begin + to.length / size);
-    gather(to, bytes, lines, { size, isSwapped: !this.#isNative });
-    this.#memory.checkFaults();
-  }
-
-  /** Copies `from`, which is no memory of this slice, to flat index `begin` on. */
-  #store(from: Uint8Array, begin: number): void {
-    const bytes = bytesOf(this.#edit());
-    const { size } = this.#codec;
-    const lines = this.#lines(begin, begin + from.length / size);
-    scatter(bytes, from, lines, { size, isSwapped: !this.#isNative });
-    this.#memory.checkFaults();
-  }
-
-  /** The lines of the elements `begin` to `end`. */
-  #lines(begin: number, end: number): Lines {
-    checkRoom(end - begin, begin, this.#size); // the last look before memory
-    return new Lines(this.#shape, this.#strides, begin, end);
-  }
-
   /** Copies all elements of another array; of the same type, bit by bit. */
-  #copyArray(source: MemmapArray, offset: number): void {
-    const from = source.#place;
-    const { codec, extent } = this.#place;
+  #copyArray(source: Window<Codec>, offset: number): void {
+    const from = source.view.place;
+    const { codec, view } = this.#window;
+    const { extent } = view.place;
     // Within one slice all of it is copied first: storing a piece could change the
     // elements that are still to be read.
     const isOwn = from.extent === extent || extent.isMappedTwice;
-    const piece = isOwn ? source.#size : PIECE;
-    for (let at = 0; at < source.#size; at += piece) {
-      const end = Math.min(at + piece, source.#size);
-      const values = source.#valuesOf(at, end);
-      if (from.codec === codec) this.#store(bytesOf(values), offset + at);
-      else {
+    const { size } = source;
+    const piece = isOwn ? size : LARGE_PIECE;
+    for (let at = 0; at < size; at += piece) {
+      const end = Math.min(at + piece, size);
+      const values = valuesOf(source, at, end);
+      if (from.codec === codec) {
+        this.#window.store(bytesOf(values), offset + at);
+      } else {
         const elements = from.codec.decodeAll(values);
-        this.#storeEach(elements, values.length, offset + at);
+        this.#storeEach(elements, end - at, offset + at);
       }
     }
   }
@@ -672,29 +493,86 @@ export class MemmapArray<T extends DType = DType>
     count: number,
     offset: number,
   ): void {
-    const { codec } = this.#place;
-    const piece = new codec.Values(Math.min(PIECE, count));
+    const { codec } = this.#window;
+    const each = Math.min(PIECE, count);
+    const piece = new codec.Values(each * codec.parts);
     const bytes = bytesOf(piece);
-    for (let at = 0; at < count; at += piece.length) {
-      const length = Math.min(piece.length, count - at);
+    for (let at = 0; at < count; at += each) {
+      const length = Math.min(each, count - at);
       codec.encodeAll(piece, elements, at, length);
-      this.#store(bytes.subarray(0, length * codec.size), offset + at);
+      this.#window.store(bytes.subarray(0, length * codec.size), offset + at);
     }
   }
 
   static {
-    const Root = MemmapArray as unknown as new (view: View) => MemmapArray;
+    const Root = MemmapArray as unknown as new (
+      view: View<Codec>,
+    ) => MemmapArray;
     const { classes, point: pointElements } = elementClasses(
       Root,
-      (array, i, j, k, more) => array.#read(array.#locate(i, j, k, more)),
+      (array, i, j, k, more) => {
+        const window = array.#window;
+        return window.read(window.locate(i, j, k, more));
+      },
       (array, count, i, j, k, more) => array.#setAny(count, i, j, k, more),
     );
     point = pointElements;
-    construct = <T extends DType>(view: View): MemmapArray<T> => {
-      const array = new classes[view.place.codec.name](view);
-      array.#lookAgain();
+    construct = <T extends DType>(view: View<Codec>): MemmapArray<T> => {
+      const { name } = view.place.codec;
+      const Class = name in classes ? classes[name as RealType] : Root;
+      const array = new Class(view);
+      if (Class !== Root) {
+        array.#window.onMove = (isWritable) => array.#point(isWritable);
+      }
+      array.#window.lookAgain();
       return array as MemmapArray<Any>;
     };
-    printAsString(MemmapArray, (value) => #place in value);
+    MAKERS.number = construct;
+    printAsString(MemmapArray, (value) => #window in value);
   }
+}
+
+/** A copy of the elements from flat index `from` to `to`. */
+function valuesOf(window: Window<Codec>, from: number, to: number): Values {
+  const { Values, parts } = window.codec;
+  const values = new Values((to - from) * parts);
+  const bytes = bytesOf(values);
+  adviseHuge(bytes);
+  window.load(bytes, from);
+  return values;
+}
+
+/** The real parts of complex elements, or the imaginary ones: `part` is 0 or 1. */
+function partView({ place, shape, strides }: View<Codec>, part: 0 | 1) {
+  const codec = partOf(place.codec);
+  const byteOffset = place.byteOffset + part * codec.size;
+  return { place: { ...place, codec, byteOffset }, shape, strides };
+}
+
+/** Writes the element at byte `at` of the window, and returns the value. */
+function writeElement<V>(window: Window<Codec>, at: number, value: V): V {
+  const { codec } = window;
+  let values = window.edit();
+  const encoded = codec.encode(value);
+  if (codec.parts > 1) values = window.edit(); // that may have run the caller's code
+  codec.write(values, at, encoded, window.isLittle);
+  if (window.faults[0] !== 0) window.memory.checkFaults();
+  return value;
+}
+
+/** How many elements a typed array of `length` numbers holds. */
+function elementsIn(length: number, { parts, name }: Codec): number {
+  if (length % parts === 0) return length / parts;
+  throw new RangeError(
+    `${length} numbers are not the parts of elements of ${name}, each of which ` +
+      `has ${parts}.`,
+  );
+}
+
+function applyOf({ name, read }: Codec): Apply {
+  return name in APPLY ? APPLY[name as RealType] : applyWith(read);
+}
+
+function walkOf({ name }: Codec): MakeWalk {
+  return name in WALK ? WALK[name as RealType] : walk;
 }

@@ -8,31 +8,42 @@
  * @module
  */
 
-import { shown } from "../base/mod.ts";
+import { fillValues, shown } from "../base/mod.ts";
+import { SIGNS } from "./byte_order.ts";
+import type { ItemCodec } from "./items.ts";
 import type {
   ByteOrder,
+  Complex,
   DType,
   NumarrayNames,
   NumpyCodes,
+  TypeName,
 } from "./type_names.ts";
 import type { Values, ValuesConstructor } from "./values.ts";
-import { booleanWords, floatWords, integerWords, type Words } from "./words.ts";
+import {
+  booleanWords,
+  complexWords,
+  floatWords,
+  integerWords,
+  type Words,
+} from "./words.ts";
 
 /** What one element can be in JavaScript. */
-export type AnyElement = boolean | number | bigint;
+export type AnyElement = boolean | number | bigint | Complex;
+
+/** An element as its typed array holds it; the two parts of a complex one. */
+export type Encoded = number | bigint | Complex;
 
 /** Everything that an array needs to know of its elements. */
-export interface Codec {
+export interface Codec extends ItemCodec {
   /** The canonical name. */
   readonly name: DType;
   /** numarray's name. */
   readonly title: keyof NumarrayNames;
   /** numpy's letter and size. */
   readonly alias: keyof NumpyCodes;
-  /** Bytes of one element. */
-  readonly size: number;
-  /** What a byte offset must be a multiple of for a typed array over the elements. */
-  readonly alignment: number;
+  /** Numbers of its typed array that one element takes. */
+  readonly parts: number;
   /** The typed array that holds such elements. */
   readonly Values: ValuesConstructor;
   /** Reads the element at byte `at`. */
@@ -41,9 +52,9 @@ export interface Codec {
   readonly write: Write;
   /**
    * An element as its typed array holds it. Throws a `TypeError` if `value` is no
-   * such element; runs no code of the caller's.
+   * such element. For complex types it may run the caller's code.
    */
-  readonly encode: (value: unknown) => number | bigint;
+  readonly encode: (value: unknown) => Encoded;
   /** Encodes `count` elements from index `begin` of a list on. */
   readonly encodeAll: (
     values: Values,
@@ -51,14 +62,14 @@ export interface Codec {
     begin: number,
     count: number,
   ) => void;
+  /** Sets all of `values` to an encoded element. */
+  readonly fill: (values: Values, encoded: Encoded) => void;
   /** A typed array's values as elements. */
   readonly decodeAll: (values: Values) => ArrayLike<AnyElement>;
-  /**
-   * A first value for an object that will hold elements. For numbers it is a
-   * fraction, so that V8 reserves room for any double: a later change of the
-   * representation would put every element into a box.
-   */
-  readonly placeholder: AnyElement | undefined;
+  /** The elements that a typed array of another type stands for. */
+  readonly elementsOf: (
+    values: Values<ArrayBufferLike>,
+  ) => ArrayLike<unknown>;
   /** Elements as words of one width, for printing. */
   readonly words: Words;
 }
@@ -86,13 +97,18 @@ interface Numeric {
 /** What types of the same kind have in common. */
 type Kind = Pick<
   Codec,
-  "encode" | "encodeAll" | "decodeAll" | "placeholder" | "words"
+  "encode" | "encodeAll" | "decodeAll" | "words"
 >;
 
 function codec(type: Numeric, kind: Kind): Codec {
-  const size = Number(type.alias[1]);
+  const size = Number(type.alias.slice(1));
   const Values = type.Values as ValuesConstructor;
-  return { ...type, ...kind, Values, size, alignment: size };
+  return {
+    ...{ ...type, ...kind, kind: "number", Values },
+    ...{ size, unit: size, alignment: size, parts: 1 },
+    fill: (values, encoded) => fillValues(values, encoded as number | bigint),
+    elementsOf: (values) => values,
+  };
 }
 
 // Each kind has a loop of its own for lists: one loop for all would call encode()
@@ -110,7 +126,6 @@ function boolean(type: Numeric): Codec {
     },
     decodeAll: (values) =>
       Array.from(values as ArrayLike<number>, (value) => value !== 0),
-    placeholder: undefined,
     words: booleanWords,
   });
 }
@@ -126,7 +141,6 @@ function bigInteger(type: Numeric): Codec {
       for (let i = 0; i < count; i++) values[i] = encode(elements[begin + i]);
     },
     decodeAll: (values) => values,
-    placeholder: undefined,
     words: integerWords,
   });
 }
@@ -151,9 +165,64 @@ function number(type: Numeric, words: Words): Codec {
       for (let i = 0; i < count; i++) values[i] = encode(elements[begin + i]);
     },
     decodeAll: (values) => values,
-    placeholder: 0.5,
     words,
   });
+}
+
+/** Two numbers of the type `part` in a row. */
+function complex(
+  name: "complex64" | "complex128",
+  title: "Complex32" | "Complex64",
+  alias: "c8" | "c16",
+  part: Codec,
+): Codec {
+  const unit = part.size;
+  const refused = { name } as Numeric;
+  const expected = "a list of a real and an imaginary number";
+  const encode = (value: unknown): Complex => {
+    if (typeof value !== "object" || value === null) {
+      refuse(refused, expected, value);
+    }
+    const { length, 0: real, 1: imaginary } = value as ArrayLike<unknown>;
+    if (
+      length !== 2 || typeof real !== "number" ||
+      typeof imaginary !== "number"
+    ) refuse(refused, expected, value);
+    return [real, imaginary];
+  };
+  const pairs = (values: Values<ArrayBufferLike>) =>
+    Array.from({ length: values.length / 2 }, (_, i) => [
+      values[2 * i],
+      values[2 * i + 1],
+    ]);
+  return {
+    kind: "number",
+    ...{ name, title, alias, Values: part.Values },
+    ...{ size: 2 * unit, unit, alignment: unit, parts: 2 },
+    read: (view, at, little) => [
+      part.read(view, at, little) as number,
+      part.read(view, at + unit, little) as number,
+    ],
+    write(view, at, [real, imaginary]: Complex, little) {
+      part.write(view, at, real, little);
+      part.write(view, at + unit, imaginary, little);
+    },
+    encode,
+    encodeAll(values, elements, begin, count) {
+      for (let i = 0; i < count; i++) {
+        const [real, imaginary] = encode(elements[begin + i]);
+        values[2 * i] = real;
+        values[2 * i + 1] = imaginary;
+      }
+    },
+    fill(values, encoded) {
+      const both = encoded as Complex;
+      for (let i = 0; i < values.length; i++) values[i] = both[i % 2]!;
+    },
+    decodeAll: (values) => pairs(values) as unknown as Complex[],
+    elementsOf: pairs,
+    words: complexWords(part.words),
+  };
 }
 
 function refuse({ name }: Numeric, kind: string, value: unknown): never {
@@ -165,7 +234,7 @@ function refuse({ name }: Numeric, kind: string, value: unknown): never {
 // Each accessor is a function of its own, since engines compile a function for the
 // types that it has seen. Importing must not fail in a runtime too old to open a
 // file, which may know neither Float16Array nor Math.f16round.
-const CODECS: readonly Codec[] = [
+const REAL: readonly Codec[] = [
   boolean({
     name: "bool",
     title: "Bool",
@@ -264,17 +333,19 @@ const CODECS: readonly Codec[] = [
   }, (value) => value),
 ];
 
-/** The machine's own byte order. */
-export const NATIVE: ByteOrder =
-  new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? "little" : "big";
+const CODECS: readonly Codec[] = [
+  ...REAL,
+  complex("complex64", "Complex32", "c8", REAL.at(-2)!),
+  complex("complex128", "Complex64", "c16", REAL.at(-1)!),
+];
 
-/** What numpy writes before its letters; `|` says that there is no order. */
-const SIGNS: Readonly<Record<string, ByteOrder | undefined>> = {
-  "<": "little",
-  ">": "big",
-  "=": NATIVE,
-  "|": undefined,
-};
+/** The type of the parts of complex elements. */
+export function partOf({ name, parts, unit }: Codec): Codec {
+  if (parts === 2) return REAL.at(unit === 4 ? -2 : -1)!;
+  throw new TypeError(
+    `Elements of ${name} have no real and imaginary parts: they are not complex.`,
+  );
+}
 
 /** What a name stands for, and the byte order if the name says one. */
 type Named = readonly [codec: Codec, order: ByteOrder | undefined];
@@ -290,6 +361,11 @@ const BY_NAME: ReadonlyMap<string, Named> = new Map(
     ): [string, Named] => [sign + codec.alias, [codec, order]]),
   ]),
 );
+
+/** Whether a value is the name of an element type, as `slice.array()` takes it. */
+export function isTypeName(value: unknown): value is TypeName {
+  return BY_NAME.has(value as string);
+}
 
 /**
  * The codec that a name stands for, and the byte order if the name says one.

@@ -18,8 +18,7 @@
  * throws, the slow way comes next and knows why.
  *
  * The `+` and `BigInt.asIntN` tell V8 that the slow way returns the same kind of
- * number. Without them it puts every element into a box. `+ 0` turns -0 into 0,
- * which spares the engines a check for it.
+ * number. Without them it puts every element into a box.
  *
  * **Why here.** The views are over the slice's own buffer, which no user may reach:
  * nobody but the library can move or pin it. So they are in private fields, and the
@@ -29,6 +28,9 @@
  */
 
 import type { DType } from "./type_names.ts";
+
+/** The types whose elements DataView can read. */
+export type RealType = Exclude<DType, "complex64" | "complex128">;
 
 // deno-lint-ignore no-explicit-any -- an index or, after the last one, the value
 type Any = any;
@@ -49,7 +51,7 @@ const NO_FAULTS: Int32Array = new Int32Array(1);
 /** `get` for whatever the fast way does not do. */
 type SlowGet<T> = (array: T, i: Any, j: Any, k: Any, more: number[]) => Any;
 
-/** `set` for that. The last of `count` arguments is the value. */
+/** `set` for that. The last of `count` arguments is the value, which it returns. */
 type SlowSet<T> = (
   array: T,
   count: number,
@@ -57,19 +59,20 @@ type SlowSet<T> = (
   j: Any,
   k: Any,
   more: Any[],
-) => void;
+) => Any;
 
 /** The classes of arrays, and what points one of their instances at its bytes. */
 export interface ElementClasses<T, A extends unknown[]> {
-  readonly classes: Readonly<Record<DType, new (...args: A) => T>>;
+  readonly classes: Readonly<Record<RealType, new (...args: A) => T>>;
   readonly point: (
     array: T,
     /** The array's bytes. None at all if it does not have one axis. */
     vector: DataView,
     /** The same, and none if they must not be written. */
     writable: DataView,
-    /** Bytes from one element to the next. */
+    /** Bytes from one element to the next, and to the first. */
     step: number,
+    first: number,
     isLittle: boolean,
     /** One number: how many pages of the memory were found lost. */
     faults: Int32Array,
@@ -89,6 +92,7 @@ export function elementClasses<T extends object, A extends Any[]>(
     #vector: DataView = NO_BYTES;
     #writable: DataView = NO_BYTES;
     #step = 0;
+    #first = 0;
     #isLittle = true;
     #faults: Int32Array = NO_FAULTS;
 
@@ -98,6 +102,7 @@ export function elementClasses<T extends object, A extends Any[]>(
         vector,
         writable,
         step,
+        first,
         isLittle,
         faults,
       ) => {
@@ -105,6 +110,7 @@ export function elementClasses<T extends object, A extends Any[]>(
         elements.#vector = vector;
         elements.#writable = writable;
         elements.#step = step;
+        elements.#first = first;
         elements.#isLittle = isLittle;
         elements.#faults = faults;
       };
@@ -113,7 +119,7 @@ export function elementClasses<T extends object, A extends Any[]>(
           get(i: number, j?: number, k?: number, ...more: number[]): boolean {
             if (j === undefined && Math.floor(i) === i) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 const value = this.#vector.getUint8(at) !== 0;
                 GATE.getUint8(this.#faults[0]!);
                 return value;
@@ -122,24 +128,25 @@ export function elementClasses<T extends object, A extends Any[]>(
             return slowGet(this as Any, i, j, k, more);
           }
 
-          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
+          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
             if (
               k === undefined && typeof j === "boolean" && Math.floor(i) === i
             ) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 this.#writable.setUint8(at, j ? 1 : 0);
-                return void GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]!);
+                return j;
               } catch { /* below */ }
             }
-            slowSet(this as Any, arguments.length, i, j, k, more);
+            return slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         int8: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
             if (j === undefined && Math.floor(i) === i) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 const value = this.#vector.getInt8(at);
                 GATE.getUint8(this.#faults[0]!);
                 return value;
@@ -148,24 +155,25 @@ export function elementClasses<T extends object, A extends Any[]>(
             return +slowGet(this as Any, i, j, k, more);
           }
 
-          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
+          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
             if (
               k === undefined && typeof j === "number" && Math.floor(i) === i
             ) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 this.#writable.setInt8(at, j);
-                return void GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]!);
+                return j;
               } catch { /* below */ }
             }
-            slowSet(this as Any, arguments.length, i, j, k, more);
+            return slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         uint8: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
             if (j === undefined && Math.floor(i) === i) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 const value = this.#vector.getUint8(at);
                 GATE.getUint8(this.#faults[0]!);
                 return value;
@@ -174,24 +182,25 @@ export function elementClasses<T extends object, A extends Any[]>(
             return +slowGet(this as Any, i, j, k, more);
           }
 
-          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
+          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
             if (
               k === undefined && typeof j === "number" && Math.floor(i) === i
             ) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 this.#writable.setUint8(at, j);
-                return void GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]!);
+                return j;
               } catch { /* below */ }
             }
-            slowSet(this as Any, arguments.length, i, j, k, more);
+            return slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         int16: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
             if (j === undefined && Math.floor(i) === i) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 const value = this.#vector.getInt16(at, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
                 return value;
@@ -200,24 +209,25 @@ export function elementClasses<T extends object, A extends Any[]>(
             return +slowGet(this as Any, i, j, k, more);
           }
 
-          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
+          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
             if (
               k === undefined && typeof j === "number" && Math.floor(i) === i
             ) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 this.#writable.setInt16(at, j, this.#isLittle);
-                return void GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]!);
+                return j;
               } catch { /* below */ }
             }
-            slowSet(this as Any, arguments.length, i, j, k, more);
+            return slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         uint16: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
             if (j === undefined && Math.floor(i) === i) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 const value = this.#vector.getUint16(at, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
                 return value;
@@ -226,24 +236,25 @@ export function elementClasses<T extends object, A extends Any[]>(
             return +slowGet(this as Any, i, j, k, more);
           }
 
-          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
+          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
             if (
               k === undefined && typeof j === "number" && Math.floor(i) === i
             ) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 this.#writable.setUint16(at, j, this.#isLittle);
-                return void GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]!);
+                return j;
               } catch { /* below */ }
             }
-            slowSet(this as Any, arguments.length, i, j, k, more);
+            return slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         int32: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
             if (j === undefined && Math.floor(i) === i) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 const value = this.#vector.getInt32(at, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
                 return value;
@@ -252,24 +263,25 @@ export function elementClasses<T extends object, A extends Any[]>(
             return +slowGet(this as Any, i, j, k, more);
           }
 
-          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
+          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
             if (
               k === undefined && typeof j === "number" && Math.floor(i) === i
             ) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 this.#writable.setInt32(at, j, this.#isLittle);
-                return void GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]!);
+                return j;
               } catch { /* below */ }
             }
-            slowSet(this as Any, arguments.length, i, j, k, more);
+            return slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         uint32: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
             if (j === undefined && Math.floor(i) === i) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 const value = this.#vector.getUint32(at, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
                 return value;
@@ -278,24 +290,25 @@ export function elementClasses<T extends object, A extends Any[]>(
             return +slowGet(this as Any, i, j, k, more);
           }
 
-          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
+          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
             if (
               k === undefined && typeof j === "number" && Math.floor(i) === i
             ) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 this.#writable.setUint32(at, j, this.#isLittle);
-                return void GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]!);
+                return j;
               } catch { /* below */ }
             }
-            slowSet(this as Any, arguments.length, i, j, k, more);
+            return slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         int64: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): bigint {
             if (j === undefined && Math.floor(i) === i) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 const value = this.#vector.getBigInt64(at, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
                 return value;
@@ -304,24 +317,25 @@ export function elementClasses<T extends object, A extends Any[]>(
             return BigInt.asIntN(64, slowGet(this as Any, i, j, k, more));
           }
 
-          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
+          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
             if (
               k === undefined && typeof j === "bigint" && Math.floor(i) === i
             ) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 this.#writable.setBigInt64(at, j, this.#isLittle);
-                return void GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]!);
+                return j;
               } catch { /* below */ }
             }
-            slowSet(this as Any, arguments.length, i, j, k, more);
+            return slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         uint64: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): bigint {
             if (j === undefined && Math.floor(i) === i) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 const value = this.#vector.getBigUint64(at, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
                 return value;
@@ -330,24 +344,25 @@ export function elementClasses<T extends object, A extends Any[]>(
             return BigInt.asUintN(64, slowGet(this as Any, i, j, k, more));
           }
 
-          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
+          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
             if (
               k === undefined && typeof j === "bigint" && Math.floor(i) === i
             ) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 this.#writable.setBigUint64(at, j, this.#isLittle);
-                return void GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]!);
+                return j;
               } catch { /* below */ }
             }
-            slowSet(this as Any, arguments.length, i, j, k, more);
+            return slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         float16: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
             if (j === undefined && Math.floor(i) === i) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 const value = this.#vector.getFloat16(at, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
                 return value;
@@ -356,24 +371,25 @@ export function elementClasses<T extends object, A extends Any[]>(
             return +slowGet(this as Any, i, j, k, more);
           }
 
-          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
+          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
             if (
               k === undefined && typeof j === "number" && Math.floor(i) === i
             ) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 this.#writable.setFloat16(at, j, this.#isLittle);
-                return void GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]!);
+                return j;
               } catch { /* below */ }
             }
-            slowSet(this as Any, arguments.length, i, j, k, more);
+            return slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         float32: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
             if (j === undefined && Math.floor(i) === i) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 const value = this.#vector.getFloat32(at, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
                 return value;
@@ -382,24 +398,25 @@ export function elementClasses<T extends object, A extends Any[]>(
             return +slowGet(this as Any, i, j, k, more);
           }
 
-          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
+          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
             if (
               k === undefined && typeof j === "number" && Math.floor(i) === i
             ) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 this.#writable.setFloat32(at, j, this.#isLittle);
-                return void GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]!);
+                return j;
               } catch { /* below */ }
             }
-            slowSet(this as Any, arguments.length, i, j, k, more);
+            return slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
         float64: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
             if (j === undefined && Math.floor(i) === i) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 const value = this.#vector.getFloat64(at, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
                 return value;
@@ -408,17 +425,18 @@ export function elementClasses<T extends object, A extends Any[]>(
             return +slowGet(this as Any, i, j, k, more);
           }
 
-          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): void {
+          set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
             if (
               k === undefined && typeof j === "number" && Math.floor(i) === i
             ) {
               try {
-                const at = i * this.#step + 0;
+                const at = i * this.#step + this.#first;
                 this.#writable.setFloat64(at, j, this.#isLittle);
-                return void GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]!);
+                return j;
               } catch { /* below */ }
             }
-            slowSet(this as Any, arguments.length, i, j, k, more);
+            return slowSet(this as Any, arguments.length, i, j, k, more);
           }
         },
       };
@@ -428,3 +446,636 @@ export function elementClasses<T extends object, A extends Any[]>(
 
   return made!;
 }
+
+/**
+ * Sets `count` elements of a line, from byte `at` on, to what `f` makes of them.
+ * Returns how many it has done: fewer where the bytes have moved meanwhile. `write`
+ * writes one the slow way, or throws.
+ */
+export type Apply = (
+  view: DataView,
+  at: number,
+  stride: number,
+  count: number,
+  isLittle: boolean,
+  faults: Int32Array,
+  flat: number,
+  f: (value: Any, flat: number) => Any,
+  write: (at: number, value: Any) => void,
+) => number;
+
+/** The loops of `MemmapArray.apply`. */
+export const APPLY: Readonly<Record<RealType, Apply>> = {
+  bool(view, at, stride, count, _, faults, flat, f, write) {
+    for (let done = 0; done < count; done++) {
+      let value: Any;
+      try {
+        value = view.getUint8(at) !== 0;
+        GATE.getUint8(faults[0]!);
+      } catch {
+        return done;
+      }
+      value = f(value, flat + done);
+      try {
+        if (typeof value !== "boolean") throw undefined;
+        view.setUint8(at, value ? 1 : 0);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        write(at, value);
+        return done + 1;
+      }
+      at += stride;
+    }
+    return count;
+  },
+  int8(view, at, stride, count, _, faults, flat, f, write) {
+    for (let done = 0; done < count; done++) {
+      let value: Any;
+      try {
+        value = view.getInt8(at);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        return done;
+      }
+      value = f(value, flat + done);
+      try {
+        if (typeof value !== "number") throw undefined;
+        view.setInt8(at, value);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        write(at, value);
+        return done + 1;
+      }
+      at += stride;
+    }
+    return count;
+  },
+  uint8(view, at, stride, count, _, faults, flat, f, write) {
+    for (let done = 0; done < count; done++) {
+      let value: Any;
+      try {
+        value = view.getUint8(at);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        return done;
+      }
+      value = f(value, flat + done);
+      try {
+        if (typeof value !== "number") throw undefined;
+        view.setUint8(at, value);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        write(at, value);
+        return done + 1;
+      }
+      at += stride;
+    }
+    return count;
+  },
+  int16(view, at, stride, count, isLittle, faults, flat, f, write) {
+    for (let done = 0; done < count; done++) {
+      let value: Any;
+      try {
+        value = view.getInt16(at, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        return done;
+      }
+      value = f(value, flat + done);
+      try {
+        if (typeof value !== "number") throw undefined;
+        view.setInt16(at, value, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        write(at, value);
+        return done + 1;
+      }
+      at += stride;
+    }
+    return count;
+  },
+  uint16(view, at, stride, count, isLittle, faults, flat, f, write) {
+    for (let done = 0; done < count; done++) {
+      let value: Any;
+      try {
+        value = view.getUint16(at, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        return done;
+      }
+      value = f(value, flat + done);
+      try {
+        if (typeof value !== "number") throw undefined;
+        view.setUint16(at, value, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        write(at, value);
+        return done + 1;
+      }
+      at += stride;
+    }
+    return count;
+  },
+  int32(view, at, stride, count, isLittle, faults, flat, f, write) {
+    for (let done = 0; done < count; done++) {
+      let value: Any;
+      try {
+        value = view.getInt32(at, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        return done;
+      }
+      value = f(value, flat + done);
+      try {
+        if (typeof value !== "number") throw undefined;
+        view.setInt32(at, value, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        write(at, value);
+        return done + 1;
+      }
+      at += stride;
+    }
+    return count;
+  },
+  uint32(view, at, stride, count, isLittle, faults, flat, f, write) {
+    for (let done = 0; done < count; done++) {
+      let value: Any;
+      try {
+        value = view.getUint32(at, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        return done;
+      }
+      value = f(value, flat + done);
+      try {
+        if (typeof value !== "number") throw undefined;
+        view.setUint32(at, value, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        write(at, value);
+        return done + 1;
+      }
+      at += stride;
+    }
+    return count;
+  },
+  int64(view, at, stride, count, isLittle, faults, flat, f, write) {
+    for (let done = 0; done < count; done++) {
+      let value: Any;
+      try {
+        value = view.getBigInt64(at, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        return done;
+      }
+      value = f(value, flat + done);
+      try {
+        if (typeof value !== "bigint") throw undefined;
+        view.setBigInt64(at, value, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        write(at, value);
+        return done + 1;
+      }
+      at += stride;
+    }
+    return count;
+  },
+  uint64(view, at, stride, count, isLittle, faults, flat, f, write) {
+    for (let done = 0; done < count; done++) {
+      let value: Any;
+      try {
+        value = view.getBigUint64(at, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        return done;
+      }
+      value = f(value, flat + done);
+      try {
+        if (typeof value !== "bigint") throw undefined;
+        view.setBigUint64(at, value, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        write(at, value);
+        return done + 1;
+      }
+      at += stride;
+    }
+    return count;
+  },
+  float16(view, at, stride, count, isLittle, faults, flat, f, write) {
+    for (let done = 0; done < count; done++) {
+      let value: Any;
+      try {
+        value = view.getFloat16(at, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        return done;
+      }
+      value = f(value, flat + done);
+      try {
+        if (typeof value !== "number") throw undefined;
+        view.setFloat16(at, value, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        write(at, value);
+        return done + 1;
+      }
+      at += stride;
+    }
+    return count;
+  },
+  float32(view, at, stride, count, isLittle, faults, flat, f, write) {
+    for (let done = 0; done < count; done++) {
+      let value: Any;
+      try {
+        value = view.getFloat32(at, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        return done;
+      }
+      value = f(value, flat + done);
+      try {
+        if (typeof value !== "number") throw undefined;
+        view.setFloat32(at, value, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        write(at, value);
+        return done + 1;
+      }
+      at += stride;
+    }
+    return count;
+  },
+  float64(view, at, stride, count, isLittle, faults, flat, f, write) {
+    for (let done = 0; done < count; done++) {
+      let value: Any;
+      try {
+        value = view.getFloat64(at, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        return done;
+      }
+      value = f(value, flat + done);
+      try {
+        if (typeof value !== "number") throw undefined;
+        view.setFloat64(at, value, isLittle);
+        GATE.getUint8(faults[0]!);
+      } catch {
+        write(at, value);
+        return done + 1;
+      }
+      at += stride;
+    }
+    return count;
+  },
+};
+
+/** What an iterator needs to know of an array's bytes. */
+export interface Walked {
+  readonly values: DataView;
+  readonly isLittle: boolean;
+  readonly faults: Int32Array;
+  /** Reads the element at byte `at` of `values`, after looking where they are. */
+  read(at: number): unknown;
+}
+
+/** The lines of its elements, one after another. */
+export interface WalkedLines {
+  readonly at: number;
+  readonly count: number;
+  readonly stride: number;
+  next(): boolean;
+}
+
+/** Its properties come in another order than those of the results with values. */
+const END: IteratorReturnResult<undefined> = Object.freeze({
+  value: undefined,
+  done: true,
+});
+
+/** Makes an iterator of the elements of `lines`, the first at byte `first`. */
+export type MakeWalk = (
+  walked: Walked,
+  lines: WalkedLines,
+  first: number,
+) => IteratorObject<Any, undefined>;
+
+/** The iterators of arrays, one class for each type. */
+export const WALK: Readonly<Record<RealType, MakeWalk>> = (() => {
+  let made: Readonly<Record<RealType, MakeWalk>>;
+
+  // As above, the static block makes what is returned. Each iterator returns the same
+  // object every time, which every loop of the language reads at once: V8 would
+  // allocate one for each element, and a box for the number in it.
+  void class Walk {
+    readonly #walked: Walked;
+    readonly #lines: WalkedLines;
+    readonly #first: number;
+    readonly #isLittle: boolean;
+    readonly #result: Any;
+    #values: DataView;
+    #faults: Int32Array;
+    #stride = 0;
+    #at = 0;
+    #left = 0;
+
+    constructor(
+      walked: Walked,
+      lines: WalkedLines,
+      first: number,
+      result: object,
+    ) {
+      this.#walked = walked;
+      this.#lines = lines;
+      this.#first = first;
+      this.#isLittle = walked.isLittle;
+      this.#result = result;
+      this.#values = walked.values;
+      this.#faults = walked.faults;
+    }
+
+    #nextLine(): boolean {
+      if (!this.#lines.next()) return false;
+      this.#at = this.#first + this.#lines.at;
+      this.#left = this.#lines.count;
+      this.#stride = this.#lines.stride;
+      return true;
+    }
+
+    #read(at: number): Any {
+      const value = this.#walked.read(at);
+      this.#values = this.#walked.values;
+      this.#faults = this.#walked.faults;
+      return value;
+    }
+
+    static {
+      // What all iterators have: `[Symbol.iterator]`, and in newer runtimes `map` and
+      // the like. Runtimes too old to open a file may have no `Iterator` to extend.
+      const arrayIterator = Object.getPrototypeOf([][Symbol.iterator]());
+      Object.setPrototypeOf(
+        Walk.prototype,
+        Object.getPrototypeOf(arrayIterator),
+      );
+      // The values of one type have one representation, since no other is put there:
+      // each type has a class of results. A number's first value is a fraction, so that
+      // V8 reserves room for any double.
+      const results = {
+        bool: class {
+          done = false;
+          value: boolean = false;
+        },
+        int8: class {
+          done = false;
+          value: number = 0.5;
+        },
+        uint8: class {
+          done = false;
+          value: number = 0.5;
+        },
+        int16: class {
+          done = false;
+          value: number = 0.5;
+        },
+        uint16: class {
+          done = false;
+          value: number = 0.5;
+        },
+        int32: class {
+          done = false;
+          value: number = 0.5;
+        },
+        uint32: class {
+          done = false;
+          value: number = 0.5;
+        },
+        int64: class {
+          done = false;
+          value: bigint = 0n;
+        },
+        uint64: class {
+          done = false;
+          value: bigint = 0n;
+        },
+        float16: class {
+          done = false;
+          value: number = 0.5;
+        },
+        float32: class {
+          done = false;
+          value: number = 0.5;
+        },
+        float64: class {
+          done = false;
+          value: number = 0.5;
+        },
+      };
+      const classes = {
+        bool: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0 && !this.#nextLine()) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getUint8(at) !== 0;
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = this.#read(at);
+            }
+            return result;
+          }
+        },
+        int8: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0 && !this.#nextLine()) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getInt8(at);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        uint8: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0 && !this.#nextLine()) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getUint8(at);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        int16: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0 && !this.#nextLine()) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getInt16(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        uint16: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0 && !this.#nextLine()) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getUint16(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        int32: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0 && !this.#nextLine()) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getInt32(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        uint32: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0 && !this.#nextLine()) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getUint32(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        int64: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0 && !this.#nextLine()) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getBigInt64(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = BigInt.asIntN(64, this.#read(at));
+            }
+            return result;
+          }
+        },
+        uint64: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0 && !this.#nextLine()) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getBigUint64(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = BigInt.asUintN(64, this.#read(at));
+            }
+            return result;
+          }
+        },
+        float16: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0 && !this.#nextLine()) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getFloat16(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        float32: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0 && !this.#nextLine()) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getFloat32(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        float64: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0 && !this.#nextLine()) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getFloat64(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+      };
+      made = Object.fromEntries(
+        Object.entries(classes).map(([name, Walk]) => {
+          const Result = results[name as RealType];
+          const make: MakeWalk = (walked, lines, first) =>
+            new Walk(walked, lines, first, new Result()) as Any;
+          return [name, make];
+        }),
+      ) as Any;
+    }
+  };
+
+  return made!;
+})();

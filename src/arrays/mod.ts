@@ -9,9 +9,12 @@
  */
 
 export { makeArray, MemmapArray } from "./array.ts";
-export type { ArrayOptions } from "./options.ts";
+export { isTypeName } from "./codecs.ts";
+export { NDArray } from "./ndarray.ts";
+export { ARRAY_OPTIONS, type ArrayOptions } from "./options.ts";
 export type {
   ByteOrder,
+  Complex,
   DType,
   DTypeOf,
   Element,
@@ -19,6 +22,7 @@ export type {
   NumarrayNames,
   NumpyCodes,
   OrderSign,
+  PartOf,
   TypedArrayOf,
   TypeName,
 } from "./type_names.ts";

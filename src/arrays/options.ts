@@ -9,7 +9,8 @@
  */
 
 import { bytesIn, readOptions as readEach, shown } from "../base/mod.ts";
-import { type Codec, NATIVE, parseTypeName } from "./codecs.ts";
+import { agreedOrder } from "./byte_order.ts";
+import { type Codec, type Encoded, parseTypeName } from "./codecs.ts";
 import type { ByteOrder } from "./type_names.ts";
 import { isValuesOf } from "./values.ts";
 
@@ -27,26 +28,68 @@ export interface ArrayOptions {
    * not. Negative ones count from the slice's end.
    */
   byteOffset?: number | undefined;
+  /**
+   * For each axis, BYTES from one index to the next, as numpy's `strides`: any whole
+   * numbers, also negative ones and 0. `strides: [37]` is one field of packed records
+   * of 37 bytes. By default, elements lie side by side.
+   */
+  strides?: readonly number[] | undefined;
+  /**
+   * Instead of strides: `"C"` if the last axis is the fastest, which is the default,
+   * `"F"` if the first one is, as in Fortran's files.
+   */
+  order?: "C" | "F" | undefined;
 }
 
 /** The same, read. */
 export interface ReadOptions {
-  readonly codec: Codec;
   readonly byteOrder: ByteOrder;
   readonly byteOffset: number;
   /** `undefined` stands for the default. */
   readonly shape: number | readonly number[] | undefined;
+  readonly strides: readonly number[] | undefined;
+  readonly order: "C" | "F";
 }
 
-/** Reads the options of an array of the type `name`. */
-export function readOptions(name: string, options: ArrayOptions): ReadOptions {
+/** The names of the options of arrays. */
+export const ARRAY_OPTIONS: readonly (keyof ArrayOptions)[] = [
+  ...["shape", "byteOrder", "byteOffset", "strides", "order"] as const,
+];
+
+/** Reads the type and the options of an array. */
+export function readOptions(
+  name: string,
+  options: ArrayOptions,
+): ReadOptions & { readonly codec: Codec } {
   const [codec, signed] = parseTypeName(name);
-  const { shape, byteOrder, byteOffset } = options;
+  const byteOrder = agreedOrder(name, signed, options.byteOrder);
+  return { codec, ...readPlace(options, byteOrder) };
+}
+
+/** Reads where an array is; its byte order is known. */
+export function readPlace(
+  { shape, byteOffset, strides, order }: ArrayOptions,
+  byteOrder: ByteOrder,
+): ReadOptions {
+  if (order !== undefined && order !== "C" && order !== "F") {
+    throw new TypeError(
+      `Invalid order ${
+        shown(order)
+      }: it is "C", the last axis fastest, or "F", ` +
+        "the first.",
+    );
+  }
+  if (order !== undefined && strides !== undefined) {
+    throw new TypeError("Give strides or an order, not both.");
+  }
   return {
-    codec,
-    byteOrder: checkByteOrder(name, signed, byteOrder),
+    byteOrder,
     byteOffset: byteOffset ?? 0,
     shape: shape === undefined || shape === null ? undefined : readShape(shape),
+    strides: strides === undefined || strides === null
+      ? undefined
+      : readNumbers(strides, "strides"),
+    order: order ?? "C",
   };
 }
 
@@ -57,21 +100,28 @@ const MOST_AXES = 1024;
 export function readShape(
   shape: number | readonly number[],
 ): number | readonly number[] {
-  if (typeof shape === "number") return shape;
-  const length = typeof shape === "object" && shape !== null
-    ? shape.length
+  return typeof shape === "number" ? shape : readNumbers(shape, "shape");
+}
+
+function readNumbers(
+  given: readonly number[],
+  what: "shape" | "strides",
+): readonly number[] {
+  const length = typeof given === "object" && given !== null
+    ? given.length
     : undefined;
   if (typeof length !== "number" || !(length >= 0 && length <= MOST_AXES)) {
-    throw new TypeError(
-      `A shape must be a number or a list of numbers, not ${shown(shape)}.`,
-    );
+    const [subject, kind] = what === "shape"
+      ? ["A shape", "a number or a list of numbers"]
+      : ["Strides", "a list of numbers"];
+    throw new TypeError(`${subject} must be ${kind}, not ${shown(given)}.`);
   }
   return Array.from({ length }, (_, axis) => {
-    const given: unknown = shape[axis];
-    if (typeof given === "number") return given;
+    const one: unknown = given[axis];
+    if (typeof one === "number") return one + 0; // never -0
     throw new TypeError(
-      `The lengths of a shape must be numbers; that of axis ${axis} is ` +
-        `${shown(given)}.`,
+      (what === "shape" ? "The lengths of a shape" : "Strides") +
+        ` must be numbers; that of axis ${axis} is ${shown(one)}.`,
     );
   });
 }
@@ -113,7 +163,7 @@ export function readResize(
   readonly shape: number | readonly number[];
   /** Whether new elements repeat the old; otherwise they are `fill`, or 0. */
   readonly repeats: boolean;
-  readonly fill: number | bigint | undefined;
+  readonly fill: Encoded | undefined;
 } {
   if (typeof options === "number" || count > 2) {
     throw new TypeError("resize() takes one shape: resize([2, 3]).");
@@ -141,22 +191,4 @@ export function readTarget(codec: Codec, target: unknown): Uint8Array {
 export function checkFunction(f: unknown): void {
   if (typeof f === "function") return;
   throw new TypeError(`apply() takes a function, not ${shown(f)}.`);
-}
-
-function checkByteOrder(
-  name: string,
-  signed: ByteOrder | undefined,
-  option: ByteOrder | undefined,
-): ByteOrder {
-  if (option !== undefined && option !== "little" && option !== "big") {
-    throw new TypeError(
-      `Invalid byteOrder ${shown(option)}: it is "little" or "big".`,
-    );
-  }
-  if (signed !== undefined && option !== undefined && signed !== option) {
-    throw new TypeError(
-      `Type '${name}' is ${signed}-endian, and byteOrder says "${option}".`,
-    );
-  }
-  return signed ?? option ?? NATIVE;
 }

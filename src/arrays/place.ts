@@ -2,7 +2,7 @@
  * Where an array is: a place in a slice, and how its bytes are read.
  *
  * Everything that arrays ask of a slice's extent is in {@linkcode Extent}. Knows
- * nothing of strides: to a place, an array is a span of elements.
+ * nothing of strides: to a place, an array is a range of bytes.
  *
  * @module
  */
@@ -10,7 +10,7 @@
 import { type Axes, printed } from "../geometry/mod.ts";
 import type { MemmapSlice } from "../map/mod.ts";
 import type { Mapping } from "../memory/mod.ts";
-import type { Codec } from "./codecs.ts";
+import type { ItemCodec } from "./items.ts";
 import type { ByteOrder } from "./type_names.ts";
 
 /** What arrays ask of a slice's extent. */
@@ -53,31 +53,47 @@ export interface Extent {
 }
 
 /** What an array is a view of. */
-export interface Place {
+export interface Place<C extends ItemCodec = ItemCodec> {
   readonly extent: Extent;
-  readonly codec: Codec;
+  readonly codec: C;
   readonly byteOrder: ByteOrder;
-  /** Where in the slice the first element is, in bytes. */
+  /**
+   * Where in the slice the first element is, in bytes. With negative strides others
+   * come before it.
+   */
   readonly byteOffset: number;
 }
 
-/** Whether `span` elements from the place on lie within the slice. */
+/** Where elements lie, in bytes from the first; see {@linkcode boundsOf}. */
+interface Bounds {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Whether bytes from the place on lie within the slice. */
 export function isWithin(
-  span: number,
-  { extent, byteOffset, codec }: Place,
+  { low, high }: Bounds,
+  { extent, byteOffset }: Place,
 ): boolean {
-  const bytes = span * codec.size;
-  return bytes === 0 || bytes <= extent.length - byteOffset;
+  if (low === high) return true; // no bytes
+  return byteOffset + low >= 0 && high <= extent.length - byteOffset;
 }
 
 /** Throws a `RangeError` unless an array of `shape` lies within the slice. */
-export function checkFits(shape: Axes, span: number, place: Place): void {
-  if (isWithin(span, place)) return;
+export function checkFits(shape: Axes, bounds: Bounds, place: Place): void {
+  if (isWithin(bounds, place)) return;
   const { extent, byteOffset, codec } = place;
+  const { low, high } = bounds;
+  const what = `An array of ${codec.name} of shape ${printed(shape)}`;
+  if (low < 0) {
+    throw new RangeError(
+      `${what} takes the bytes from ${byteOffset + low} to ` +
+        `${byteOffset + high}, and the slice has ${extent.length}.`,
+    );
+  }
   const room = Math.max(extent.length - byteOffset, 0);
   throw new RangeError(
-    `An array of ${codec.name} of shape ${printed(shape)} has ` +
-      `${span * codec.size} bytes, and the slice of ${extent.length} has ` +
+    `${what} has ${high} bytes, and the slice of ${extent.length} has ` +
       `${room} from byte ${byteOffset} on. resize() it first.`,
   );
 }

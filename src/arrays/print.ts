@@ -17,8 +17,10 @@ import type { Words } from "./words.ts";
 /** What printing needs to know of an array. */
 export interface Printable {
   readonly shape: readonly number[];
-  /** numarray's name of the element type: `Int32`, `Float64`, `Bool`. */
-  readonly typeName: string;
+  /** What comes before the elements: `array(`. */
+  readonly prefix: string;
+  /** What comes behind them, if anything does: `type=Int32`. */
+  readonly suffix: string;
   /** Turns the elements that are shown into words of one width. */
   readonly words: Words;
   /**
@@ -39,7 +41,6 @@ const THRESHOLD = 1000;
 /** Positions shown at each end of an axis whose middle is left out. */
 const EDGE = 3;
 
-const PREFIX = "array(";
 const SEPARATOR = ", ";
 const ELLIPSIS = "...";
 
@@ -50,26 +51,30 @@ const ELLIPSIS = "...";
  * along each axis.
  */
 export function printArray(array: Printable): string {
-  const { shape, typeName } = array;
+  const { shape, prefix, suffix } = array;
   const size = shape.reduce((product, length) => product * length, 1);
-  if (size === 0) return closed(`${PREFIX}[]`, emptyType(shape, typeName));
+  if (size === 0) {
+    return closed(`${prefix}[]`, emptySuffix(shape, suffix), prefix);
+  }
   const axes = shape.map((length) => shownAlong(length, size > THRESHOLD));
   const words = array.words(shownElements(array, axes), shape.length);
-  const text = bracketed(axes, words.values(), PREFIX.length);
-  return closed(PREFIX + text, `type=${typeName}`);
+  const text = bracketed(axes, words.values(), prefix.length);
+  return closed(prefix + text, suffix, prefix);
 }
 
 /** numpy names the shape where brackets cannot show it, before the type. */
-function emptyType(shape: readonly number[], typeName: string): string {
-  if (shape.length === 1) return `type=${typeName}`;
-  return `shape=(${shape.join(SEPARATOR)}), type=${typeName}`;
+function emptySuffix(shape: readonly number[], suffix: string): string {
+  if (shape.length === 1) return suffix;
+  const named = `shape=(${shape.join(SEPARATOR)})`;
+  return suffix === "" ? named : `${named}, ${suffix}`;
 }
 
 /** Puts the type after the text, on a line of its own if the last line is full. */
-function closed(text: string, type: string): string {
+function closed(text: string, suffix: string, prefix: string): string {
+  if (suffix === "") return `${text})`;
   const lastLine = text.slice(text.lastIndexOf("\n") + 1);
-  const fits = `${lastLine}, ${type})`.length <= LINE_WIDTH;
-  return `${text},${fits ? " " : lineBreak(PREFIX.length)}${type})`;
+  const fits = `${lastLine}, ${suffix})`.length <= LINE_WIDTH;
+  return `${text},${fits ? " " : lineBreak(prefix.length)}${suffix})`;
 }
 
 function lineBreak(indent: number, lines = 1): string {

@@ -32,7 +32,14 @@ export interface ElementTypes<B extends ArrayBufferLike> {
   float32: { element: number; values: Float32Array<B> };
   /** `number`, `Float64Array`. */
   float64: { element: number; values: Float64Array<B> };
+  /** `[real, imaginary]`; a `Float32Array` of both in turn. */
+  complex64: { element: Complex; values: Float32Array<B> };
+  /** `[real, imaginary]`; a `Float64Array` of both in turn. */
+  complex128: { element: Complex; values: Float64Array<B> };
 }
+
+/** A complex number. */
+export type Complex = readonly [real: number, imaginary: number];
 
 /** The type of an array's elements. */
 export type DType =
@@ -47,12 +54,25 @@ export type DType =
   | "uint64"
   | "float16"
   | "float32"
-  | "float64";
+  | "float64"
+  | "complex64"
+  | "complex128";
 
-/** What one element is in JavaScript: a boolean, a number, or a bigint for 64-bit integers. */
+/** The type of the real and of the imaginary parts of complex elements. */
+export type PartOf<T extends DType> = T extends "complex64" ? "float32"
+  : T extends "complex128" ? "float64"
+  : never;
+
+/**
+ * What one element is in JavaScript: a boolean, a number, a bigint for 64-bit integers,
+ * or two numbers in a list for complex ones.
+ */
 export type Element<T extends DType> = ElementTypes<ArrayBuffer>[T]["element"];
 
-/** The typed array of an element type; that of `"bool"` is `Uint8Array`. */
+/**
+ * The typed array of an element type; that of `"bool"` is `Uint8Array`. Those of
+ * complex types have two numbers for each element: its real and its imaginary part.
+ */
 export type TypedArrayOf<
   T extends DType,
   B extends ArrayBufferLike = ArrayBuffer,
@@ -87,6 +107,10 @@ export interface NumpyCodes {
   f4: "float32";
   /** `"float64"`. */
   f8: "float64";
+  /** `"complex64"`. */
+  c8: "complex64";
+  /** `"complex128"`. */
+  c16: "complex128";
 }
 
 /** numarray's names. */
@@ -115,6 +139,10 @@ export interface NumarrayNames {
   Float32: "float32";
   /** `"float64"`. */
   Float64: "float64";
+  /** `"complex64"`: numarray counted the bits of one part. */
+  Complex32: "complex64";
+  /** `"complex128"`. */
+  Complex64: "complex128";
 }
 
 /** numpy's signs for a byte order: little, big, native, not applicable, unsaid. */

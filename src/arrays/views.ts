@@ -18,55 +18,135 @@ import {
 } from "../base/mod.ts";
 import {
   type Axes,
+  boundsOf,
   checkShape,
+  columnMajor,
   countOf,
   isContiguous,
   printed,
   reshaped,
   rowMajor,
-  spanOf,
 } from "../geometry/mod.ts";
+import type { Codec } from "./codecs.ts";
+import type { ItemCodec } from "./items.ts";
 import type { ReadOptions } from "./options.ts";
 import { checkFits, type Extent, isWithin, type Place } from "./place.ts";
 import type { Values } from "./values.ts";
 
 /** Which elements an array has. */
-export interface View {
-  readonly place: Place;
+export interface View<C extends ItemCodec = ItemCodec> {
+  readonly place: Place<C>;
   readonly shape: Axes;
-  /** For each axis, elements of memory from one index to the next. */
+  /** For each axis, bytes from one index to the next. */
   readonly strides: Axes;
 }
 
 /** The view that the options of a new array ask for. */
-export function newView(extent: Extent, options: ReadOptions): View {
-  const { codec, byteOrder } = options;
+export function newView<C extends ItemCodec>(
+  extent: Extent,
+  codec: C,
+  options: ReadOptions,
+): View<C> {
+  const { byteOrder, strides } = options;
   const byteOffset = checkOffset(options.byteOffset, extent.length, "slice");
-  const available = Math.floor((extent.length - byteOffset) / codec.size);
   const place = { extent, codec, byteOrder, byteOffset };
+  if (strides !== undefined) {
+    return stridedView(place, options.shape ?? [-1], strides);
+  }
+  const available = Math.floor((extent.length - byteOffset) / codec.size);
   // One axis of all that there is: nothing to check, and most arrays are that.
   if (options.shape === undefined) {
-    return { place, shape: [available], strides: [1] };
+    return { place, shape: [available], strides: [codec.size] };
   }
   const shape = checkShape(options.shape, available);
-  checkFits(shape, countOf(shape), place);
-  return { place, shape, strides: rowMajor(shape) };
+  const laidOut = options.order === "F" ? columnMajor : rowMajor;
+  const bytes = countOf(shape) * codec.size;
+  checkFits(shape, { low: 0, high: bytes }, place);
+  return { place, shape, strides: laidOut(shape, codec.size) };
+}
+
+/** A view with strides as given, and one length of which may be -1. */
+function stridedView<C extends ItemCodec>(
+  place: Place<C>,
+  given: number | Axes,
+  strides: Axes,
+): View<C> {
+  const lengths = typeof given === "number" ? [given] : given;
+  if (strides.length !== lengths.length) {
+    throw new RangeError(
+      `${counted(strides.length, "stride")} for ` +
+        `${
+          counted(lengths.length, "axis", "axes")
+        }: there must be one for each.`,
+    );
+  }
+  for (const stride of strides) {
+    if (Number.isSafeInteger(stride)) continue;
+    throw new RangeError(
+      `Invalid strides ${printed(strides)}: they are whole numbers of bytes.`,
+    );
+  }
+  const unknown = lengths.indexOf(-1);
+  const shape = checkShape(
+    unknown === -1
+      ? lengths
+      : lengths.with(unknown, fitting(place, lengths, strides, unknown)),
+  );
+  const bounds = boundsOf(shape, strides, place.codec.size);
+  if (
+    !Number.isSafeInteger(bounds.low) || !Number.isSafeInteger(bounds.high)
+  ) {
+    throw new RangeError(
+      `Strides ${printed(strides)} reach too far for shape ${printed(shape)}.`,
+    );
+  }
+  checkFits(shape, bounds, place);
+  return { place, shape, strides };
+}
+
+/** How many indices along one axis lie within the slice. */
+function fitting(
+  { extent, byteOffset, codec }: Place,
+  lengths: Axes,
+  strides: Axes,
+  axis: number,
+): number {
+  const others = checkShape(lengths.with(axis, 1));
+  const stride = strides[axis]!;
+  if (stride === 0 || others.includes(0)) {
+    throw new RangeError(
+      `The -1 of shape ${printed(lengths)} could be anything.`,
+    );
+  }
+  const { low, high } = boundsOf(others, strides, codec.size);
+  const room = stride > 0
+    ? extent.length - byteOffset - high
+    : byteOffset + low;
+  // Not even the first index may fit.
+  if (byteOffset + low < 0 || byteOffset + high > extent.length) return 0;
+  return Math.floor(room / Math.abs(stride)) + 1;
 }
 
 /**
- * A typed array over the view's memory, or `null` where the address is no multiple of
- * the element's alignment. It is `known`, as long as that is still right.
+ * A typed array over the view's memory, or `null` where its elements are not at
+ * multiples of their size. It is `known`, as long as that is still right.
  */
 export function dataOf(
-  { place, shape, strides }: View,
+  { place, shape, strides }: View<Codec>,
   known: Values | null,
 ): Values | null {
   const { extent, codec, byteOffset } = place;
   if (byteOffset % codec.alignment !== 0) return null;
   // A mapping begins at a page, and so at a multiple of every element's size.
   if (extent.offset % codec.alignment !== 0) return null;
+  const { low, high } = boundsOf(shape, strides, codec.size);
+  // The first element is the first of `data`, and each is at an index.
+  const isReached = strides.every((stride, axis) =>
+    high === 0 || shape[axis]! <= 1 || stride % codec.size === 0
+  );
+  if (low < 0 || !isReached) return null;
   const { buffer } = extent.view();
-  const length = spanOf(shape, strides);
+  const length = high / codec.unit;
   if (
     known !== null && bufferOf(known) === buffer &&
     lengthOfTyped(known) === length
@@ -76,14 +156,27 @@ export function dataOf(
 }
 
 /** What to print instead of elements that cannot be read; `undefined` if they can. */
-export function absenceOf({ place, shape, strides }: View): string | undefined {
+export function absenceOf(
+  { place, shape, strides }: View,
+  name: string,
+): string | undefined {
   const { state, hasLostBytes } = place.extent;
   if (state === "deleted" || state === "closed") {
-    return `<MemmapArray of a ${state} slice>`;
+    return `<${name} of a ${state} slice>`;
   }
-  if (hasLostBytes) return "<MemmapArray of lost bytes>";
-  if (isWithin(spanOf(shape, strides), place)) return undefined;
-  return "<MemmapArray beyond the end of its slice>";
+  if (hasLostBytes) return `<${name} of lost bytes>`;
+  const bounds = boundsOf(shape, strides, place.codec.size);
+  if (isWithin(bounds, place)) return undefined;
+  return `<${name} beyond the end of its slice>`;
+}
+
+/** The same place, so many bytes further on. */
+export function movedBy<C extends ItemCodec>(
+  place: Place<C>,
+  bytes: number,
+): Place<C> {
+  const { extent, codec, byteOrder, byteOffset } = place;
+  return { extent, codec, byteOrder, byteOffset: byteOffset + bytes };
 }
 
 /** The part from `begin` to `end` of the first axis. */
@@ -97,12 +190,107 @@ export function cut(
     throw new RangeError("An array without axes has no subarray.");
   }
   const [from, to] = clampRange(begin, end, length);
-  const { extent, codec, byteOrder } = place;
-  const byteOffset = place.byteOffset + from * strides[0]! * codec.size;
   return {
-    place: { extent, codec, byteOrder, byteOffset },
+    place: movedBy(place, from * strides[0]!),
     shape: [to - from, ...shape.slice(1)],
     strides,
+  };
+}
+
+/** What `pick`, `lo`, `hi` and `step` are given: a number for an axis, or nothing. */
+export type Choice = number | null | undefined;
+
+/** Checks a list of choices; one for each axis at most. */
+function checkChoices(
+  { shape }: View,
+  choices: readonly Choice[],
+  method: string,
+  least: (length: number) => number,
+  most: (length: number) => number,
+): void {
+  if (choices.length > shape.length) {
+    throw new RangeError(
+      `${method}() takes ${
+        counted(shape.length, "argument")
+      } at most, one for ` +
+        `each axis of shape ${printed(shape)}, not ${choices.length}.`,
+    );
+  }
+  for (const [axis, choice] of choices.entries()) {
+    if (choice === null || choice === undefined) continue;
+    const [low, high] = [least(shape[axis]!), most(shape[axis]!)];
+    if (Number.isSafeInteger(choice) && choice >= low && choice <= high) {
+      continue;
+    }
+    throw new RangeError(
+      `${method}() takes whole numbers from ${low} to ${high}, or null, for ` +
+        `axis ${axis} of shape ${printed(shape)}, not ${shown(choice)}.`,
+    );
+  }
+}
+
+/** Without the axes for which there is a number: at that index of each. */
+export function picked(view: View, index: readonly Choice[]): View {
+  const { place, shape, strides } = view;
+  checkChoices(view, index, "pick", () => 0, (length) => length - 1);
+  const isKept = (axis: number) =>
+    index[axis] === null || index[axis] === undefined;
+  const at = strides.reduce(
+    (sum, stride, axis) => isKept(axis) ? sum : sum + index[axis]! * stride,
+    0,
+  );
+  return {
+    place: movedBy(place, at),
+    shape: shape.filter((_, axis) => isKept(axis)),
+    strides: strides.filter((_, axis) => isKept(axis)),
+  };
+}
+
+/** From an index on, along each axis for which there is one. */
+export function from(view: View, index: readonly Choice[]): View {
+  const { place, shape, strides } = view;
+  checkChoices(view, index, "lo", () => 0, (length) => length);
+  const begin = shape.map((_, axis) => index[axis] ?? 0);
+  const at = begin.reduce((sum, i, axis) => sum + i * strides[axis]!, 0);
+  return {
+    place: movedBy(place, at),
+    shape: shape.map((length, axis) => length - begin[axis]!),
+    strides,
+  };
+}
+
+/** The first so many indices along each axis for which there is a number. */
+export function first(view: View, lengths: readonly Choice[]): View {
+  const { place, shape, strides } = view;
+  checkChoices(view, lengths, "hi", () => 0, (length) => length);
+  return {
+    place,
+    shape: shape.map((length, axis) => (lengths[axis] ?? length) + 0),
+    strides,
+  };
+}
+
+/** Every n-th index along each axis for which there is a number, backwards if it is negative. */
+export function stepped(view: View, steps: readonly Choice[]): View {
+  const { place, shape, strides } = view;
+  const most = Number.MAX_SAFE_INTEGER;
+  checkChoices(view, steps, "step", () => -most, () => most);
+  if (steps.includes(0)) {
+    throw new RangeError("step() takes no 0: it would never end.");
+  }
+  let at = 0;
+  const lengths = shape.map((length, axis) => {
+    const step = steps[axis] ?? 1;
+    if (step < 0) at += Math.max(length - 1, 0) * strides[axis]!;
+    return Math.ceil(length / Math.abs(step));
+  });
+  return {
+    place: movedBy(place, at),
+    shape: lengths,
+    strides: strides.map((stride, axis) =>
+      // One element has no next one, which might be too far away for a number.
+      lengths[axis]! <= 1 ? stride : stride * (steps[axis] ?? 1)
+    ),
   };
 }
 
@@ -137,7 +325,7 @@ export function inShape({ place, shape, strides }: View, lengths: Axes): View {
       `${size} elements do not have shape ${printed(lengths)}.`,
     );
   }
-  const result = reshaped(shape, strides, target);
+  const result = reshaped(shape, strides, target, place.codec.size);
   if (result === undefined) {
     throw new RangeError(
       `Shape ${printed(lengths)} needs a copy, since the elements do not lie ` +
@@ -156,7 +344,7 @@ export function resizeSlice(
   to: Axes,
   repeats: boolean,
 ): void {
-  if (!isContiguous(shape, strides)) {
+  if (!isContiguous(shape, strides, place.codec.size)) {
     throw new RangeError(
       "The elements of this array do not lie side by side: resize the array " +
         "that it was made from.",

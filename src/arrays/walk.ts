@@ -1,55 +1,36 @@
 /**
- * The iterator of an array: from line to line, from element to element.
- *
- * Sees an array as memory whose elements have a flat position. Allocates nothing
- * for an element.
+ * Loops over the elements of any array, one by one: slower than those of the types
+ * that `elements.generated.ts` has, for elements that have to be made anyway.
  *
  * @module
  */
 
-import type { Lines } from "../geometry/mod.ts";
-
-/** The elements of memory, in the order in which they lie there. */
-interface Flat<E> {
-  get(at: number): E;
-}
+import type { Apply, Walked, WalkedLines } from "./elements.generated.ts";
 
 /**
- * A hidden class of its own, since the properties come in another order: results
- * with numbers keep unboxed doubles.
- */
-const END: IteratorReturnResult<undefined> = Object.freeze({
-  value: undefined,
-  done: true,
-});
-
-/**
- * The elements of `lines`, each as it is when its turn comes. `placeholder` is of
- * their representation; see {@linkcode Codec.placeholder}.
+ * The elements of `lines`, each as it is when its turn comes. The first is at byte
+ * `first`. Allocates nothing but the element.
  */
 export function walk<E>(
-  flat: Flat<E>,
-  lines: Lines,
-  placeholder: unknown,
+  walked: Walked,
+  lines: WalkedLines,
+  first: number,
 ): IteratorObject<E, undefined> {
-  const made: unknown = new Walk(flat, lines, placeholder as E);
+  const made: unknown = new Walk(walked, lines, first);
   return made as IteratorObject<E, undefined>;
 }
 
-/**
- * Returns the same object each time, which every loop of the language reads at
- * once. V8 would allocate one for each element, and a box for the number in it.
- */
-class Walk<E> {
-  readonly #flat: Flat<E>;
-  readonly #lines: Lines;
-  readonly #result: { done: false; value: E };
+/** Returns the same object each time, which every loop of the language reads at once. */
+class Walk {
+  readonly #walked: Walked;
+  readonly #lines: WalkedLines;
+  readonly #first: number;
+  readonly #result: { done: boolean; value: unknown };
   #at = 0;
   #left = 0;
 
   static {
-    // What all iterators have: `[Symbol.iterator]`, and in newer runtimes `map` and
-    // the like. Runtimes too old to open a file may have no `Iterator` to extend.
+    // What all iterators have; see elements.generated.ts.
     const arrayIterator = Object.getPrototypeOf([][Symbol.iterator]());
     Object.setPrototypeOf(
       Walk.prototype,
@@ -57,25 +38,48 @@ class Walk<E> {
     );
   }
 
-  constructor(flat: Flat<E>, lines: Lines, placeholder: E) {
-    this.#flat = flat;
+  constructor(walked: Walked, lines: WalkedLines, first: number) {
+    this.#walked = walked;
     this.#lines = lines;
-    this.#result = { done: false, value: placeholder };
+    this.#first = first;
+    this.#result = { done: false, value: undefined };
   }
 
-  next(): IteratorResult<E, undefined> {
-    if (this.#left === 0 && !this.#nextLine()) return END;
+  next(): { done: boolean; value: unknown } {
+    const result = this.#result;
+    if (this.#left === 0 && !this.#nextLine()) {
+      return { done: true, value: undefined };
+    }
     const at = this.#at;
     this.#at = at + this.#lines.stride;
     this.#left--;
-    this.#result.value = this.#flat.get(at);
-    return this.#result;
+    result.value = this.#walked.read(at);
+    return result;
   }
 
   #nextLine(): boolean {
     if (!this.#lines.next()) return false;
-    this.#at = this.#lines.at;
+    this.#at = this.#first + this.#lines.at;
     this.#left = this.#lines.count;
     return true;
   }
+}
+
+/** `apply` for elements that `read` reads. */
+export function applyWith(
+  read: (view: DataView, at: number, isLittle: boolean) => unknown,
+): Apply {
+  return (view, at, stride, count, isLittle, faults, flat, f, write) => {
+    for (let done = 0; done < count; done++) {
+      let value: unknown;
+      try {
+        value = read(view, at + done * stride, isLittle);
+      } catch {
+        return done; // the bytes have moved
+      }
+      if (faults[0] !== 0) return done;
+      write(at + done * stride, f(value, flat + done));
+    }
+    return count;
+  };
 }

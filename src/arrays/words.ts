@@ -9,11 +9,11 @@
  * @module
  */
 
+/** An element, as printing takes it. */
+export type Printed = boolean | number | bigint | readonly number[] | string;
+
 /** Makes words of one width of the elements of an array with `ndim` axes. */
-export type Words = (
-  elements: readonly (boolean | number | bigint)[],
-  ndim: number,
-) => string[];
+export type Words = (elements: readonly Printed[], ndim: number) => string[];
 
 /** Returns the nearest value of a float type. */
 type Round = (value: number) => number;
@@ -23,14 +23,14 @@ const PRECISION = 8;
 
 /** `  5`, `-10`, `100`. */
 export function integerWords(
-  elements: readonly (boolean | number | bigint)[],
+  elements: readonly Printed[],
 ): string[] {
   return rightAligned(elements.map(String));
 }
 
 /** ` true`, `false`. numpy leaves room for a false even where there is none, but not in 0-d. */
 export function booleanWords(
-  elements: readonly (boolean | number | bigint)[],
+  elements: readonly Printed[],
   ndim: number,
 ): string[] {
   return rightAligned(elements.map(String), ndim === 0 ? 0 : "false".length);
@@ -42,6 +42,25 @@ export function booleanWords(
  */
 export function floatWords(round: Round): Words {
   return (elements) => rightAligned(pointedWords(elements.map(Number), round));
+}
+
+/**
+ * Makes the words of a complex type, whose parts have the words of `part`: `1.+2.j`,
+ * as numpy prints them. The two columns are lined up by themselves.
+ */
+export function complexWords(part: Words): Words {
+  return (elements, ndim) => {
+    const pairs = elements as readonly (readonly number[])[];
+    const real = part(pairs.map(([real]) => real!), ndim);
+    const magnitudes = part(pairs.map((pair) => Math.abs(pair[1]!)), ndim);
+    const signed = pairs.map((pair, i) => {
+      const word = magnitudes[i]!.trimStart();
+      const digits = word.trimEnd();
+      return signOf(pair[1]!, "+") + digits + "j" + word.slice(digits.length);
+    });
+    const imaginary = rightAligned(signed);
+    return real.map((word, i) => word + imaginary[i]!);
+  };
 }
 
 function rightAligned(words: readonly string[], atLeast = 0): string[] {
@@ -125,8 +144,8 @@ function scientificWords(finite: readonly number[], round: Round): string[] {
 }
 
 /** `-` for a negative zero too, as in numpy. */
-function signOf(value: number): string {
-  return value < 0 || Object.is(value, -0) ? "-" : "";
+function signOf(value: number, positive = ""): string {
+  return value < 0 || Object.is(value, -0) ? "-" : positive;
 }
 
 /** The magnitude d.ddd… times ten to the `exponent`, without trailing zeros. */

@@ -9,9 +9,13 @@
 /** Elements of an array that a message shows. */
 const MOST = 8;
 
-/** A number of things, in words: "1 byte", "2 bytes". */
-export function counted(count: number | bigint, what: string): string {
-  return `${count} ${what}${Number(count) === 1 ? "" : "s"}`;
+/** A number of things, in words: "1 byte", "2 bytes", "2 axes". */
+export function counted(
+  count: number | bigint,
+  what: string,
+  many: string = `${what}s`,
+): string {
+  return `${count} ${Number(count) === 1 ? what : many}`;
 }
 
 /**

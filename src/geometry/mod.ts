@@ -19,14 +19,16 @@ export {
 } from "./layout.ts";
 export { Registry } from "./registry.ts";
 export { checkDeepestStack, checkStack, checkStackForCalls } from "./stack.ts";
+export { type Box, type BoxAxis, boxesOf } from "./boxes.ts";
 export {
   type Axes,
+  boundsOf,
   checkShape,
+  columnMajor,
   countOf,
   isContiguous,
   Lines,
   printed,
   reshaped,
   rowMajor,
-  spanOf,
 } from "./shape.ts";

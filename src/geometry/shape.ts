@@ -1,8 +1,8 @@
 /**
- * Shapes and strides: the arithmetic of n-dimensional arrays, in elements.
+ * Shapes and strides: the arithmetic of n-dimensional arrays, in bytes.
  *
- * Pure: knows no memory and no element type. Strides are never negative, so the
- * first element is also the first in memory.
+ * A stride is the distance from one index to the next. It may be negative, or zero,
+ * or smaller than an element. Pure: knows no memory and no element type but its size.
  *
  * @module
  */
@@ -49,10 +49,13 @@ export function countOf(shape: Axes): number {
   return shape.includes(0) ? 0 : shape.reduce((a, b) => a * b, 1);
 }
 
-/** The strides with which a shape's elements lie side by side, the last axis fastest. */
-export function rowMajor(shape: Axes): Axes {
+/**
+ * The strides with which a shape's elements of `size` bytes lie side by side, the last
+ * axis fastest.
+ */
+export function rowMajor(shape: Axes, size: number): Axes {
   const strides: number[] = [];
-  let stride = 1;
+  let stride = size;
   for (const length of shape.toReversed()) {
     strides.push(stride);
     stride *= Math.max(length, 1);
@@ -60,16 +63,38 @@ export function rowMajor(shape: Axes): Axes {
   return strides.reverse();
 }
 
-/** Elements of memory from the first element to the last, including those between. */
-export function spanOf(shape: Axes, strides: Axes): number {
-  if (shape.includes(0)) return 0;
-  return shape.reduce((sum, n, axis) => sum + (n - 1) * strides[axis]!, 1);
+/** The same, the first axis fastest. */
+export function columnMajor(shape: Axes, size: number): Axes {
+  return rowMajor(shape.toReversed(), size).toReversed();
+}
+
+/**
+ * Where the elements' bytes begin and end, counted from the first element: `low` is
+ * not positive. Empty arrays have none.
+ */
+export function boundsOf(
+  shape: Axes,
+  strides: Axes,
+  size: number,
+): { readonly low: number; readonly high: number } {
+  let [low, high] = [0, 0];
+  if (shape.includes(0)) return { low, high };
+  for (const [axis, length] of shape.entries()) {
+    const reach = (length - 1) * strides[axis]!;
+    if (reach < 0) low += reach;
+    else if (reach > 0) high += reach;
+  }
+  return { low, high: high + size };
 }
 
 /** Whether the elements lie side by side in row-major order. */
-export function isContiguous(shape: Axes, strides: Axes): boolean {
-  const [first, ...others] = mergeAxes(shape, strides);
-  return first === undefined || (others.length === 0 && first.stride === 1);
+export function isContiguous(
+  shape: Axes,
+  strides: Axes,
+  size: number,
+): boolean {
+  const [first, ...others] = mergeAxes(shape, strides, size);
+  return first === undefined || (others.length === 0 && first.stride === size);
 }
 
 /**
@@ -80,16 +105,17 @@ export function reshaped(
   shape: Axes,
   strides: Axes,
   target: Axes,
+  size: number,
 ): Axes | undefined {
-  if (shape.includes(0)) return rowMajor(target);
-  const merged = mergeAxes(shape, strides);
+  if (shape.includes(0)) return rowMajor(target, size);
+  const merged = mergeAxes(shape, strides, size);
   const result: number[] = [];
   // From the last axis on, each new axis must divide what is left of an old one.
-  let { length: left, stride } = merged.pop() ?? ONE;
+  let { length: left, stride } = merged.pop() ?? { length: 1, stride: size };
   for (const length of target.toReversed()) {
     if (length !== 1) {
       if (left === 1) {
-        ({ length: left, stride } = merged.pop() ?? { ...ONE, stride });
+        ({ length: left, stride } = merged.pop() ?? { length: 1, stride });
       }
       if (left % length !== 0) return undefined;
       left /= length;
@@ -101,16 +127,14 @@ export function reshaped(
 }
 
 /** One axis: how many elements, and how far each is from the next. */
-interface Axis {
+export interface Axis {
   length: number;
   stride: number;
 }
 
-const ONE: Readonly<Axis> = { length: 1, stride: 1 };
-
 /** The same elements in the same order, with as few axes as their strides allow. */
-function mergeAxes(shape: Axes, strides: Axes): Axis[] {
-  if (shape.includes(0)) return [{ length: 0, stride: 1 }];
+export function mergeAxes(shape: Axes, strides: Axes, size: number): Axis[] {
+  if (shape.includes(0)) return [{ length: 0, stride: size }];
   const merged: Axis[] = [];
   for (const [axis, length] of shape.entries()) {
     if (length === 1) continue;
@@ -128,29 +152,35 @@ function mergeAxes(shape: Axes, strides: Axes): Axis[] {
 
 /**
  * Walks over the elements `begin` to `end` of the row-major order, line by line. A
- * line is a run of elements that are `stride` apart. Elements that lie side by side
- * are one line, whatever their shape.
+ * line is a run of elements that are `stride` bytes apart. Elements that lie side by
+ * side are one line, whatever their shape.
  */
 export class Lines {
   /** The axes but the last, with the line's index on each; the last of them first. */
   readonly #outer: { length: number; stride: number; index: number }[];
   /** The length of the last axis. */
   readonly #length: number;
-  /** Where the line's axis begins, in elements of memory. */
+  /** Where the line's axis begins, in bytes from the first element. */
   #start = 0;
   /** The first element of the next line on the last axis. */
   #column = 0;
   #left: number;
-  /** Where the current line begins, in elements of memory. */
+  /** Where the current line begins, in bytes from the first element. */
   at = 0;
   /** Elements on the current line. */
   count = 0;
-  /** Elements of memory from one element of a line to the next. */
+  /** Bytes from one element of a line to the next. */
   readonly stride: number;
 
-  constructor(shape: Axes, strides: Axes, begin: number, end: number) {
-    const axes = mergeAxes(shape, strides);
-    const { length, stride } = axes.pop() ?? ONE;
+  constructor(
+    shape: Axes,
+    strides: Axes,
+    size: number,
+    begin: number,
+    end: number,
+  ) {
+    const axes = mergeAxes(shape, strides, size);
+    const { length, stride } = axes.pop() ?? { length: 1, stride: size };
     this.#length = length;
     this.stride = stride;
     this.#left = end - begin;

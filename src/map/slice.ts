@@ -9,6 +9,7 @@
 
 import { runtime } from "../../ffi/mod.ts";
 import {
+  ARRAY_OPTIONS,
   type ArrayOptions,
   type DTypeOf,
   makeArray,
@@ -287,7 +288,8 @@ export class MemmapSlice implements Disposable {
    *
    * `type` is a name such as `"float64"`, a type string of numpy's (`">f8"`), or a
    * name of numarray's (`"Float64"`). Without a shape, the array has one axis, of as
-   * many whole elements as fit.
+   * many whole elements as fit. `strides: [37]` is every 37th byte: one field of packed
+   * records.
    *
    * @example
    * ```ts
@@ -432,8 +434,6 @@ export class MemmapSlice implements Disposable {
     return found === -1 ? -1 : found - offset;
   }
 }
-
-const ARRAY_OPTIONS = ["shape", "byteOrder", "byteOffset"] as const;
 
 /**
  * Checks bytes to insert. Returns a number of zero bytes, or a plain view of the

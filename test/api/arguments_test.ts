@@ -124,7 +124,7 @@ test("options in the wrong place, or with an unknown name, are a TypeError that 
       ],
       [
         () => slice.array("int8", { shap: 3 }),
-        'Unknown option "shap"; there are: shape, byteOrder, byteOffset.',
+        'Unknown option "shap"; there are: shape, byteOrder, byteOffset, strides, order.',
       ],
     ];
     for (const [call, message] of unknown) {

@@ -70,9 +70,9 @@ function product(shape: readonly number[]): number {
   return shape.reduce((a, b) => a * b, 1);
 }
 
-function sideBySide(shape: readonly number[]): number[] {
+function sideBySide(shape: readonly number[], size: number): number[] {
   return shape.map((_, axis) =>
-    product(shape.slice(axis + 1).map((n) => Math.max(n, 1)))
+    product(shape.slice(axis + 1).map((n) => Math.max(n, 1))) * size
   );
 }
 
@@ -133,7 +133,7 @@ export class ModelArray {
     const room = Math.floor((slice.length - offset) / elementSize(dtype));
     const axes = shapeOf(shape ?? room, room);
     if (product(axes) > room) throw rangeError();
-    const strides = sideBySide(axes);
+    const strides = sideBySide(axes, elementSize(dtype));
     return new ModelArray(slice, dtype, byteOrder, offset, axes, strides);
   }
 
@@ -162,7 +162,7 @@ export class ModelArray {
   ): number[] {
     let offsets = this.size === 0 ? [] : [this.byteOffset];
     shape.forEach((length, axis) => {
-      const step = strides[axis]! * this.itemSize;
+      const step = strides[axis]!;
       offsets = offsets.flatMap((at) =>
         Array.from({ length }, (_, i) => at + i * step)
       );
@@ -177,7 +177,7 @@ export class ModelArray {
       (at, n, axis) => at + (n - 1) * this.strides[axis]!,
       0,
     );
-    const end = this.byteOffset + (last + 1) * this.itemSize;
+    const end = this.byteOffset + last + this.itemSize;
     if (this.size > 0 && end > this.slice.length) throw rangeError();
     this.slice.checkFaults();
   }
@@ -240,7 +240,7 @@ export class ModelArray {
       if (!Number.isInteger(i) || i < 0 || i >= this.shape[axis]!) {
         throw rangeError();
       }
-      return at + i * this.strides[axis]! * this.itemSize;
+      return at + i * this.strides[axis]!;
     }, this.byteOffset);
   }
 
@@ -249,7 +249,7 @@ export class ModelArray {
     return this.#decode(this.bits([at])[0]!);
   }
 
-  set(...indexThenValue: unknown[]): void {
+  set(...indexThenValue: unknown[]): unknown {
     const at = this.#locate(indexThenValue.slice(0, -1) as number[]);
     const value = indexThenValue.at(-1);
     // It is optimized for loops, so it notices faults only after it has written.
@@ -262,6 +262,7 @@ export class ModelArray {
     this.#edit();
     this.#poke(at, this.#encode(value));
     this.#meet([at]);
+    return value;
   }
 
   fill(value: unknown): void {
@@ -312,7 +313,7 @@ export class ModelArray {
     return this.#as(
       [rows.length, ...others],
       this.strides,
-      this.byteOffset + first * this.strides[0]! * this.itemSize,
+      this.byteOffset + first * this.strides[0]!,
     );
   }
 
@@ -334,8 +335,8 @@ export class ModelArray {
     const strides = target.map((length, axis) => {
       const next = product(target.slice(axis + 1));
       return length > 1 && this.size > 0
-        ? (offsets[next]! - offsets[0]!) / this.itemSize
-        : 1;
+        ? offsets[next]! - offsets[0]!
+        : this.itemSize;
     });
     if (`${this.offsets(target, strides)}` !== `${offsets}`) throw rangeError();
     return this.#as(target, strides);
@@ -363,7 +364,7 @@ export class ModelArray {
       slice.set(added, byteOffset + before);
     }
     this.shape = target;
-    this.strides = sideBySide(target);
+    this.strides = sideBySide(target, this.itemSize);
   }
 
   #as(

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import {
   type ByteOrder,
+  type Complex,
   type DType,
   type Element,
   type MemmapArray,
@@ -16,7 +17,8 @@ import {
   type TypedArrayOf,
   type TypeName,
 } from "../../../mod.ts";
-import { NATIVE, parseTypeName } from "../../../src/arrays/codecs.ts";
+import { NATIVE } from "../../../src/arrays/byte_order.ts";
+import { parseTypeName } from "../../../src/arrays/codecs.ts";
 import { temporaryFolder } from "../../support/support.ts";
 
 const OTHER: ByteOrder = NATIVE === "little" ? "big" : "little";
@@ -34,6 +36,8 @@ const TYPES = [
   ["float16", "Float16", "f2", 2],
   ["float32", "Float32", "f4", 4],
   ["float64", "Float64", "f8", 8],
+  ["complex64", "Complex32", "c8", 8],
+  ["complex128", "Complex64", "c16", 16],
 ] as const;
 
 /** A slice of 64 zero bytes. */
@@ -110,7 +114,7 @@ test("an unknown byteOrder is a TypeError", () => {
 
 test("an unknown type name is a TypeError that lists the known ones", () => {
   const unknown: unknown[] = [
-    ...["", " ", "<", "int", "float", "double", "complex64", "c8", "U1", "S1"],
+    ...["", " ", "<", "int", "float", "double", "complex", "c4", "U1", "S1"],
     ...["i3", "f16", "i16", "b8", "<int32", ">Int32", "|float64", "=Bool"],
     ...[">>i4", "i4>", "<>i4", "!i4", "@i4", " i4", "i4 ", "\n>i4", "I4"],
     ...["INT32", "Uint8", "uInt8", "boolean", "bigint64", "4", "1", "8"],
@@ -196,7 +200,10 @@ test("TypeScript knows the elements of each type by each of its names", () => {
   assertSame<Element<"bool">, boolean>(true);
   assertSame<Element<"int64">, bigint>(true);
   assertSame<Element<"float16">, number>(true);
-  assertSame<Element<DType>, boolean | number | bigint>(true);
+  assertSame<Element<DType>, boolean | number | bigint | Complex>(true);
+  assertSame<Element<"complex64">, readonly [real: number, imaginary: number]>(
+    true,
+  );
   // @ts-expect-error: the two differ. Without this, assertSame() would prove nothing.
   assertSame<Element<"bool">, number>(true);
 });
@@ -229,7 +236,7 @@ test("TypeScript knows an array's type, and that of its data", () => {
     const names: TypeName[] = [">i4", "float64"];
     for (const name of names) {
       const any = slice.array(name);
-      const element: boolean | number | bigint = any.get(0);
+      const element: boolean | number | bigint | Complex = any.get(0);
       assertSame<typeof any, MemmapArray<DType>>(true);
       assert.ok(["number", "bigint", "boolean"].includes(typeof element));
     }

@@ -9,15 +9,18 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { type DType, type MemmapArray, open } from "../../../mod.ts";
-import { elementClasses } from "../../../src/arrays/elements.generated.ts";
+import { type MemmapArray, open } from "../../../mod.ts";
+import {
+  elementClasses,
+  type RealType,
+} from "../../../src/arrays/elements.generated.ts";
 import { temporaryFolder } from "../../support/support.ts";
 
 const SCRIPT = fileURLToPath(
   new URL("../../../scripts/elements.ts", import.meta.url),
 );
 
-const DTYPES: readonly DType[] = [
+const DTYPES: readonly RealType[] = [
   ...["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32"] as const,
   ...["int64", "uint64", "float16", "float32", "float64"] as const,
 ];
@@ -84,11 +87,11 @@ test("generated classes on another base class cannot look into an array", () => 
       ({ dtype }: MemmapArray) => /int64/.test(dtype) ? 7n : 7, // the unoptimized path
       () => {},
     );
-    const stranger = classes[array.dtype].prototype as MemmapArray;
+    const stranger = classes[array.dtype as RealType].prototype as MemmapArray;
     assert.equal(Number(stranger.get.call(array, 0)), 7);
     const view = new DataView(new ArrayBuffer(8));
     assert.throws(
-      () => point(array, view, view, 1, true, new Int32Array(1)),
+      () => point(array, view, view, 1, 0, true, new Int32Array(1)),
       TypeError,
     );
     assert.equal(Number(array.get(0)), 0);

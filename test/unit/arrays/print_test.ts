@@ -21,7 +21,8 @@ function numbered(
 ): Printable {
   return {
     shape,
-    typeName,
+    prefix: "array(",
+    suffix: `type=${typeName}`,
     words: wordsOf(typeName),
     at: (index) =>
       element(index.reduce((flat, i, axis) => flat * shape[axis]! + i, 0)),

@@ -8,21 +8,29 @@ import { test } from "node:test";
 import fc from "fast-check";
 import {
   type Axes,
+  boundsOf,
   checkShape,
+  columnMajor,
   countOf,
   isContiguous,
   Lines,
   printed,
   reshaped,
   rowMajor,
-  spanOf,
 } from "../../../src/geometry/shape.ts";
+import { boxesOf } from "../../../src/geometry/boxes.ts";
 import { isThorough, SEED } from "../../support/support.ts";
 
 const RUNS = { numRuns: isThorough ? 20_000 : 1000, seed: SEED };
 const TIMEOUT = { timeout: 120_000 };
 
-/** The position of each element in row-major order: the definition of strides. */
+/** Bytes of an element: a number that divides few others. */
+const SIZE = 3;
+
+/**
+ * The position of each element in row-major order, in bytes from the first: the
+ * definition of strides.
+ */
 function positionsOf(shape: Axes, strides: Axes): number[] {
   let positions = [0];
   for (let axis = 0; axis < shape.length; axis++) {
@@ -45,7 +53,7 @@ function stridesOf(
 ): number[] | undefined {
   const strides = shape.map((length, axis) => {
     const next = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-    return length > 1 ? positions[next]! - positions[0]! : 1;
+    return length > 1 ? positions[next]! - positions[0]! : SIZE;
   });
   const same = positionsOf(shape, strides).join() === positions.join();
   return same ? strides : undefined;
@@ -66,8 +74,8 @@ const lengths = (max: number) =>
   );
 
 /**
- * Any view that subarray() and transpose() can make: a part of a larger row-major
- * array, with its axes in any order.
+ * Any view that there can be: a part of a larger row-major array, with its axes in any
+ * order and some of them backwards, or with strides that mean nothing.
  */
 const views: fc.Arbitrary<View> = lengths(5).chain((shape) =>
   fc.record({
@@ -80,11 +88,25 @@ const views: fc.Arbitrary<View> = lengths(5).chain((shape) =>
       minLength: shape.length,
     }),
     isTransposed: fc.boolean(),
-  }).map(({ gaps, isWhole, order, isTransposed }) => {
+    turns: fc.array(fc.constantFrom(1, 1, 1, 1, -1, 0), {
+      minLength: shape.length,
+      maxLength: shape.length,
+    }),
+    isTurned: fc.boolean(),
+    any: fc.option(
+      fc.array(fc.integer({ min: -9, max: 9 }), {
+        minLength: shape.length,
+        maxLength: shape.length,
+      }),
+      { freq: 6, nil: undefined },
+    ),
+  }).map(({ gaps, isWhole, order, isTransposed, turns, isTurned, any }) => {
     const whole = shape.map((length, axis) =>
       length + (isWhole ? 0 : gaps[axis]!)
     );
-    const strides = rowMajor(whole);
+    const strides = any ?? rowMajor(whole, SIZE).map((stride, axis) =>
+      isTurned ? stride * turns[axis]! + 0 : stride
+    );
     const axes = isTransposed ? order : [...shape.keys()];
     return {
       shape: axes.map((axis) => shape[axis]!),
@@ -111,7 +133,10 @@ function shapeOf(count: number, choices: readonly number[]): number[] {
 test("countOf() is the number of index tuples", () => {
   fc.assert(
     fc.property(lengths(6), (shape) => {
-      assert.equal(countOf(shape), positionsOf(shape, rowMajor(shape)).length);
+      assert.equal(
+        countOf(shape),
+        positionsOf(shape, rowMajor(shape, SIZE)).length,
+      );
     }),
     RUNS,
   );
@@ -122,23 +147,40 @@ test("countOf() is the number of index tuples", () => {
 test("rowMajor() lays the elements out side by side, the last axis fastest", () => {
   fc.assert(
     fc.property(lengths(6), (shape) => {
-      const strides = rowMajor(shape);
+      const strides = rowMajor(shape, SIZE);
       const positions = positionsOf(shape, strides);
-      assert.deepEqual(positions, positions.map((_, i) => i));
+      assert.deepEqual(positions, positions.map((_, i) => SIZE * i));
       assert.equal(strides.length, shape.length);
-      assert.ok(strides.every((stride) => stride >= 1));
+      assert.ok(strides.every((stride) => stride >= SIZE));
     }),
     RUNS,
   );
-  assert.deepEqual(rowMajor([2, 3, 4]), [12, 4, 1]);
-  assert.deepEqual(rowMajor([]), []);
+  assert.deepEqual(rowMajor([2, 3, 4], 1), [12, 4, 1]);
+  assert.deepEqual(rowMajor([2, 3, 4], 8), [96, 32, 8]);
+  assert.deepEqual(rowMajor([], 8), []);
 });
 
-test("spanOf() covers the first to the last position", () => {
+test("columnMajor() lays them out with the first axis fastest", () => {
+  fc.assert(
+    fc.property(lengths(6), (shape) => {
+      assert.deepEqual(
+        columnMajor(shape, SIZE).toReversed(),
+        rowMajor(shape.toReversed(), SIZE),
+      );
+    }),
+    RUNS,
+  );
+  assert.deepEqual(columnMajor([2, 3, 4], 8), [8, 16, 48]);
+});
+
+test("boundsOf() covers the lowest to the highest byte", () => {
   fc.assert(
     fc.property(views, ({ shape, strides }) => {
       const positions = positionsOf(shape, strides);
-      assert.equal(spanOf(shape, strides), Math.max(-1, ...positions) + 1);
+      const { low, high } = boundsOf(shape, strides, SIZE);
+      if (positions.length === 0) return assert.deepEqual([low, high], [0, 0]);
+      assert.equal(low, Math.min(...positions));
+      assert.equal(high, Math.max(...positions) + SIZE);
     }),
     RUNS,
   );
@@ -148,8 +190,8 @@ test("isContiguous() is true if the positions count up from 0", () => {
   fc.assert(
     fc.property(views, ({ shape, strides }) => {
       const positions = positionsOf(shape, strides);
-      const expected = positions.every((at, i) => at === i);
-      assert.equal(isContiguous(shape, strides), expected);
+      const expected = positions.every((at, i) => at === SIZE * i);
+      assert.equal(isContiguous(shape, strides, SIZE), expected);
     }),
     RUNS,
   );
@@ -169,7 +211,7 @@ test(
           const target = positions.length === 0
             ? [...choices.map((choice) => choice % 4), 0]
             : shapeOf(positions.length, choices);
-          const result = reshaped(shape, strides, target);
+          const result = reshaped(shape, strides, target, SIZE);
           if (result === undefined) {
             impossible++;
             assert.equal(
@@ -182,7 +224,6 @@ test(
           possible++;
           assert.equal(result.length, target.length);
           assert.deepEqual(positionsOf(target, result), positions);
-          assert.ok(result.every((stride) => stride >= 1), String(result));
         },
       ),
       RUNS,
@@ -195,7 +236,7 @@ test("reshaped() to the same shape, with or without extra ones, is always possib
   fc.assert(
     fc.property(views, fc.nat(5), ({ shape, strides }, at) => {
       for (const target of [shape, shape.toSpliced(at, 0, 1)]) {
-        const result = reshaped(shape, strides, target);
+        const result = reshaped(shape, strides, target, SIZE);
         assert.ok(result !== undefined);
         assert.deepEqual(
           positionsOf(target, result),
@@ -213,7 +254,7 @@ function walk(
   begin: number,
   end: number,
 ): [positions: number[], lines: number] {
-  const lines = new Lines(shape, strides, begin, end);
+  const lines = new Lines(shape, strides, SIZE, begin, end);
   const positions: number[] = [];
   let count = 0;
   while (lines.next()) {
@@ -251,11 +292,47 @@ test(
   },
 );
 
+test(
+  "boxes are every element of a range once, whichever way they are visited",
+  TIMEOUT,
+  () => {
+    fc.assert(
+      fc.property(views, fc.nat(), fc.nat(), ({ shape, strides }, a, b) => {
+        const positions = positionsOf(shape, strides);
+        const begin = a % (positions.length + 1);
+        const end = begin + b % (positions.length - begin + 1);
+        const found: (number | undefined)[] = [];
+        const boxes = boxesOf(shape, strides, SIZE, begin, end);
+        assert.ok(boxes.length <= Math.max(2 * shape.length - 1, 1));
+        for (const { at, packedAt, axes } of boxes) {
+          assert.ok(axes.every(({ length }) => length > 1));
+          const lengths = axes.map(({ length }) => length);
+          const sources = positionsOf(
+            lengths,
+            axes.map(({ stride }) => stride),
+          );
+          const targets = positionsOf(
+            lengths,
+            axes.map(({ packed }) => packed),
+          );
+          targets.forEach((target, i) => {
+            const flat = (packedAt + target) / SIZE;
+            assert.equal(found[flat], undefined, "copied twice");
+            found[flat] = at + sources[i]!;
+          });
+        }
+        assert.deepEqual(found, positions.slice(begin, end));
+      }),
+      RUNS,
+    );
+  },
+);
+
 test("contiguous elements are one line, whatever the shape", () => {
   fc.assert(
     fc.property(views, fc.nat(), fc.nat(), (view, a, b) => {
       const size = countOf(view.shape);
-      fc.pre(size > 0 && isContiguous(view.shape, view.strides));
+      fc.pre(size > 0 && isContiguous(view.shape, view.strides, SIZE));
       const [begin, end] = [a % (size + 1), b % (size + 1)];
       const [positions, lines] = walk(view, begin, end);
       assert.equal(lines, begin < end ? 1 : 0);
@@ -264,9 +341,9 @@ test("contiguous elements are one line, whatever the shape", () => {
     RUNS,
   );
   // One line a row: two of the three axes are transposed.
-  assert.equal(walk({ shape: [2, 3, 4], strides: [4, 8, 1] }, 0, 24)[1], 6);
+  assert.equal(walk({ shape: [2, 3, 4], strides: [12, 24, 3] }, 0, 24)[1], 6);
   // All axes but the first merge into one.
-  assert.equal(walk({ shape: [2, 3, 4], strides: [99, 4, 1] }, 0, 24)[1], 2);
+  assert.equal(walk({ shape: [2, 3, 4], strides: [99, 12, 3] }, 0, 24)[1], 2);
 });
 
 test("checkShape() returns a copy of the lengths, and never a negative zero", () => {
