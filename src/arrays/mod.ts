@@ -12,6 +12,13 @@ export { makeArray, MemmapArray } from "./array.ts";
 export { isTypeName } from "./codecs.ts";
 export { NDArray } from "./ndarray.ts";
 export { ARRAY_OPTIONS, type ArrayOptions } from "./options.ts";
+export {
+  makeStrings,
+  MemmapStrings,
+  STRING_OPTIONS,
+  type StringOptions,
+} from "./strings.ts";
+export type { Padding, StringEncoding, StringName } from "./text.ts";
 export type {
   ByteOrder,
   Complex,

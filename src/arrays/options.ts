@@ -154,25 +154,36 @@ export function readLength(source: ArrayLike<unknown>): number {
 }
 
 /** Reads what `resize()` is given, of which there may be too much. */
-export function readResize(
-  codec: Codec,
+export function readShapeAndFill(
   shape: number | readonly number[],
   options: { fill?: unknown } | undefined,
   count: number,
 ): {
   readonly shape: number | readonly number[];
-  /** Whether new elements repeat the old; otherwise they are `fill`, or 0. */
-  readonly repeats: boolean;
-  readonly fill: Encoded | undefined;
+  /** `undefined` if new elements repeat the old. */
+  readonly fill: unknown;
 } {
   if (typeof options === "number" || count > 2) {
     throw new TypeError("resize() takes one shape: resize([2, 3]).");
   }
   const read = readShape(shape);
   const { fill } = readEach(options, ["fill"], "{ fill: 0 }");
+  return { shape: read, fill };
+}
+
+/** The same for numbers, with `fill` as its typed array holds it; `undefined` for 0. */
+export function readResize(
+  codec: Codec,
+  ...given: Parameters<typeof readShapeAndFill>
+): {
+  readonly shape: number | readonly number[];
+  readonly repeats: boolean;
+  readonly fill: Encoded | undefined;
+} {
+  const { shape, fill } = readShapeAndFill(...given);
   const isNothing = fill === undefined || fill === 0;
   return {
-    shape: read,
+    shape,
     repeats: fill === undefined,
     fill: isNothing ? undefined : codec.encode(fill),
   };

@@ -63,6 +63,32 @@ export function complexWords(part: Words): Words {
   };
 }
 
+/** `'text'`, as Python writes strings. */
+export function stringWords(elements: readonly Printed[]): string[] {
+  return elements.map((element) => quoted(String(element)));
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+  "\\": "\\\\",
+};
+
+function quoted(text: string): string {
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  let inside = "";
+  for (const character of text) {
+    const point = character.codePointAt(0)!;
+    if (character === quote) inside += `\\${quote}`;
+    else if (character in ESCAPES) inside += ESCAPES[character];
+    else if (point < 0x20 || (point >= 0x7f && point < 0xa0)) {
+      inside += `\\x${point.toString(16).padStart(2, "0")}`;
+    } else inside += character;
+  }
+  return quote + inside + quote;
+}
+
 function rightAligned(words: readonly string[], atLeast = 0): string[] {
   const width = longest(words, atLeast);
   return words.map((word) => word.padStart(width));

@@ -13,7 +13,12 @@ import {
   type ArrayOptions,
   type DTypeOf,
   makeArray,
+  makeStrings,
   type MemmapArray,
+  type MemmapStrings,
+  STRING_OPTIONS,
+  type StringName,
+  type StringOptions,
   type TypeName,
 } from "../arrays/mod.ts";
 import {
@@ -314,6 +319,36 @@ export class MemmapSlice implements Disposable {
     checkCount(arguments.length, 2, "array(type, { shape, byteOrder, … })");
     const read = readOptions(options, ARRAY_OPTIONS, "{ shape: [2, 3] }");
     return makeArray(this.#use(), type, read);
+  }
+
+  /**
+   * The slice's bytes as an array of strings of a fixed length: numarray's
+   * `CharArray`. Nothing is copied, and the array follows the slice.
+   *
+   * `type` is `"S16"` for strings of 16 bytes, in UTF-8 unless `encoding` says
+   * otherwise (numarray's `"a16"` is the same), or numpy's `"U16"` for strings of 16
+   * code points of 4 bytes each. Shape, strides and the like are those of
+   * {@linkcode MemmapSlice.array}.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@memmap/memmap";
+   * import assert from "node:assert/strict";
+   *
+   * using map = open("example.dat", "w+", { length: 24 });
+   * const keys = map.slice().strings("S8", { padding: "space" });
+   * keys.set(0, "SIMPLE");
+   * assert.deepEqual([...map.read(5, 8)], [69, 32, 32]);
+   * assert.equal(keys.get(0), "SIMPLE");
+   * ```
+   *
+   * @throws {TypeError} if there is no such type.
+   * @throws {RangeError} if the shape's bytes exceed the slice.
+   */
+  strings(type: StringName, options?: StringOptions): MemmapStrings {
+    checkCount(arguments.length, 2, "strings(type, { shape, encoding, … })");
+    const read = readOptions(options, STRING_OPTIONS, '{ padding: "space" }');
+    return makeStrings(this.#use(), type, read);
   }
 
   /**

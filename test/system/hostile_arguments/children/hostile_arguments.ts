@@ -18,6 +18,7 @@ import {
   Memmap,
   MemmapArray,
   MemmapSlice,
+  MemmapStrings,
   open,
 } from "../../../../mod.ts";
 import { givenArguments } from "../../../support/support.ts";
@@ -35,6 +36,7 @@ interface World {
   readonly slice: MemmapSlice;
   readonly right: MemmapSlice;
   readonly array: MemmapArray;
+  readonly strings: MemmapStrings;
   /** Views taken before the call. */
   readonly views: Uint8Array[];
 }
@@ -48,8 +50,9 @@ function makeWorld(): World {
   const slice = map.slice(PART, 2 * PART);
   const right = map.slice(2 * PART);
   const array = slice.array("int32", { shape: [16, 16] });
+  const strings = slice.strings("S8", { shape: [16, 16], byteOffset: 5 });
   const views = [left.bytes, slice.bytes, right.bytes];
-  return { map, left, slice, right, array, views };
+  return { map, left, slice, right, array, strings, views };
 }
 
 // The usual arguments of each method
@@ -103,6 +106,13 @@ const USUAL_OF_SLICES: Record<PropertyKey, (world: World) => Arguments> = {
     byteOffset: 300,
     strides: [-20, 3],
   }],
+  strings: () => ["S8", {
+    shape: [4, 4],
+    byteOffset: 300,
+    strides: [-40, 9],
+    encoding: "latin1",
+    padding: "space",
+  }],
   resize: () => [PART + 100],
   splice: () => [10, 5, new Uint8Array([1, 2, 3])],
   sync: () => [],
@@ -127,6 +137,18 @@ const USUAL_OF_ARRAYS: Record<PropertyKey, (world: World) => Arguments> = {
   transpose: () => [1, 0],
   reshape: () => [4, 64],
   resize: () => [[16, 17], { fill: 5 }],
+  toString: () => [],
+  [Symbol.iterator]: () => [],
+};
+
+const USUAL_OF_STRINGS: Record<PropertyKey, (world: World) => Arguments> = {
+  get: () => [3, 4],
+  set: () => [3, 4, "text"],
+  fill: () => ["text"],
+  apply: () => [(x: string) => x + "!"],
+  toArray: () => [1, 9],
+  copyFrom: () => [["a", "b", "c"], 3],
+  resize: () => [[16, 17], { fill: "x" }],
   toString: () => [],
   [Symbol.iterator]: () => [],
 };
@@ -417,6 +439,12 @@ const TARGETS: readonly Target[] = [
     of: ({ array }) => array,
     usual: USUAL_OF_ARRAYS,
   },
+  {
+    name: "MemmapStrings",
+    prototype: MemmapStrings.prototype,
+    of: ({ strings }) => strings,
+    usual: USUAL_OF_STRINGS,
+  },
 ];
 
 /** Methods that REPLs call. */
@@ -474,7 +502,8 @@ async function attack(
   for (let at = 0; at <= length; at++) {
     for (const [kind, make] of Object.entries(STILL)) {
       // It would repeat its elements until memory is full, as requested.
-      if (label === "MemmapArray.resize" && kind === "2^40") continue;
+      const repeats = /^Memmap(Array|Strings|Records)\.resize$/.test(label);
+      if (repeats && kind === "2^40") continue;
       await attempt(label, `${kind} at ${at}`, (world) => {
         const args = [...usual(world)];
         args[at] = make(args[at], world);
