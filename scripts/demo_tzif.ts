@@ -16,9 +16,21 @@ import { type MemmapSlice, open } from "../mod.ts";
 import { say, whole } from "./demo_print.ts";
 import { writeBerlin } from "./demo_tzif_sample.ts";
 
-const HEADER = 44;
-/** A record of a local time type: utoff, whether it is summer time, its name. */
-const TYPE = 6;
+/** The header of a block, as RFC 9636 has it. */
+const HEADER = [
+  ["magic", "S4"],
+  ["version", "S1"],
+  ["", "V15"],
+  ["isutcnt", ">u4"],
+  ["isstdcnt", ">u4"],
+  ["leapcnt", ">u4"],
+  ["timecnt", ">u4"],
+  ["typecnt", ">u4"],
+  ["charcnt", ">u4"],
+] as const;
+
+/** A local time type: its UTC offset, whether it is summer time, where its name is. */
+const TYPE = [["utoff", ">i4"], ["isdst", "bool"], ["idx", "u1"]] as const;
 
 /** In most releases the 64-bit integers of these zones are at an odd offset. */
 const CITIES = ["London", "Berlin", "Paris"];
@@ -27,16 +39,6 @@ const CITIES = ["London", "Berlin", "Paris"];
 // What comes after the data of the oldest runtime or system at hand is a forecast.
 const FIRST_YEAR = 1970;
 const LAST_YEAR = 2024;
-
-/** The integers in each part of a block, as RFC 9636 names them. */
-interface Counts {
-  readonly isutcnt: number;
-  readonly isstdcnt: number;
-  readonly leapcnt: number;
-  readonly timecnt: number;
-  readonly typecnt: number;
-  readonly charcnt: number;
-}
 
 /** A change of a zone's UTC offset, all in seconds. */
 interface Transition {
@@ -68,14 +70,14 @@ function show(path: string, zone: string, origin: string): boolean {
   using map = open(path, "r");
   const file = map.slice();
   const header = findHeader(file);
-  if (header === -1) return false;
-  const begin = header + HEADER;
-  const { leapcnt, timecnt, typecnt } = readCounts(file, header);
+  if (header === undefined) return false;
+  const { leapcnt, timecnt, typecnt } = header.get(0);
+  const begin = header.byteOffset + header.itemSize;
   // With leap seconds, times are not those of POSIX and JavaScript.
   if (begin % 2 === 0 || leapcnt > 0 || timecnt === 0) return false;
 
   say("time zone", `${zone}, ${origin}: ${path}`);
-  say("counts", String(countsAt(file, header)));
+  say("header", String(header.get(0).magic + header.get(0).version));
 
   const times = file.array("int64", {
     shape: timecnt,
@@ -86,11 +88,12 @@ function show(path: string, zone: string, origin: string): boolean {
     shape: timecnt,
     byteOffset: begin + 8 * timecnt,
   });
-  const offsets = Array.from({ length: typecnt }, (_, type) => {
-    const byteOffset = begin + 9 * timecnt + type * TYPE;
-    return file.array("int32", { shape: 1, byteOrder: "big", byteOffset })
-      .get(0);
+  // Records of 6 bytes, packed: one of their fields is an array like any other.
+  const localTypes = file.records(TYPE, {
+    shape: typecnt,
+    byteOffset: begin + 9 * timecnt,
   });
+  const offsets = localTypes.field("utoff");
   say(
     "transitions",
     `${timecnt} big-endian 8-byte integers from byte ${whole(begin)} on`,
@@ -100,8 +103,8 @@ function show(path: string, zone: string, origin: string): boolean {
   // Before the first transition the first type holds.
   const transitions = Array.from(times, (time, i): Transition => ({
     time: Number(time),
-    before: offsets[i === 0 ? 0 : types.get(i - 1)]!,
-    after: offsets[types.get(i)]!,
+    before: offsets.get(i === 0 ? 0 : types.get(i - 1)),
+    after: offsets.get(types.get(i)),
   }));
   check(path, zone, transitions.filter(isSettled));
   return true;
@@ -109,32 +112,22 @@ function show(path: string, zone: string, origin: string): boolean {
 
 // The layout of the file.
 
-/** Where the header of the block with 8-byte times begins; -1 if there is none. */
-function findHeader(file: MemmapSlice): number {
-  const magic = new TextDecoder("latin1").decode(file.slice(0, 5));
-  if (!/^TZif[2-9]$/.test(magic)) return -1;
+/** The header of the block with 8-byte times, as one record; nothing if there is none. */
+function findHeader(file: MemmapSlice) {
+  const first = headerAt(file, 0);
+  const counts = first.get(0);
+  if (counts.magic !== "TZif" || !/^[2-9]$/.test(counts.version)) return;
   // Behind the block with 4-byte times.
-  const counts = readCounts(file, 0);
-  return HEADER + counts.timecnt * (4 + 1) + counts.typecnt * TYPE +
-    counts.charcnt + counts.leapcnt * (4 + 4) + counts.isstdcnt +
-    counts.isutcnt;
+  return headerAt(
+    file,
+    first.itemSize + counts.timecnt * (4 + 1) + counts.typecnt * 6 +
+      counts.charcnt + counts.leapcnt * (4 + 4) + counts.isstdcnt +
+      counts.isutcnt,
+  );
 }
 
-function countsAt(file: MemmapSlice, header: number) {
-  const byteOffset = header + 20;
-  return file.array("uint32", { shape: 6, byteOrder: "big", byteOffset });
-}
-
-function readCounts(file: MemmapSlice, header: number): Counts {
-  const counts = countsAt(file, header);
-  return {
-    isutcnt: counts.get(0),
-    isstdcnt: counts.get(1),
-    leapcnt: counts.get(2),
-    timecnt: counts.get(3),
-    typecnt: counts.get(4),
-    charcnt: counts.get(5),
-  };
+function headerAt(file: MemmapSlice, byteOffset: number) {
+  return file.records(HEADER, { shape: 1, byteOffset });
 }
 
 // The check.

@@ -434,8 +434,9 @@ export class MemmapArray<T extends DType = DType> extends NDArray
   }
 
   /** Points the fast way at the bytes, if there is one for this type and shape. */
-  #point(isWritable: boolean): void {
-    const { values, shape, strides, first, isLittle, faults } = this.#window;
+  #point(): void {
+    const { values, shape, strides, first } = this.#window;
+    const { isLittle, faults, isWritable } = this.#window;
     // Without a stride, any index would be an element.
     const isVector = shape.length === 1 && strides[0] !== 0;
     point(
@@ -522,7 +523,7 @@ export class MemmapArray<T extends DType = DType> extends NDArray
       const Class = name in classes ? classes[name as RealType] : Root;
       const array = new Class(view);
       if (Class !== Root) {
-        array.#window.onMove = (isWritable) => array.#point(isWritable);
+        array.#window.onMove = () => array.#point();
       }
       array.#window.lookAgain();
       return array as MemmapArray<Any>;

@@ -36,6 +36,7 @@ export type Encoded = number | bigint | Complex;
 
 /** Everything that an array needs to know of its elements. */
 export interface Codec extends ItemCodec {
+  readonly kind: "number";
   /** The canonical name. */
   readonly name: DType;
   /** numarray's name. */

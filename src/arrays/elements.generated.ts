@@ -1079,3 +1079,533 @@ export const WALK: Readonly<Record<RealType, MakeWalk>> = (() => {
 
   return made!;
 })();
+
+/** What a cursor needs to know of its records. */
+export interface CursorWindow {
+  readonly values: DataView;
+  readonly faults: Int32Array;
+  readonly isWritable: boolean;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+  readonly size: number;
+  readonly first: number;
+  /** Looks where the bytes are now. */
+  look(): unknown;
+  /** The byte of a record in `values`. Throws if there is none with that index. */
+  locateFlat(index: unknown): number;
+}
+
+/** A field, as a cursor sees it. */
+export interface CursorField {
+  readonly offset: number;
+  readonly isLittle: boolean;
+  /** Reads it in the record at byte `at`. */
+  read(window: Any, at: number): unknown;
+  /** A value as bytes, which `store` writes. May run the caller's code. */
+  encode(value: unknown): unknown;
+  store(window: Any, at: number, encoded: Any): void;
+}
+
+/** A cursor of a record within a record, and where it is. */
+interface Inner<P> {
+  readonly position: P;
+  readonly cursor: object;
+}
+
+/** The property of a cursor for a field. */
+type Accessor = (field: CursorField) => PropertyDescriptor;
+
+/** What makes classes of cursors. */
+export interface Cursors {
+  /** The properties for fields of the types that DataView reads. */
+  readonly accessors: Readonly<Record<RealType, Accessor>>;
+  /** For a field of any other type. */
+  readonly other: Accessor;
+  /** For a field of records: a cursor of the class that `inner` returns. */
+  readonly nested: (
+    field: CursorField,
+    inner: () => new (...args: Any[]) => object,
+  ) => PropertyDescriptor;
+  /** The class of cursors with these properties. */
+  readonly classOf: (
+    properties: readonly (readonly [name: string, of: PropertyDescriptor])[],
+    hasIndex: boolean,
+  ) => new (...args: Any[]) => object;
+  /** A cursor at the first record. */
+  readonly make: (
+    Class: new (...args: Any[]) => object,
+    window: CursorWindow,
+  ) => object;
+}
+
+/**
+ * Cursors: one object with a property for each field, moved from record to record.
+ *
+ * Each record type has a class of its own, so that a loop sees one class. All that the
+ * classes have in common is text that would see them all, and private fields of more
+ * than four classes are slow in V8. So what a cursor knows is in an object of a single
+ * class, whose private fields nobody else can read; the way there is a property of the
+ * cursor, with a name that is no field's, which cannot be changed.
+ */
+export const CURSORS: Cursors = (() => {
+  let made: Cursors;
+
+  // Nobody needs the class itself: its static block makes what is returned.
+  void class Position {
+    readonly #window: CursorWindow;
+    /** That of the record which this one is in, and where in it this one begins. */
+    readonly #outer: Position | null;
+    readonly #offset: number;
+    #inner: Map<CursorField, Inner<Position>> | null = null;
+    #index = 0;
+    /** Where the record is in `values`. */
+    #at = 0;
+    #values: DataView = NO_BYTES;
+    #writable: DataView = NO_BYTES;
+    #faults: Int32Array = NO_FAULTS;
+    /** Where records are if there is one axis. There are none until it has looked. */
+    #size = 0;
+    #first = 0;
+    #step = 0;
+
+    constructor(window: CursorWindow, outer: Position | null, offset: number) {
+      this.#window = window;
+      this.#outer = outer;
+      this.#offset = offset;
+    }
+
+    /** Looks where its record is now. */
+    #look(): void {
+      const window = this.#window;
+      window.look();
+      this.#at = this.#outer === null
+        ? window.locateFlat(this.#index)
+        : this.#outer.#lookAt() + this.#offset;
+      this.#values = window.values;
+      this.#writable = window.isWritable ? window.values : NO_BYTES;
+      this.#faults = window.faults;
+      const isVector = window.shape.length === 1;
+      this.#size = isVector ? window.size : 0;
+      this.#first = window.first;
+      this.#step = isVector ? window.strides[0]! : 0;
+    }
+
+    #lookAt(): number {
+      this.#look();
+      return this.#at;
+    }
+
+    #moveAny(index: Any): void {
+      this.#window.look();
+      this.#at = this.#window.locateFlat(index);
+      this.#index = index;
+      this.#look();
+      this.#moveInner();
+    }
+
+    #moveInner(): void {
+      if (this.#inner === null) return;
+      for (const { position } of this.#inner.values()) {
+        position.#at = this.#at + position.#offset;
+        position.#moveInner();
+      }
+    }
+
+    #read(field: CursorField): Any {
+      this.#look();
+      return field.read(this.#window, this.#at);
+    }
+
+    #write(field: CursorField, value: unknown): void {
+      const encoded = field.encode(value);
+      this.#look();
+      field.store(this.#window, this.#at, encoded);
+    }
+
+    #nested(
+      field: CursorField,
+      inner: () => new (...args: Any[]) => object,
+    ): object {
+      const all = this.#inner ??= new Map();
+      const known = all.get(field);
+      if (known !== undefined) return known.cursor;
+      const position = new Position(this.#window, this, field.offset);
+      position.#look();
+      const cursor = new (inner())(position);
+      all.set(field, { position, cursor });
+      return cursor;
+    }
+
+    static {
+      const accessors: Cursors["accessors"] = {
+        bool: (field) => {
+          const { offset } = field;
+          return {
+            get(this: Any): boolean {
+              const position: Position = this["memmap position"];
+              try {
+                const at = position.#at + offset;
+                const value = position.#values.getUint8(at) !== 0;
+                GATE.getUint8(position.#faults[0]!);
+                return value;
+              } catch { /* below */ }
+              return position.#read(field);
+            },
+            set(this: Any, j: Any) {
+              const position: Position = this["memmap position"];
+              if (typeof j === "boolean") {
+                try {
+                  const at = position.#at + offset;
+                  position.#writable.setUint8(at, j ? 1 : 0);
+                  return void GATE.getUint8(position.#faults[0]!);
+                } catch { /* below */ }
+              }
+              position.#write(field, j);
+            },
+          };
+        },
+        int8: (field) => {
+          const { offset } = field;
+          return {
+            get(this: Any): number {
+              const position: Position = this["memmap position"];
+              try {
+                const at = position.#at + offset;
+                const value = position.#values.getInt8(at);
+                GATE.getUint8(position.#faults[0]!);
+                return value;
+              } catch { /* below */ }
+              return +position.#read(field);
+            },
+            set(this: Any, j: Any) {
+              const position: Position = this["memmap position"];
+              if (typeof j === "number") {
+                try {
+                  const at = position.#at + offset;
+                  position.#writable.setInt8(at, j);
+                  return void GATE.getUint8(position.#faults[0]!);
+                } catch { /* below */ }
+              }
+              position.#write(field, j);
+            },
+          };
+        },
+        uint8: (field) => {
+          const { offset } = field;
+          return {
+            get(this: Any): number {
+              const position: Position = this["memmap position"];
+              try {
+                const at = position.#at + offset;
+                const value = position.#values.getUint8(at);
+                GATE.getUint8(position.#faults[0]!);
+                return value;
+              } catch { /* below */ }
+              return +position.#read(field);
+            },
+            set(this: Any, j: Any) {
+              const position: Position = this["memmap position"];
+              if (typeof j === "number") {
+                try {
+                  const at = position.#at + offset;
+                  position.#writable.setUint8(at, j);
+                  return void GATE.getUint8(position.#faults[0]!);
+                } catch { /* below */ }
+              }
+              position.#write(field, j);
+            },
+          };
+        },
+        int16: (field) => {
+          const { offset, isLittle } = field;
+          return {
+            get(this: Any): number {
+              const position: Position = this["memmap position"];
+              try {
+                const at = position.#at + offset;
+                const value = position.#values.getInt16(at, isLittle);
+                GATE.getUint8(position.#faults[0]!);
+                return value;
+              } catch { /* below */ }
+              return +position.#read(field);
+            },
+            set(this: Any, j: Any) {
+              const position: Position = this["memmap position"];
+              if (typeof j === "number") {
+                try {
+                  const at = position.#at + offset;
+                  position.#writable.setInt16(at, j, isLittle);
+                  return void GATE.getUint8(position.#faults[0]!);
+                } catch { /* below */ }
+              }
+              position.#write(field, j);
+            },
+          };
+        },
+        uint16: (field) => {
+          const { offset, isLittle } = field;
+          return {
+            get(this: Any): number {
+              const position: Position = this["memmap position"];
+              try {
+                const at = position.#at + offset;
+                const value = position.#values.getUint16(at, isLittle);
+                GATE.getUint8(position.#faults[0]!);
+                return value;
+              } catch { /* below */ }
+              return +position.#read(field);
+            },
+            set(this: Any, j: Any) {
+              const position: Position = this["memmap position"];
+              if (typeof j === "number") {
+                try {
+                  const at = position.#at + offset;
+                  position.#writable.setUint16(at, j, isLittle);
+                  return void GATE.getUint8(position.#faults[0]!);
+                } catch { /* below */ }
+              }
+              position.#write(field, j);
+            },
+          };
+        },
+        int32: (field) => {
+          const { offset, isLittle } = field;
+          return {
+            get(this: Any): number {
+              const position: Position = this["memmap position"];
+              try {
+                const at = position.#at + offset;
+                const value = position.#values.getInt32(at, isLittle);
+                GATE.getUint8(position.#faults[0]!);
+                return value;
+              } catch { /* below */ }
+              return +position.#read(field);
+            },
+            set(this: Any, j: Any) {
+              const position: Position = this["memmap position"];
+              if (typeof j === "number") {
+                try {
+                  const at = position.#at + offset;
+                  position.#writable.setInt32(at, j, isLittle);
+                  return void GATE.getUint8(position.#faults[0]!);
+                } catch { /* below */ }
+              }
+              position.#write(field, j);
+            },
+          };
+        },
+        uint32: (field) => {
+          const { offset, isLittle } = field;
+          return {
+            get(this: Any): number {
+              const position: Position = this["memmap position"];
+              try {
+                const at = position.#at + offset;
+                const value = position.#values.getUint32(at, isLittle);
+                GATE.getUint8(position.#faults[0]!);
+                return value;
+              } catch { /* below */ }
+              return +position.#read(field);
+            },
+            set(this: Any, j: Any) {
+              const position: Position = this["memmap position"];
+              if (typeof j === "number") {
+                try {
+                  const at = position.#at + offset;
+                  position.#writable.setUint32(at, j, isLittle);
+                  return void GATE.getUint8(position.#faults[0]!);
+                } catch { /* below */ }
+              }
+              position.#write(field, j);
+            },
+          };
+        },
+        int64: (field) => {
+          const { offset, isLittle } = field;
+          return {
+            get(this: Any): bigint {
+              const position: Position = this["memmap position"];
+              try {
+                const at = position.#at + offset;
+                const value = position.#values.getBigInt64(at, isLittle);
+                GATE.getUint8(position.#faults[0]!);
+                return value;
+              } catch { /* below */ }
+              return BigInt.asIntN(64, position.#read(field));
+            },
+            set(this: Any, j: Any) {
+              const position: Position = this["memmap position"];
+              if (typeof j === "bigint") {
+                try {
+                  const at = position.#at + offset;
+                  position.#writable.setBigInt64(at, j, isLittle);
+                  return void GATE.getUint8(position.#faults[0]!);
+                } catch { /* below */ }
+              }
+              position.#write(field, j);
+            },
+          };
+        },
+        uint64: (field) => {
+          const { offset, isLittle } = field;
+          return {
+            get(this: Any): bigint {
+              const position: Position = this["memmap position"];
+              try {
+                const at = position.#at + offset;
+                const value = position.#values.getBigUint64(at, isLittle);
+                GATE.getUint8(position.#faults[0]!);
+                return value;
+              } catch { /* below */ }
+              return BigInt.asUintN(64, position.#read(field));
+            },
+            set(this: Any, j: Any) {
+              const position: Position = this["memmap position"];
+              if (typeof j === "bigint") {
+                try {
+                  const at = position.#at + offset;
+                  position.#writable.setBigUint64(at, j, isLittle);
+                  return void GATE.getUint8(position.#faults[0]!);
+                } catch { /* below */ }
+              }
+              position.#write(field, j);
+            },
+          };
+        },
+        float16: (field) => {
+          const { offset, isLittle } = field;
+          return {
+            get(this: Any): number {
+              const position: Position = this["memmap position"];
+              try {
+                const at = position.#at + offset;
+                const value = position.#values.getFloat16(at, isLittle);
+                GATE.getUint8(position.#faults[0]!);
+                return value;
+              } catch { /* below */ }
+              return +position.#read(field);
+            },
+            set(this: Any, j: Any) {
+              const position: Position = this["memmap position"];
+              if (typeof j === "number") {
+                try {
+                  const at = position.#at + offset;
+                  position.#writable.setFloat16(at, j, isLittle);
+                  return void GATE.getUint8(position.#faults[0]!);
+                } catch { /* below */ }
+              }
+              position.#write(field, j);
+            },
+          };
+        },
+        float32: (field) => {
+          const { offset, isLittle } = field;
+          return {
+            get(this: Any): number {
+              const position: Position = this["memmap position"];
+              try {
+                const at = position.#at + offset;
+                const value = position.#values.getFloat32(at, isLittle);
+                GATE.getUint8(position.#faults[0]!);
+                return value;
+              } catch { /* below */ }
+              return +position.#read(field);
+            },
+            set(this: Any, j: Any) {
+              const position: Position = this["memmap position"];
+              if (typeof j === "number") {
+                try {
+                  const at = position.#at + offset;
+                  position.#writable.setFloat32(at, j, isLittle);
+                  return void GATE.getUint8(position.#faults[0]!);
+                } catch { /* below */ }
+              }
+              position.#write(field, j);
+            },
+          };
+        },
+        float64: (field) => {
+          const { offset, isLittle } = field;
+          return {
+            get(this: Any): number {
+              const position: Position = this["memmap position"];
+              try {
+                const at = position.#at + offset;
+                const value = position.#values.getFloat64(at, isLittle);
+                GATE.getUint8(position.#faults[0]!);
+                return value;
+              } catch { /* below */ }
+              return +position.#read(field);
+            },
+            set(this: Any, j: Any) {
+              const position: Position = this["memmap position"];
+              if (typeof j === "number") {
+                try {
+                  const at = position.#at + offset;
+                  position.#writable.setFloat64(at, j, isLittle);
+                  return void GATE.getUint8(position.#faults[0]!);
+                } catch { /* below */ }
+              }
+              position.#write(field, j);
+            },
+          };
+        },
+      };
+      const of = (cursor: Any): Position => cursor["memmap position"];
+      const other: Accessor = (field) => ({
+        get(): Any {
+          return of(this).#read(field);
+        },
+        set(value: Any) {
+          of(this).#write(field, value);
+        },
+      });
+      const nested: Cursors["nested"] = (field, inner) => ({
+        get(): Any {
+          return of(this).#nested(field, inner);
+        },
+        set(value: Any) {
+          of(this).#write(field, value);
+        },
+      });
+      const index: PropertyDescriptor = {
+        get(this: Any): number {
+          const position: Position = this["memmap position"];
+          return position.#index;
+        },
+        set(this: Any, i: Any) {
+          const position: Position = this["memmap position"];
+          if (!(i >= 0 && i < position.#size && Math.floor(i) === i)) {
+            return position.#moveAny(i);
+          }
+          position.#index = i;
+          position.#at = i * position.#step + position.#first;
+          if (position.#inner !== null) position.#moveInner();
+        },
+      };
+      const classOf: Cursors["classOf"] = (properties, hasIndex) => {
+        const Class = class {
+          constructor(position: Position) {
+            Object.defineProperty(this, "memmap position", { value: position });
+          }
+        };
+        const own = hasIndex ? [["index", index] as const] : [];
+        for (const [name, property] of [...properties, ...own]) {
+          Object.defineProperty(Class.prototype, name, {
+            ...property,
+            configurable: false,
+            enumerable: true,
+          });
+        }
+        return Class as Any;
+      };
+      const make: Cursors["make"] = (Class, window) => {
+        const position = new Position(window, null, 0);
+        return new Class(position);
+      };
+      made = { accessors, other, nested, classOf, make };
+    }
+  };
+
+  return made!;
+})();

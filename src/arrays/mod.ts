@@ -10,7 +10,33 @@
 
 export { makeArray, MemmapArray } from "./array.ts";
 export { isTypeName } from "./codecs.ts";
+export type {
+  ChangeOf,
+  Changes,
+  Cursor,
+  EntryValue,
+  FieldEntry,
+  FieldName,
+  FieldObject,
+  Fields,
+  FieldType,
+  NameOf,
+  Row,
+  Shaped,
+  ValueOf,
+  VoidName,
+} from "./field_names.ts";
 export { NDArray } from "./ndarray.ts";
+export {
+  type ArrayOf,
+  type FieldArray,
+  makeRecords,
+  MemmapRecords,
+  RECORD_OPTIONS,
+  type RecordField,
+  type RecordOptions,
+  type TypeOf,
+} from "./records.ts";
 export { ARRAY_OPTIONS, type ArrayOptions } from "./options.ts";
 export {
   makeStrings,

@@ -105,25 +105,31 @@ export function readShape(
 
 function readNumbers(
   given: readonly number[],
-  what: "shape" | "strides",
+  what: "shape" | "strides" | "offsets",
+  most = MOST_AXES,
 ): readonly number[] {
   const length = typeof given === "object" && given !== null
     ? given.length
     : undefined;
-  if (typeof length !== "number" || !(length >= 0 && length <= MOST_AXES)) {
+  if (typeof length !== "number" || !(length >= 0 && length <= most)) {
     const [subject, kind] = what === "shape"
       ? ["A shape", "a number or a list of numbers"]
-      : ["Strides", "a list of numbers"];
+      : [what === "strides" ? "Strides" : "Offsets", "a list of numbers"];
     throw new TypeError(`${subject} must be ${kind}, not ${shown(given)}.`);
   }
   return Array.from({ length }, (_, axis) => {
     const one: unknown = given[axis];
     if (typeof one === "number") return one + 0; // never -0
     throw new TypeError(
-      (what === "shape" ? "The lengths of a shape" : "Strides") +
-        ` must be numbers; that of axis ${axis} is ${shown(one)}.`,
+      (what === "shape" ? "The lengths of a shape" : "Strides and offsets") +
+        ` must be numbers; number ${axis} is ${shown(one)}.`,
     );
   });
+}
+
+/** Reads the offsets of fields. */
+export function readOffsets(offsets: readonly number[]): readonly number[] {
+  return readNumbers(offsets, "offsets", 65_536);
 }
 
 /** Reads a range that will be clamped; by default from the first to the last. */

@@ -76,7 +76,12 @@ export function makeStrings(
     );
   }
   const { letter, count, order } = parsed;
-  checkEncoding(letter, encoding, padding);
+  checkText(encoding, padding);
+  if (letter === "U" && encoding !== undefined) {
+    throw new TypeError(
+      "Strings of type U are code points of 4 bytes each, and have no encoding.",
+    );
+  }
   const codec = textCodec(
     ...[letter, count, encoding ?? "utf-8", padding ?? "nul"] as const,
   );
@@ -84,8 +89,8 @@ export function makeStrings(
   return construct(newView(extent, codec, readPlace(options, byteOrder)));
 }
 
-function checkEncoding(
-  letter: "S" | "U",
+/** Throws unless these are an encoding and a padding. */
+export function checkText(
   encoding: StringEncoding | undefined,
   padding: Padding | undefined,
 ): void {
@@ -94,11 +99,6 @@ function checkEncoding(
   ) {
     throw new TypeError(
       `Invalid encoding ${shown(encoding)}: it is "utf-8" or "latin1".`,
-    );
-  }
-  if (letter === "U" && encoding !== undefined) {
-    throw new TypeError(
-      "Strings of type U are code points of 4 bytes each, and have no encoding.",
     );
   }
   if (padding !== undefined && padding !== "nul" && padding !== "space") {

@@ -388,6 +388,16 @@ export function refuseAlong(shape: Axes, axis: number, index: unknown): never {
   );
 }
 
+/** Throws a `RangeError`: no element has that flat index. */
+export function refuseFlat(shape: Axes, index: unknown): never {
+  throw new RangeError(
+    `Index ${shown(index)} is none of the ${
+      countOf(shape)
+    } elements of an array ` +
+      `of shape ${printed(shape)}.`,
+  );
+}
+
 /** Throws unless `count` elements have room from flat index `offset` of `size` on. */
 export function checkRoom(count: number, offset: number, size: number): void {
   if (!Number.isSafeInteger(offset) || offset < 0) {

@@ -20,7 +20,13 @@ import { NATIVE } from "./byte_order.ts";
 import type { ItemCodec } from "./items.ts";
 import { checkFits } from "./place.ts";
 import { bytesOf } from "./values.ts";
-import { checkRoom, refuseAlong, refuseIndex, type View } from "./views.ts";
+import {
+  checkRoom,
+  refuseAlong,
+  refuseFlat,
+  refuseIndex,
+  type View,
+} from "./views.ts";
 
 /** Stands for the bytes where they must not be used, or are not known yet. */
 export const NO_BYTES: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(0));
@@ -43,10 +49,12 @@ export class Window<C extends ItemCodec = ItemCodec> {
    * many for JavaScriptCore to inline, which makes `get(i, j)` four times slower.
    */
   faults: Int32Array;
+  /** Whether the bytes may be written. */
+  isWritable = false;
   /** The memory that the bytes are in. */
   memory: Mapping;
-  /** Called when the bytes were found, and whether they may be written. */
-  onMove: ((isWritable: boolean) => void) | null = null;
+  /** Called when the bytes were found. */
+  onMove: (() => void) | null = null;
 
   constructor(view: View<C>) {
     this.view = view;
@@ -95,7 +103,8 @@ export class Window<C extends ItemCodec = ItemCodec> {
     this.values = new DataView(buffer, at, high - low);
     // Never -0 + 0: engines keep that as a double, and every offset computed from it.
     this.first = low === 0 ? 0 : -low;
-    this.onMove?.(isWritable);
+    this.isWritable = isWritable;
+    this.onMove?.();
     return this.values;
   }
 
@@ -139,6 +148,23 @@ export class Window<C extends ItemCodec = ItemCodec> {
     if (count > 2) at += this.#along(2, k!);
     for (let axis = 3; axis < axes; axis++) {
       at += this.#along(axis, more[axis - 3]!);
+    }
+    return at;
+  }
+
+  /** The byte in `values` of the element at a flat index. */
+  locateFlat(index: unknown): number {
+    const { shape, strides, size, first } = this;
+    if (
+      typeof index !== "number" ||
+      !(index >= 0 && index < size && Math.floor(index) === index)
+    ) refuseFlat(shape, index);
+    if (shape.length === 1) return first + index * strides[0]!;
+    let [at, left] = [first, index];
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      const length = shape[axis]!;
+      at += (left % length) * strides[axis]!;
+      left = Math.floor(left / length);
     }
     return at;
   }

@@ -12,10 +12,15 @@ import {
   ARRAY_OPTIONS,
   type ArrayOptions,
   type DTypeOf,
+  type Fields,
   makeArray,
+  makeRecords,
   makeStrings,
   type MemmapArray,
+  type MemmapRecords,
   type MemmapStrings,
+  RECORD_OPTIONS,
+  type RecordOptions,
   STRING_OPTIONS,
   type StringName,
   type StringOptions,
@@ -349,6 +354,44 @@ export class MemmapSlice implements Disposable {
     checkCount(arguments.length, 2, "strings(type, { shape, encoding, … })");
     const read = readOptions(options, STRING_OPTIONS, '{ padding: "space" }');
     return makeStrings(this.#use(), type, read);
+  }
+
+  /**
+   * The slice's bytes as records: numarray's `RecArray`, numpy's structured arrays.
+   * Nothing is copied, and the array follows the slice.
+   *
+   * `fields` is a list of names and types, with a shape where a field is an array, as
+   * numpy's `descr` has it, so that what a `.npy` file's header says can be passed on; or
+   * an object. A type may be a list of fields again. Fields lie side by side, unless
+   * `align` or `offsets` say otherwise.
+   *
+   * @example
+   * ```ts
+   * import { open } from "@memmap/memmap";
+   * import assert from "node:assert/strict";
+   *
+   * using map = open("example.dat", "w+", { length: 3 * 37 });
+   * const ticks = map.slice().records([
+   *   ["id", ">u4"],
+   *   ["price", "<f8"],
+   *   ["name", "S16"],
+   *   ["time", "<i8"],
+   *   ["flag", "u1"],
+   * ]);
+   * ticks.set(1, { price: 2.5, name: "ABC" });
+   * assert.deepEqual([...ticks.field("price")], [0, 2.5, 0]);
+   * ```
+   *
+   * @throws {TypeError} if a field has no known type, or two have one name.
+   * @throws {RangeError} if the shape's bytes exceed the slice.
+   */
+  records<const F extends Fields>(
+    fields: F,
+    options?: RecordOptions,
+  ): MemmapRecords<F> {
+    checkCount(arguments.length, 2, "records(fields, { shape, align, … })");
+    const read = readOptions(options, RECORD_OPTIONS, "{ align: true }");
+    return makeRecords(this.#use(), fields, read);
   }
 
   /**

@@ -17,6 +17,7 @@ import {
   close,
   Memmap,
   MemmapArray,
+  MemmapRecords,
   MemmapSlice,
   MemmapStrings,
   open,
@@ -37,9 +38,22 @@ interface World {
   readonly right: MemmapSlice;
   readonly array: MemmapArray;
   readonly strings: MemmapStrings;
+  readonly records: MemmapRecords;
+  readonly cursor: object;
   /** Views taken before the call. */
   readonly views: Uint8Array[];
 }
+
+/** Fields of every kind, with padding between them. */
+const FIELDS = [
+  ["id", ">u2"],
+  ["", "|V3"],
+  ["price", "<f8"],
+  ["name", "S5"],
+  ["point", [["x", ">f4"], ["y", "<i8"]]],
+  ["list", "<i2", [2, 2]],
+  ["z", "<c8"],
+] as const;
 
 function makeWorld(): World {
   const content = new Uint8Array(3 * PART).fill(LEFT, 0, PART);
@@ -51,8 +65,11 @@ function makeWorld(): World {
   const right = map.slice(2 * PART);
   const array = slice.array("int32", { shape: [16, 16] });
   const strings = slice.strings("S8", { shape: [16, 16], byteOffset: 5 });
+  const records = slice.records(FIELDS, { shape: [8, 8], byteOffset: 3 });
+  const cursor = records.cursor();
   const views = [left.bytes, slice.bytes, right.bytes];
-  return { map, left, slice, right, array, strings, views };
+  const arrays = { array, strings, records: records as MemmapRecords, cursor };
+  return { map, left, slice, right, ...arrays, views };
 }
 
 // The usual arguments of each method
@@ -113,6 +130,11 @@ const USUAL_OF_SLICES: Record<PropertyKey, (world: World) => Arguments> = {
     encoding: "latin1",
     padding: "space",
   }],
+  records: () => [FIELDS, {
+    ...{ shape: 4, byteOffset: 300, strides: [-50], itemSize: 60 },
+    ...{ offsets: [0, 4, 12, 20, 32, 40], align: false, byteOrder: "big" },
+    ...{ encoding: "latin1", padding: "space" },
+  }],
   resize: () => [PART + 100],
   splice: () => [10, 5, new Uint8Array([1, 2, 3])],
   sync: () => [],
@@ -151,6 +173,31 @@ const USUAL_OF_STRINGS: Record<PropertyKey, (world: World) => Arguments> = {
   resize: () => [[16, 17], { fill: "x" }],
   toString: () => [],
   [Symbol.iterator]: () => [],
+};
+
+const ROW = {
+  ...{ id: 1, price: 2.5, name: "abc", point: { x: 1, y: 2n } },
+  ...{ list: [[1, 2], [3, 4]], z: [1, 2] },
+};
+
+const USUAL_OF_RECORDS: Record<PropertyKey, (world: World) => Arguments> = {
+  get: () => [3, 4],
+  set: () => [3, 4, ROW],
+  field: () => ["price"],
+  cursor: () => [],
+  toArray: () => [1, 9],
+  copyFrom: () => [[ROW, ROW], 3],
+  resize: () => [[8, 9], { fill: ROW }],
+  toString: () => [],
+  [Symbol.iterator]: () => [],
+};
+
+/** Setters of a cursor. */
+const USUAL_OF_CURSORS: Record<PropertyKey, (world: World) => Arguments> = {
+  index: () => [5],
+  ...Object.fromEntries(
+    Object.entries(ROW).map(([name, value]) => [name, () => [value]]),
+  ),
 };
 
 // Hostile arguments
@@ -445,6 +492,18 @@ const TARGETS: readonly Target[] = [
     of: ({ strings }) => strings,
     usual: USUAL_OF_STRINGS,
   },
+  {
+    name: "MemmapRecords",
+    prototype: MemmapRecords.prototype,
+    of: ({ records }) => records,
+    usual: USUAL_OF_RECORDS,
+  },
+  {
+    name: "Cursor",
+    prototype: Object.getPrototypeOf(makeWorld().cursor),
+    of: ({ cursor }) => cursor,
+    usual: USUAL_OF_CURSORS,
+  },
 ];
 
 /** Methods that REPLs call. */
@@ -542,7 +601,10 @@ function makeWorldOnce(): World {
 for (const { name, prototype, of, usual } of TARGETS) {
   for (const key of Reflect.ownKeys(prototype)) {
     if (key === "constructor" || CUSTOM_INSPECT.includes(key)) continue;
-    const { value, get } = Object.getOwnPropertyDescriptor(prototype, key)!;
+    const { value, get, set } = Object.getOwnPropertyDescriptor(
+      prototype,
+      key,
+    )!;
     const label = `${name}.${String(key)}`;
     if (get !== undefined) {
       // Whenever it is read, it answers or throws.
@@ -554,6 +616,13 @@ for (const { name, prototype, of, usual } of TARGETS) {
         "nothing",
         (world) => Reflect.apply(get, of(world), []),
       );
+      if (set !== undefined) {
+        await attack(
+          `${label}=`,
+          usual[key]!,
+          (world, args) => Reflect.apply(set, of(world), args),
+        );
+      }
       continue;
     }
     const args = usual[key];
