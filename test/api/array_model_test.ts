@@ -29,7 +29,7 @@ import {
   temporaryFolder,
 } from "../support/support.ts";
 
-const RUNS = isThorough ? 3000 : 300;
+const RUNS = isThorough ? 3000 : 150;
 const STEPS = 40;
 const NATIVE: ByteOrder = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
   ? "little"

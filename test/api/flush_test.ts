@@ -18,6 +18,7 @@ import {
   below,
   countingFile,
   FULL_DISK,
+  isThorough,
   randomFrom,
   temporaryFolder,
   withLibc,
@@ -80,7 +81,7 @@ function editAtRandom(
 for (const strategy of STRATEGIES) {
   test(`flush({ strategy: "${strategy}" }) writes what layout() says, whatever the edits`, () => {
     using folder = temporaryFolder();
-    for (let seed = 1; seed <= 150; seed++) {
+    for (let seed = 1; seed <= (isThorough ? 150 : 50); seed++) {
       const random = generator(seed);
       const behind = random(2) * random(500);
       const path = countingFile(

@@ -11,6 +11,7 @@ import { test } from "node:test";
 import { type Memmap, type MemmapSlice, open } from "../../mod.ts";
 import {
   below,
+  isThorough,
   type Random,
   randomFrom,
   temporaryFolder,
@@ -121,6 +122,9 @@ test("random patterns of 0 to 300 bytes are found where Buffer finds them", () =
     const bytes = randomBytes(random, 30_000, letters);
     using places = placesOf(bytes);
     for (let length = 0; length <= 300; length++) {
+      // Where long ones are compared, one is like the next.
+      const isTried = isThorough || length < 40 || length % 8 === letters;
+      if (!isTried) continue;
       const at = below(random, bytes.length - length);
       const pattern = Buffer.from(bytes.subarray(at, at + length));
       assertFound(places, bytes, pattern, 0, bytes.length, letters);

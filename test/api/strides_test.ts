@@ -15,7 +15,7 @@ import {
   open,
   type TypedArrayOf,
 } from "../../mod.ts";
-import { temporaryFolder } from "../support/support.ts";
+import { ourShare, temporaryFolder } from "../support/support.ts";
 
 const RANGE_ERROR = { name: "RangeError" };
 const TYPE_ERROR = { name: "TypeError" };
@@ -275,7 +275,9 @@ function same(a: ArrayBufferView, b: Uint8Array): boolean {
   return Buffer.compare(new Uint8Array(a.buffer), b) === 0;
 }
 
-for (const dtype of ["u1", ">u2", "<u4", ">u8", "<c16", ">c8"] as const) {
+const COPIED = ["u1", ">u2", "<u4", ">u8", "<c16", ">c8"] as const;
+
+for (const dtype of ourShare(COPIED)) {
   test(`${dtype}: copies of tables, transposed and in part, are right bit by bit`, () => {
     withSlice(100 * 103 * 16, (slice) => {
       const { bytes } = slice;

@@ -6,7 +6,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Extent, Registry } from "../../../src/geometry/registry.ts";
-import { below, type Random, randomFrom } from "../../support/support.ts";
+import {
+  below,
+  ourShare,
+  type Random,
+  randomFrom,
+} from "../../support/support.ts";
 
 function shuffle<T>(all: T[], random: Random): T[] {
   for (let i = all.length - 1; i > 0; i--) {
@@ -354,30 +359,32 @@ test("100,000 extents are removed and added again, in every order", () => {
     descending: (all) => all.reverse(),
     shuffled: (all) => shuffle(all, random),
   };
-  for (const [adding, addOrder] of Object.entries(orders)) {
-    for (const [removing, removeOrder] of Object.entries(orders)) {
-      const label = `seed 51, added ${adding}, removed ${removing}`;
-      const all = Array.from(
-        { length: count },
-        (_, i) => extentOf(i * 4, i * 4 + 1 + i % 4),
-      );
-      for (const extent of addOrder(all.slice())) {
-        if (registry.add(extent) !== undefined) assert.fail(label);
-      }
-      assert.equal(registry.size, count, label);
-      assertSame(registry, all, label);
-      const gone = removeOrder(all.slice());
-      const half = count / 2;
-      const left = new Set(all);
-      for (const extent of gone.slice(0, half)) {
-        registry.remove(extent);
-        left.delete(extent);
-      }
-      assertSame(registry, [...left], `${label}, half of them`);
-      for (const extent of gone.slice(half)) registry.remove(extent);
-      assert.equal(registry.size, 0, label);
-      assertSame(registry, [], label);
+  const named = Object.entries(orders);
+  const pairs = named.flatMap((one) =>
+    named.map((other) => [one, other] as const)
+  );
+  for (const [[adding, addOrder], [removing, removeOrder]] of ourShare(pairs)) {
+    const label = `seed 51, added ${adding}, removed ${removing}`;
+    const all = Array.from(
+      { length: count },
+      (_, i) => extentOf(i * 4, i * 4 + 1 + i % 4),
+    );
+    for (const extent of addOrder(all.slice())) {
+      if (registry.add(extent) !== undefined) assert.fail(label);
     }
+    assert.equal(registry.size, count, label);
+    assertSame(registry, all, label);
+    const gone = removeOrder(all.slice());
+    const half = count / 2;
+    const left = new Set(all);
+    for (const extent of gone.slice(0, half)) {
+      registry.remove(extent);
+      left.delete(extent);
+    }
+    assertSame(registry, [...left], `${label}, half of them`);
+    for (const extent of gone.slice(half)) registry.remove(extent);
+    assert.equal(registry.size, 0, label);
+    assertSame(registry, [], label);
   }
 });
 
