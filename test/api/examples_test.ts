@@ -10,6 +10,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { RangeServer } from "../../examples/range_server.ts";
+import { comment } from "../../examples/wav_comment.ts";
 import { temporaryFolder } from "../support/support.ts";
 
 const BODY = Uint8Array.from({ length: 1_000_003 }, (_, i) => i * 7 % 251);
@@ -109,4 +110,35 @@ test("the range server refuses what it does not know", async () => {
     assert.equal(response.status, 405);
     assert.equal(response.headers.get("Allow"), "GET, PUT");
   });
+});
+
+test("a WAV file gets a comment and its sizes put right, whatever it had before", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "sound.wav");
+  const sound = Buffer.from([1, 2, 3, 4, 5, 6]);
+  const format = Buffer.from("fmt \x04\0\0\0abcd", "latin1");
+  const file = (size: number, comment: string, sizeOfSound: number) => {
+    const bytes = Buffer.from(
+      `RIFF....WAVE${format.toString("latin1")}${comment}data....`,
+      "latin1",
+    );
+    bytes.writeUInt32LE(size, 4);
+    bytes.writeUInt32LE(sizeOfSound, bytes.length - 4);
+    return Buffer.concat([bytes, sound]);
+  };
+  const list = (text: string, size: string, sizeOfText: string) =>
+    `LIST${size}\0\0\0INFOICMT${sizeOfText}\0\0\0${text}`;
+  fs.writeFileSync(path, file(0, "", 0xffff_ffff));
+  const read = () => fs.readFileSync(path);
+  assert.equal(comment(path, "odd").strategy, "replace");
+  const whole = file(54, list("odd\0", "\x10", "\x04"), 6);
+  assert.deepEqual(read(), whole);
+  assert.equal(comment(path, "new").strategy, "in-place");
+  assert.deepEqual(read(), file(54, list("new\0", "\x10", "\x04"), 6));
+  assert.equal(comment(path, "even").strategy, "replace");
+  assert.deepEqual(read(), file(56, list("even\0\0", "\x12", "\x05"), 6));
+  const other = join(folder.path, "other");
+  fs.writeFileSync(other, "RIFF, but not of that kind");
+  assert.throws(() => comment(other, "text"), /no WAV file/);
+  assert.equal(fs.readFileSync(other, "utf8"), "RIFF, but not of that kind");
 });
