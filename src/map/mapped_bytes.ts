@@ -240,9 +240,8 @@ export abstract class MappedBytes {
    * offsets count from `mappedLength`.
    *
    * On Linux the kernel tells (`/proc/self/pagemap`), which takes some milliseconds a
-   * GiB. Elsewhere, and in Deno without `--allow-read=/proc/self/pagemap`, all bytes are
-   * compared with the file, and a page that was written to and is the same does not
-   * count.
+   * GiB. Elsewhere, and in Deno without `--allow-all`, bytes are compared with the file,
+   * and a page that was written to and is the same does not count.
    *
    * @example
    * ```ts
