@@ -7,6 +7,7 @@
 import { question as allocation } from "./allocation.ts";
 import { question as appends } from "./appends.ts";
 import { question as byteswap } from "./byteswap.ts";
+import { question as commits } from "./commits.ts";
 import { question as eventLoop } from "./event_loop.ts";
 import { question as find } from "./find.ts";
 import { question as footprint } from "./footprint.ts";
@@ -25,6 +26,7 @@ export const QUESTIONS: readonly Question[] = [
   sequential,
   resizeFlush,
   appends,
+  commits,
   reflinks,
   eventLoop,
   byteswap,

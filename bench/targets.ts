@@ -142,6 +142,40 @@ export const TARGETS: readonly Target[] = [
       "than 1 ms.",
   },
   {
+    says:
+      "1000 random pages of 256 MiB committed by an atomic map, against writing them " +
+      "twice and two fsyncs",
+    question: "commits",
+    panel: "1000 random pages of 256 MiB",
+    own: "flush, atomic map",
+    base: { way: "write, fsync, write, fsync" },
+    kind: "as long",
+    figure: 3,
+  },
+  {
+    says: "the same with 1 page",
+    question: "commits",
+    panel: "1 page of 256 MiB",
+    own: "flush, atomic map",
+    base: { way: "write, fsync, write, fsync" },
+    kind: "as long",
+    figure: 2,
+    profile:
+      "The disk has to empty its cache three times, where the same by hand asks for that " +
+      "twice: what others wrote to the file has to be on it before the journal says " +
+      "what the file has. The rest is some twenty system calls.",
+  },
+  {
+    says: "finding the pages of 1 GiB that were written",
+    question: "commits",
+    panel: "of 1 GiB",
+    own: "map.modified",
+    kind: "at most",
+    figure: 10e6,
+    profile:
+      "The kernel looks at each page that is in memory, which is the worst case here.",
+  },
+  {
     says: "1 MiB inserted at an odd offset into 512 MiB, XFS, durable",
     question: "reflinks",
     panel: "1 MiB into 512 MiB, XFS",
