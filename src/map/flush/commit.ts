@@ -46,14 +46,18 @@ export function canCommit(map: OpenMap, plan: Plan): boolean {
     plan.floats.length <= MOST_FLOATS && isAppend(map, plan);
 }
 
-/** For a plan that can be committed so. */
+/**
+ * For a plan that can be committed so. `isWatched`: does code of the user's run between
+ * two steps, which may write through a view?
+ */
 export function commitWritten(
   map: OpenMap,
   plan: Plan,
   isDurable: boolean,
+  isWatched: boolean,
 ): Work<FlushResult> {
   const written = writtenRanges(map, 0, map.mappedLength);
-  const state: State = { counts: false, instead: undefined };
+  const state: State = { counts: false, instead: undefined, isWatched };
   return {
     steps: commit(map, plan, written, isDurable, state),
     get total() {
@@ -91,6 +95,7 @@ interface State {
   counts: boolean;
   /** What is done in its place where no journal can be made. */
   instead: Work<FlushResult> | undefined;
+  readonly isWatched: boolean;
 }
 
 function* commit(
@@ -142,7 +147,7 @@ function* commit(
   }
   state.counts = true;
   map.rebase(plan.segments, plan.mappedLength, false);
-  dropPages(map, written);
+  dropPages(map, written, state.isWatched);
   try {
     // The file has its size already, so that its bytes are all there is to wait for.
     if (isDurable && bytesWritten > 0) {
@@ -190,11 +195,21 @@ function* reserve(
  * refuses, they stay, and the next flush finds nothing that differs. So does what
  * `onProgress`, or another thread, has written through a view meanwhile.
  */
-function dropPages(map: OpenMap, written: readonly WrittenRange[]): void {
+function dropPages(
+  map: OpenMap,
+  written: readonly WrittenRange[],
+  isWatched: boolean,
+): void {
   const { mapping } = map;
   try {
-    const isAll = dropSame(map, written);
-    if (isAll && mapping.inFlightEnd === 0) mapping.markSynced();
+    if (isWatched || mapping.hasEscapedAfter(0) || mapping.inFlightEnd > 0) {
+      const isAll = dropSame(map, written);
+      if (!isAll || mapping.inFlightEnd > 0) return;
+    } else {
+      // Nobody could write since they were found.
+      for (const { begin, end } of written) mapping.dropWritten(begin, end);
+    }
+    mapping.markSynced();
   } catch {
     // As said.
   }

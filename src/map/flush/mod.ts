@@ -30,7 +30,7 @@ import { runToEnd } from "./drive.ts";
 import { runToEndLater } from "./drive_later.ts";
 import { extend } from "./extend.ts";
 import { moveInPlace } from "./in_place.ts";
-import type { FlushRequest, FlushResult, Strategy } from "./options.ts";
+import type { FlushRequest, FlushResult } from "./options.ts";
 import { canExtend, isAppend, type Plan, planOf } from "./plan.ts";
 import { replace } from "./replace.ts";
 import { underLock } from "./shared.ts";
@@ -271,7 +271,7 @@ function* chosenWork(
   }
   // What only appends looks at no byte of the file before it has the lock, and then asks.
   if (strategy !== "auto" || !isAppend(map, plan)) map.file.checkUnchanged();
-  const work = yield* ownWork(map, plan, strategy, isDurable);
+  const work = yield* ownWork(map, plan, request);
   return {
     steps: underLock(map.file, work.steps),
     // Both may change while it goes on.
@@ -287,14 +287,16 @@ function* chosenWork(
 function* ownWork(
   map: OpenMap,
   plan: Plan,
-  strategy: Strategy,
-  isDurable: boolean,
+  { strategy, isDurable, onProgress }: FlushRequest,
 ): Steps<Work<FlushResult>> {
   if (map.isAtomic && strategy === "in-place") throw notInPlace(map);
   if (map.hasWritten) {
     if (map.state.isAsync) yield* dropMapped(map);
     if (strategy === "auto" && canCommit(map, plan)) {
-      return showingEnd(map, commitWritten(map, plan, isDurable));
+      // One that lets the event loop go on has dropped the views.
+      const isWatched = onProgress !== undefined && !map.state.isAsync;
+      const work = commitWritten(map, plan, isDurable, isWatched);
+      return showingEnd(map, work);
     }
     const { path, label } = map.file;
     return replace(map, plan, isDurable, { path, label, mode: map.mode });
