@@ -32,6 +32,8 @@ const SECTORS = REDO_BLOCK / SECTOR;
 const [NEW, OLD] = [4, 4 + SECTORS];
 /** Bytes that are read, compared or written at a time. */
 const REDO_BUFFER: number = 2 ** 20;
+/** Blocks that are short, at the most: where what is appended consists of pieces. */
+const MOST_PIECES = 2 ** 12;
 /** Bytes that are compared between two steps. */
 const MOST_SCANNED = 2 ** 22;
 
@@ -146,6 +148,47 @@ export class RedoTable {
   }
 }
 
+/**
+ * The table of a journal; `undefined` where it cannot be true. A journal that lies may
+ * speak of more blocks than there is memory for, so it is looked at piece by piece: each
+ * block is within the file, and begins where the one before has ended, or behind that.
+ * Those that are appended come first.
+ */
+function readTable(
+  journal: OpenFile,
+  { blocks, size, grows }: Redo,
+): Uint8Array<ArrayBuffer> | undefined {
+  if (blocks > Math.ceil(grows / REDO_BLOCK) + MOST_PIECES) return undefined;
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  const most = Math.floor(REDO_BUFFER / (ENTRY * 4));
+  let [end, limit] = grows > size ? [size, grows] : [0, size];
+  for (let done = 0; done < blocks; done += most) {
+    const count = Math.min(most, blocks - done);
+    const words = new Uint32Array(count * ENTRY);
+    const bytes = new Uint8Array(words.buffer);
+    const at = HEADER_SIZE + blocks * REDO_BLOCK + done * ENTRY * 4;
+    if (journal.readSome(bytes, at) !== bytes.length) return undefined;
+    for (let entry = 0; entry < words.length; entry += ENTRY) {
+      const offset = words[entry]! + words[entry + 1]! * 2 ** 32;
+      const length = words[entry + 2]!;
+      if (offset < size && limit !== size) [end, limit] = [0, size];
+      const isWithin = length > 0 && offset >= end &&
+        offset % REDO_BLOCK + length <= REDO_BLOCK &&
+        offset + length <= limit;
+      if (!isWithin) return undefined;
+      end = offset + length;
+    }
+    pieces.push(bytes);
+  }
+  const table = new Uint8Array(blocks * ENTRY * 4);
+  let at = 0;
+  for (const piece of pieces) {
+    table.set(piece, at);
+    at += piece.length;
+  }
+  return table;
+}
+
 /** A block of a whole journal. */
 interface Block {
   /** Where it belongs in the file. */
@@ -190,11 +233,8 @@ export class RedoNote {
 
   /** Reads it; `undefined` unless all of it is there. */
   static read(journal: OpenFile, note: Redo): RedoNote | undefined {
-    const size = note.blocks * ENTRY * 4;
-    const table = new Uint8Array(size);
-    const at = HEADER_SIZE + note.blocks * REDO_BLOCK;
-    if (journal.readSome(table, at) !== size) return undefined;
-    if (sumOf(table) !== note.sum) return undefined;
+    const table = readTable(journal, note);
+    if (table === undefined || sumOf(table) !== note.sum) return undefined;
     const whole = new RedoNote(journal, table, note);
     return whole.#isWhole() ? whole : undefined;
   }
@@ -245,11 +285,7 @@ export class RedoNote {
     const sums = new Uint32Array(SECTORS);
     for (const row of this.#rows()) {
       if (!this.#read(row)) return false;
-      for (const [i, { offset, length, index }] of row.entries()) {
-        const isWithin = length > 0 &&
-          offset % REDO_BLOCK + length <= REDO_BLOCK &&
-          offset + length <= this.note.grows;
-        if (!isWithin) return false;
+      for (const [i, { length, index }] of row.entries()) {
         this.#meant.sums(i * REDO_BLOCK, length, sums, 0);
         const entry = index * ENTRY + NEW;
         if (sums.some((sum, s) => sum !== this.#words[entry + s])) return false;
