@@ -4,8 +4,9 @@
  *
  * 1. Find the pages that were written. Reserve the blocks of those that lie in holes,
  *    and ask for the room to write over the others: a full disk is detected here.
- * 2. Write what differs into the journal, as `RedoLog` says. On any failure so far the
- *    journal ends, and nothing has happened.
+ * 2. Write what differs into the journal, as `RedoLog` says. Where no blocks are
+ *    reserved, ask for the room in holes once the journal has its own. On any failure so
+ *    far the journal ends, and nothing has happened.
  * 3. Append the journal's blocks that are appended. A failure takes them back.
  * 4. Write the others into the file. From here on the commit counts, and whoever opens
  *    the file sees all of it; so where the disk fails now, the journal stays, and the
@@ -118,7 +119,8 @@ function* commit(
     makeRoom(map, plan, before);
     yield* reserve(map, written, reservation);
     const parts = [...partsOf(map, plan, written)];
-    const noted = yield* log.note(parts, plan.fileLength, isDurable);
+    const check = () => checkRoom(map, written);
+    const noted = yield* log.note(parts, plan.fileLength, isDurable, check);
     if (noted === "none") {
       log.abandon();
       return yield* replaceInstead();
@@ -177,17 +179,18 @@ function* reserve(
 ): Steps {
   const { file } = map;
   checkRoomToWriteOver(file, bytesOf(written));
-  if (!file.reserve) {
-    return checkRoomInHoles(
-      file,
-      written.map(({ begin, end }) => [begin, end]),
-    );
-  }
+  if (!file.reserve) return;
   let turns = 0;
   for (const { begin, end } of written) {
     reservation.reserve(begin, end);
     if (++turns % 256 === 0) yield BREATH;
   }
+}
+
+/** Where no blocks are reserved: is there room for the holes that are written to? */
+function checkRoom({ file }: OpenMap, written: readonly WrittenRange[]): void {
+  if (file.reserve) return;
+  checkRoomInHoles(file, written.map(({ begin, end }) => [begin, end]));
 }
 
 /**

@@ -69,12 +69,15 @@ export class RedoLog implements Kept {
   /**
    * Notes what `parts` have and the file has not, which has `grows` bytes afterwards.
    * Returns what there is to apply; `undefined` where nothing differs, and "none" where
-   * the folder cannot be synced, so that a journal protects from nothing.
+   * the folder cannot be synced, so that a journal protects from nothing. `check` is
+   * called when the journal has all its blocks, and does not count yet: what it throws
+   * ends the commit.
    */
   *note(
     parts: readonly RedoPart[],
     grows: number,
     isDurable: boolean,
+    check: () => void,
   ): Steps<RedoNote | undefined | "none"> {
     const file = this.#file;
     const journal = this.#journal!;
@@ -83,6 +86,7 @@ export class RedoLog implements Kept {
     }
     const table = yield* writeRedo(journal.content, file, parts);
     if (table === undefined) return undefined;
+    check();
     const { identity, size } = file;
     const note: Redo = {
       ...identity,

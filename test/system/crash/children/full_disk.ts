@@ -28,12 +28,15 @@ interface Case {
   /** The length of the file. With `holes`, most of it is a hole. */
   readonly size?: number;
   readonly holes?: boolean;
+  readonly isAtomic?: boolean;
   readonly edit: (map: Memmap) => void;
   readonly options?: FlushOptions;
   /** Free bytes on the disk when the flush begins. */
   readonly room: number;
   /** Is that enough? */
   readonly fits?: boolean;
+  /** Is it on tmpfs, where writing to a private page of a hole has filled the hole? */
+  readonly fitsInMemory?: boolean;
 }
 
 const KIB = 1024;
@@ -147,6 +150,45 @@ const CASES: readonly Case[] = [
     room: 500 * KIB,
   },
   {
+    name: "commit into holes, some room",
+    size: 40 * 1024 * KIB,
+    holes: true,
+    isAtomic: true,
+    edit: (map) => map.write(LARGE, 20 * 1024 * KIB),
+    room: 1000 * KIB,
+  },
+  {
+    name: "commit into holes, room for the journal alone",
+    size: 40 * 1024 * KIB,
+    holes: true,
+    isAtomic: true,
+    edit: (map) => map.write(LARGE, 20 * 1024 * KIB),
+    room: 2500 * KIB,
+    fitsInMemory: true,
+  },
+  {
+    name: "commit into holes, enough room",
+    size: 40 * 1024 * KIB,
+    holes: true,
+    isAtomic: true,
+    edit: (map) => map.write(LARGE.subarray(0, 500 * KIB), 20 * 1024 * KIB),
+    room: 1500 * KIB,
+    fits: true,
+  },
+  {
+    name: "commit over what is there, no room",
+    isAtomic: true,
+    edit: (map) => map.write(SMALL, MIDDLE),
+    room: 0,
+  },
+  {
+    name: "commit over what is there, room for the journal",
+    isAtomic: true,
+    edit: (map) => map.write(LARGE.subarray(0, 500 * KIB), MIDDLE),
+    room: 700 * KIB,
+    fits: true,
+  },
+  {
     name: "cut at the end, no room",
     edit: (map) => map.slice(MIDDLE).resize(10),
     room: 0,
@@ -195,10 +237,13 @@ function roomNow(): number {
 
 /**
  * What the map would write. Gaps are read with plain reads: reading a hole through a
- * mapping makes tmpfs allocate blocks, or raises SIGBUS if there are none left.
+ * mapping makes tmpfs allocate blocks, or raises SIGBUS if there are none left. Of an
+ * atomic map, what was written is read.
  */
 function content(map: Memmap): Uint8Array {
   const file = fs.readFileSync(map.path);
+  const written = map.atomic ? map.modified() : [];
+  for (const { begin, end } of written) file.set(map.read(begin, end), begin);
   const content = new Uint8Array(map.length);
   for (const { slice, begin, end, offset } of map.layout()) {
     content.set(slice?.bytes ?? file.subarray(begin, end), offset);
@@ -211,7 +256,7 @@ async function run(
   reserve: boolean,
   driver: Driver,
 ): Promise<void> {
-  const { size = SIZE, edit, options = {}, room } = given;
+  const { size = SIZE, edit, options = {}, room, isAtomic = false } = given;
   const check = (isRight: boolean, problem: string) => {
     if (!isRight) {
       report.problems.push(
@@ -230,8 +275,11 @@ async function run(
     fs.truncateSync(source, size);
   } else fs.writeFileSync(source, noise(size));
   const before = fs.readFileSync(source);
-  using map = open(source, "r+", { reserve });
+  const { blocks } = fs.statSync(source);
+  using map = open(source, "r+", { reserve, atomic: isAtomic });
   edit(map);
+  const isFilled = fs.statSync(source).blocks > blocks;
+  const fits = given.fits || (given.fitsInMemory && isFilled);
   const after = content(map);
   const target = options.path === undefined ? path : saved;
   const names = () =>
@@ -246,7 +294,7 @@ async function run(
   } catch (error) {
     thrown = error as Error;
   }
-  if (given.fits) {
+  if (fits) {
     check(thrown === undefined, `threw ${thrown?.message}`);
     check(same(contentOf(target), after), "the file lacks edits");
     report.fitted++;
@@ -266,7 +314,7 @@ async function run(
   }
   fs.unlinkSync(filler);
   try {
-    await flush(map, given.fits ? {} : options);
+    await flush(map, fits ? {} : options);
     check(same(contentOf(target), after), "the second flush lost edits");
   } catch (error) {
     check(false, `the second flush failed: ${(error as Error).message}`);
