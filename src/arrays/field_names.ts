@@ -67,13 +67,19 @@ export type EntryValue<E> = E extends
   : E extends readonly [unknown, infer T, ...unknown[]] ? ValueOf<T> | unknown[]
   : never;
 
-/** A record as an object: the value of each field by its name. */
-export type Row<F extends Fields> = F extends readonly FieldEntry[]
-  ? { [E in F[number] as NameOf<E>]: EntryValue<E> }
+/**
+ * A record as an object: the value of each field by its name. Of fields that are only
+ * known at run time, TypeScript knows neither names nor values.
+ */
+export type Row<F extends Fields> = Fields extends F
+  ? { [name: string]: unknown }
+  : F extends readonly FieldEntry[]
+    ? { [E in F[number] as NameOf<E>]: EntryValue<E> }
   : { -readonly [N in keyof F]: ValueOf<F[N]> };
 
 /** What may be given for a value: lists of any kind, and parts of records. */
-export type ChangeOf<V> = V extends string | number | bigint | boolean ? V
+export type ChangeOf<V> = unknown extends V ? unknown
+  : V extends string | number | bigint | boolean ? V
   : V extends readonly (infer E)[] ? ArrayLike<ChangeOf<E>>
   : { readonly [N in keyof V]?: ChangeOf<V[N]> };
 

@@ -155,6 +155,14 @@ export class ModelArray {
     );
   }
 
+  /** Whether no element comes before the first. */
+  get isForwards(): boolean {
+    return this.size === 0 ||
+      this.strides.every((stride, axis) =>
+        stride >= 0 || this.shape[axis] === 1
+      );
+  }
+
   /** Where each element is in the slice, in row-major order. */
   offsets(
     shape: readonly number[] = this.shape,
@@ -173,12 +181,15 @@ export class ModelArray {
   /** Throws unless the slice can be used and contains all elements. */
   #look(): void {
     this.slice.use();
-    const last = this.shape.reduce(
-      (at, n, axis) => at + (n - 1) * this.strides[axis]!,
-      0,
-    );
-    const end = this.byteOffset + last + this.itemSize;
-    if (this.size > 0 && end > this.slice.length) throw rangeError();
+    const reach = this.shape.map((n, axis) => (n - 1) * this.strides[axis]!);
+    const sum = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0);
+    const low = sum(reach.filter((bytes) => bytes < 0));
+    const high = sum(reach.filter((bytes) => bytes > 0));
+    const begin = this.byteOffset + low;
+    const end = this.byteOffset + high + this.itemSize;
+    if (this.size > 0 && (begin < 0 || end > this.slice.length)) {
+      throw rangeError();
+    }
     this.slice.checkFaults();
   }
 
@@ -314,6 +325,61 @@ export class ModelArray {
       [rows.length, ...others],
       this.strides,
       this.byteOffset + first * this.strides[0]!,
+    );
+  }
+
+  /** Throws unless there is at most one choice for each axis, within limits. */
+  #choose(
+    given: readonly (number | null)[],
+    least: (length: number) => number,
+    most: (length: number) => number,
+  ): void {
+    if (given.length > this.shape.length) throw rangeError();
+    given.forEach((choice, axis) => {
+      const length = this.shape[axis]!;
+      if (choice === null) return;
+      if (choice < least(length) || choice > most(length)) throw rangeError();
+    });
+  }
+
+  /** As far from the first element as these indices are. */
+  #at(index: readonly (number | null)[]): number {
+    return index.reduce<number>(
+      (at, i, axis) => at + (i ?? 0) * this.strides[axis]!,
+      this.byteOffset,
+    );
+  }
+
+  pick(...index: (number | null)[]): ModelArray {
+    this.#choose(index, () => 0, (length) => length - 1);
+    const kept = <T>(list: readonly T[]) =>
+      list.filter((_, axis) => (index[axis] ?? null) === null);
+    return this.#as(kept(this.shape), kept(this.strides), this.#at(index));
+  }
+
+  lo(...begin: (number | null)[]): ModelArray {
+    this.#choose(begin, () => 0, (length) => length);
+    const shape = this.shape.map((length, axis) => length - (begin[axis] ?? 0));
+    return this.#as(shape, this.strides, this.#at(begin));
+  }
+
+  hi(...lengths: (number | null)[]): ModelArray {
+    this.#choose(lengths, () => 0, (length) => length);
+    const shape = this.shape.map((length, axis) => lengths[axis] ?? length);
+    return this.#as(shape, this.strides);
+  }
+
+  step(...steps: (number | null)[]): ModelArray {
+    this.#choose(steps, () => -Infinity, () => Infinity);
+    if (steps.includes(0)) throw rangeError();
+    const all = this.shape.map((_, axis) => steps[axis] ?? 1);
+    const first = all.map((step, axis) =>
+      step < 0 ? Math.max(this.shape[axis]! - 1, 0) : 0
+    );
+    return this.#as(
+      this.shape.map((n, axis) => Math.ceil(n / Math.abs(all[axis]!))),
+      this.strides.map((stride, axis) => stride * all[axis]!),
+      this.#at(first),
     );
   }
 

@@ -209,6 +209,10 @@ export type Command =
     readonly do: "reshape" | "resize array" | "transpose";
     readonly shape: readonly number[];
   }
+  | OnArray & {
+    readonly do: "pick" | "lo" | "hi" | "step";
+    readonly numbers: readonly (number | null)[];
+  }
   // What another process might do
   | OnFile & { readonly do: "grow file"; readonly content: Bytes }
   | OnFile & { readonly do: "replace file"; readonly content: Bytes }
@@ -359,6 +363,15 @@ const axes = fc.array(
     { weight: 6, arbitrary: fc.nat(4) },
     { weight: 2, arbitrary: fc.nat(9) },
     { weight: 1, arbitrary: fc.constant(-1) },
+  ),
+  { maxLength: 3 },
+);
+
+const choices = fc.array(
+  fc.oneof(
+    { weight: 4, arbitrary: fc.nat(3) },
+    { weight: 2, arbitrary: fc.integer({ min: -3, max: -1 }) },
+    { weight: 3, arbitrary: fc.constant(null) },
   ),
   { maxLength: 3 },
 );
@@ -592,6 +605,10 @@ const COMMANDS: readonly [weight: number, Arbitrary<Command>][] = [
   [2, command("transpose", { array: which, shape: axes })],
   [2, command("reshape", { array: which, shape: axes })],
   [6, command("resize array", { array: which, shape: axes })],
+  [2, command("pick", { array: which, numbers: choices })],
+  [2, command("lo", { array: which, numbers: choices })],
+  [2, command("hi", { array: which, numbers: choices })],
+  [3, command("step", { array: which, numbers: choices })],
   [2, command("grow file", { file, content: bytesOf(fc.nat(5000)) })],
   [2, command("replace file", { file, content: bytesOf(size) })],
   [

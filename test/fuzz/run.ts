@@ -1115,7 +1115,8 @@ class World {
         const isAligned = model.byteOffset % model.itemSize === 0 &&
           (floating !== null || begin % model.itemSize === 0);
         const data = made[1];
-        same(data !== null, model.isNative && isAligned, `${label} has data`);
+        const hasData = model.isNative && isAligned && model.isForwards;
+        same(data !== null, hasData, `${label} has data`);
         this.#view(this.#pairs.get(model.slice)!);
         if (data === null || model.size === 0) return true;
         const first = data[0];
@@ -1217,6 +1218,12 @@ class World {
         this.#addArray(this.#both(array, "transpose", axes));
         return true;
       }
+      case "pick":
+      case "lo":
+      case "hi":
+      case "step":
+        this.#addArray(this.#both(array, command.do, command.numbers));
+        return true;
       case "resize array":
         this.#both(array, "resize", [command.shape]);
         return true;
