@@ -15,6 +15,7 @@ import { question as guard } from "./guard.ts";
 import { question as load } from "./load.ts";
 import { question as openClose } from "./open_close.ts";
 import { question as randomAccess } from "./random_access.ts";
+import { question as records } from "./records.ts";
 import { question as reflinks } from "./reflinks.ts";
 import { question as registry } from "./registry.ts";
 import { question as resizeFlush } from "./resize_flush.ts";
@@ -30,6 +31,7 @@ export const QUESTIONS: readonly Question[] = [
   reflinks,
   eventLoop,
   byteswap,
+  records,
   find,
   registry,
   openClose,

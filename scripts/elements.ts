@@ -75,11 +75,11 @@ function classOf({ name, element, read, write, same }: Type): string {
   return `
         ${name}: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): ${element} {
-            if (j === undefined && Math.floor(i) === i) {
+            if (j === undefined) {
               try {
                 const at = i * this.#step + this.#first;
                 const value = this.#vector.${read};
-                GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]! | (Math.floor(i) === i ? 0 : 1));
                 return value;
               } catch { /* below */ }
             }
@@ -87,10 +87,9 @@ function classOf({ name, element, read, write, same }: Type): string {
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
-            if (
-              k === undefined && typeof j === "${element}" && Math.floor(i) === i
-            ) {
+            if (k === undefined && typeof j === "${element}") {
               try {
+                GATE.getUint8(Math.floor(i) === i ? 0 : 1);
                 const at = i * this.#step + this.#first;
                 this.#writable.${write};
                 GATE.getUint8(this.#faults[0]!);
@@ -145,11 +144,15 @@ function resultOf({ name, element }: Type): string {
         },`;
 }
 
-function walkOf({ name, read, same }: Type): string {
+/** \`isLine\`: all elements are on one line, so that nothing but the end comes behind it. */
+function walkOf({ name, read, same }: Type, isLine: boolean): string {
+  const end = isLine
+    ? "this.#left === 0"
+    : "this.#left === 0 && !this.#nextLine()";
   return `
         ${name}: class extends Walk {
           next(): IteratorResult<Any, undefined> {
-            if (this.#left === 0 && !this.#nextLine()) return END;
+            if (${end}) return END;
             const at = this.#at;
             this.#at = at + this.#stride;
             this.#left--;
@@ -176,9 +179,10 @@ function accessorOf({ name, element, read, write, same }: Type): string {
             get(this: Any): ${element} {
               const position: Position = this["memmap position"];
               try {
-                const at = position.#at + offset;
-                const value = position.#values.${here(read)};
-                GATE.getUint8(position.#faults[0]!);
+                const root = position.#root;
+                const at = root.#at + position.#offset + offset;
+                const value = root.#values.${here(read)};
+                GATE.getUint8(root.#faults[0]!);
                 return value;
               } catch { /* below */ }
               return ${same("position.#read(field)")};
@@ -187,9 +191,10 @@ function accessorOf({ name, element, read, write, same }: Type): string {
               const position: Position = this["memmap position"];
               if (typeof j === "${element}") {
                 try {
-                  const at = position.#at + offset;
-                  position.#writable.${here(write)};
-                  return void GATE.getUint8(position.#faults[0]!);
+                  const root = position.#root;
+                  const at = root.#at + position.#offset + offset;
+                  root.#writable.${here(write)};
+                  return void GATE.getUint8(root.#faults[0]!);
                 } catch { /* below */ }
               }
               position.#write(field, j);
@@ -210,13 +215,18 @@ const TEXT = `\
  * then three times slower for every type.
  *
  * **Why the methods are so bare.** A read from memory takes long, and the processor
- * starts the next ones meanwhile, as far as it can see ahead. In a loop, both
- * conditions here are known beforehand and compile to nothing: \`i\` is a whole
- * number, and there is no second index. The DataView finds out everything else. It
- * throws if there is no such element, if the bytes have moved (it is detached then),
- * and if there is more than one axis (it has no bytes then). The gate comes after
- * the access, which may have been the one that found its page lost. Whatever
+ * starts the next ones meanwhile, as far as it can see ahead. In a loop, that there is
+ * no second index is known beforehand and compiles to nothing. The DataView finds out
+ * nearly everything else. It throws if there is no such element, if the bytes have moved
+ * (it is detached then), and if there is more than one axis (it has no bytes then). The
+ * gate finds out the rest: that \`i\` is a whole number, and that no page was lost, which
+ * comes after the access, since that may have been the one that found it so. Whatever
  * throws, the slow way comes next and knows why.
+ *
+ * **Why nothing branches.** V8 compiles a DataView's checks to exits from compiled code,
+ * so that the \`catch\` and the call in it are no part of a compiled loop. A branch to
+ * that call would be: all that is known of the array would have to be loaded again
+ * after it, in each turn of the loop, which takes three times as long.
  *
  * The \`+\` and \`BigInt.asIntN\` tell V8 that the slow way returns the same kind of
  * number. Without them it puts every element into a box.
@@ -370,11 +380,12 @@ const END: IteratorReturnResult<undefined> = Object.freeze({
   done: true,
 });
 
-/** Makes an iterator of the elements of \`lines\`, the first at byte \`first\`. */
+/** Makes an iterator of the \`size\` elements of \`lines\`, the first at byte \`first\`. */
 export type MakeWalk = (
   walked: Walked,
   lines: WalkedLines,
   first: number,
+  size: number,
 ) => IteratorObject<Any, undefined>;
 
 /** The iterators of arrays, one class for each type. */
@@ -413,10 +424,15 @@ export const WALK: Readonly<Record<RealType, MakeWalk>> = (() => {
 
     #nextLine(): boolean {
       if (!this.#lines.next()) return false;
+      this.#begin();
+      return true;
+    }
+
+    /** Goes to the beginning of the line. */
+    #begin(): void {
       this.#at = this.#first + this.#lines.at;
       this.#left = this.#lines.count;
       this.#stride = this.#lines.stride;
-      return true;
     }
 
     #read(at: number): Any {
@@ -439,13 +455,21 @@ export const WALK: Readonly<Record<RealType, MakeWalk>> = (() => {
       // V8 reserves room for any double.
       const results = {${TYPES.map(resultOf).join("")}
       };
-      const classes = {${TYPES.map(walkOf).join("")}
+      // A call in a loop, even one that hardly ever happens, has engines load everything
+      // again in each turn. Most arrays have a single line, and need none.
+      const ofOneLine = {${TYPES.map((type) => walkOf(type, true)).join("")}
+      };
+      const ofMore = {${TYPES.map((type) => walkOf(type, false)).join("")}
       };
       made = Object.fromEntries(
-        Object.entries(classes).map(([name, Walk]) => {
-          const Result = results[name as RealType];
-          const make: MakeWalk = (walked, lines, first) =>
-            new Walk(walked, lines, first, new Result()) as Any;
+        Object.entries(results).map(([name, Result]) => {
+          const make: MakeWalk = (walked, lines, first, size) => {
+            const isLine = lines.next() && lines.count === size;
+            const Class = (isLine ? ofOneLine : ofMore)[name as RealType];
+            const walk: Walk = new Class(walked, lines, first, new Result());
+            walk.#begin();
+            return walk as Any;
+          };
           return [name, make];
         }),
       ) as Any;
@@ -479,12 +503,6 @@ export interface CursorField {
   /** A value as bytes, which \`store\` writes. May run the caller's code. */
   encode(value: unknown): unknown;
   store(window: Any, at: number, encoded: Any): void;
-}
-
-/** A cursor of a record within a record, and where it is. */
-interface Inner<P> {
-  readonly position: P;
-  readonly cursor: object;
 }
 
 /** The property of a cursor for a field. */
@@ -528,10 +546,10 @@ export const CURSORS: Cursors = (() => {
   // Nobody needs the class itself: its static block makes what is returned.
   void class Position {
     readonly #window: CursorWindow;
-    /** That of the record which this one is in, and where in it this one begins. */
-    readonly #outer: Position | null;
+    /** That of the outermost record, which alone is moved, and where in it this begins. */
+    readonly #root: Position;
     readonly #offset: number;
-    #inner: Map<CursorField, Inner<Position>> | null = null;
+    #inner: Map<CursorField, object> | null = null;
     #index = 0;
     /** Where the record is in \`values\`. */
     #at = 0;
@@ -543,58 +561,42 @@ export const CURSORS: Cursors = (() => {
     #first = 0;
     #step = 0;
 
-    constructor(window: CursorWindow, outer: Position | null, offset: number) {
+    constructor(window: CursorWindow, root: Position | null, offset: number) {
       this.#window = window;
-      this.#outer = outer;
+      this.#root = root ?? this;
       this.#offset = offset;
     }
 
-    /** Looks where its record is now. */
-    #look(): void {
+    /** Looks where the record is now, and returns its byte in \`values\`. */
+    #look(): number {
+      const root = this.#root;
       const window = this.#window;
       window.look();
-      this.#at = this.#outer === null
-        ? window.locateFlat(this.#index)
-        : this.#outer.#lookAt() + this.#offset;
-      this.#values = window.values;
-      this.#writable = window.isWritable ? window.values : NO_BYTES;
-      this.#faults = window.faults;
+      root.#at = window.locateFlat(root.#index);
+      root.#values = window.values;
+      root.#writable = window.isWritable ? window.values : NO_BYTES;
+      root.#faults = window.faults;
       const isVector = window.shape.length === 1;
-      this.#size = isVector ? window.size : 0;
-      this.#first = window.first;
-      this.#step = isVector ? window.strides[0]! : 0;
-    }
-
-    #lookAt(): number {
-      this.#look();
-      return this.#at;
+      root.#size = isVector ? window.size : 0;
+      root.#first = window.first;
+      root.#step = isVector ? window.strides[0]! : 0;
+      return root.#at + this.#offset;
     }
 
     #moveAny(index: Any): void {
       this.#window.look();
-      this.#at = this.#window.locateFlat(index);
+      this.#window.locateFlat(index);
       this.#index = index;
       this.#look();
-      this.#moveInner();
-    }
-
-    #moveInner(): void {
-      if (this.#inner === null) return;
-      for (const { position } of this.#inner.values()) {
-        position.#at = this.#at + position.#offset;
-        position.#moveInner();
-      }
     }
 
     #read(field: CursorField): Any {
-      this.#look();
-      return field.read(this.#window, this.#at);
+      return field.read(this.#window, this.#look());
     }
 
     #write(field: CursorField, value: unknown): void {
       const encoded = field.encode(value);
-      this.#look();
-      field.store(this.#window, this.#at, encoded);
+      field.store(this.#window, this.#look(), encoded);
     }
 
     #nested(
@@ -603,11 +605,12 @@ export const CURSORS: Cursors = (() => {
     ): object {
       const all = this.#inner ??= new Map();
       const known = all.get(field);
-      if (known !== undefined) return known.cursor;
-      const position = new Position(this.#window, this, field.offset);
-      position.#look();
-      const cursor = new (inner())(position);
-      all.set(field, { position, cursor });
+      if (known !== undefined) return known;
+      const offset = this.#offset + field.offset;
+      const cursor = new (inner())(
+        new Position(this.#window, this.#root, offset),
+      );
+      all.set(field, cursor);
       return cursor;
     }
 
@@ -638,12 +641,14 @@ export const CURSORS: Cursors = (() => {
         },
         set(this: Any, i: Any) {
           const position: Position = this["memmap position"];
-          if (!(i >= 0 && i < position.#size && Math.floor(i) === i)) {
-            return position.#moveAny(i);
-          }
-          position.#index = i;
-          position.#at = i * position.#step + position.#first;
-          if (position.#inner !== null) position.#moveInner();
+          try {
+            const isOne = i >= 0 && i < position.#size && Math.floor(i) === i;
+            GATE.getUint8(isOne ? 0 : 1);
+            position.#at = i * position.#step + position.#first;
+            position.#index = i;
+            return;
+          } catch { /* below */ }
+          position.#moveAny(i);
         },
       };
       const classOf: Cursors["classOf"] = (properties, hasIndex) => {

@@ -392,7 +392,7 @@ export class MemmapArray<T extends DType = DType> extends NDArray
     window.lookAgain();
     const { codec, shape, strides, size, first } = window;
     const lines = new Lines(shape, strides, codec.size, 0, size);
-    return walkOf(codec)(window, lines, first);
+    return walkOf(codec)(window, lines, first, size);
   }
 
   /**

@@ -9,13 +9,18 @@
  * then three times slower for every type.
  *
  * **Why the methods are so bare.** A read from memory takes long, and the processor
- * starts the next ones meanwhile, as far as it can see ahead. In a loop, both
- * conditions here are known beforehand and compile to nothing: `i` is a whole
- * number, and there is no second index. The DataView finds out everything else. It
- * throws if there is no such element, if the bytes have moved (it is detached then),
- * and if there is more than one axis (it has no bytes then). The gate comes after
- * the access, which may have been the one that found its page lost. Whatever
+ * starts the next ones meanwhile, as far as it can see ahead. In a loop, that there is
+ * no second index is known beforehand and compiles to nothing. The DataView finds out
+ * nearly everything else. It throws if there is no such element, if the bytes have moved
+ * (it is detached then), and if there is more than one axis (it has no bytes then). The
+ * gate finds out the rest: that `i` is a whole number, and that no page was lost, which
+ * comes after the access, since that may have been the one that found it so. Whatever
  * throws, the slow way comes next and knows why.
+ *
+ * **Why nothing branches.** V8 compiles a DataView's checks to exits from compiled code,
+ * so that the `catch` and the call in it are no part of a compiled loop. A branch to
+ * that call would be: all that is known of the array would have to be loaded again
+ * after it, in each turn of the loop, which takes three times as long.
  *
  * The `+` and `BigInt.asIntN` tell V8 that the slow way returns the same kind of
  * number. Without them it puts every element into a box.
@@ -117,11 +122,11 @@ export function elementClasses<T extends object, A extends Any[]>(
       const classes = {
         bool: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): boolean {
-            if (j === undefined && Math.floor(i) === i) {
+            if (j === undefined) {
               try {
                 const at = i * this.#step + this.#first;
                 const value = this.#vector.getUint8(at) !== 0;
-                GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]! | (Math.floor(i) === i ? 0 : 1));
                 return value;
               } catch { /* below */ }
             }
@@ -129,10 +134,9 @@ export function elementClasses<T extends object, A extends Any[]>(
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
-            if (
-              k === undefined && typeof j === "boolean" && Math.floor(i) === i
-            ) {
+            if (k === undefined && typeof j === "boolean") {
               try {
+                GATE.getUint8(Math.floor(i) === i ? 0 : 1);
                 const at = i * this.#step + this.#first;
                 this.#writable.setUint8(at, j ? 1 : 0);
                 GATE.getUint8(this.#faults[0]!);
@@ -144,11 +148,11 @@ export function elementClasses<T extends object, A extends Any[]>(
         },
         int8: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
-            if (j === undefined && Math.floor(i) === i) {
+            if (j === undefined) {
               try {
                 const at = i * this.#step + this.#first;
                 const value = this.#vector.getInt8(at);
-                GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]! | (Math.floor(i) === i ? 0 : 1));
                 return value;
               } catch { /* below */ }
             }
@@ -156,10 +160,9 @@ export function elementClasses<T extends object, A extends Any[]>(
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
-            if (
-              k === undefined && typeof j === "number" && Math.floor(i) === i
-            ) {
+            if (k === undefined && typeof j === "number") {
               try {
+                GATE.getUint8(Math.floor(i) === i ? 0 : 1);
                 const at = i * this.#step + this.#first;
                 this.#writable.setInt8(at, j);
                 GATE.getUint8(this.#faults[0]!);
@@ -171,11 +174,11 @@ export function elementClasses<T extends object, A extends Any[]>(
         },
         uint8: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
-            if (j === undefined && Math.floor(i) === i) {
+            if (j === undefined) {
               try {
                 const at = i * this.#step + this.#first;
                 const value = this.#vector.getUint8(at);
-                GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]! | (Math.floor(i) === i ? 0 : 1));
                 return value;
               } catch { /* below */ }
             }
@@ -183,10 +186,9 @@ export function elementClasses<T extends object, A extends Any[]>(
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
-            if (
-              k === undefined && typeof j === "number" && Math.floor(i) === i
-            ) {
+            if (k === undefined && typeof j === "number") {
               try {
+                GATE.getUint8(Math.floor(i) === i ? 0 : 1);
                 const at = i * this.#step + this.#first;
                 this.#writable.setUint8(at, j);
                 GATE.getUint8(this.#faults[0]!);
@@ -198,11 +200,11 @@ export function elementClasses<T extends object, A extends Any[]>(
         },
         int16: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
-            if (j === undefined && Math.floor(i) === i) {
+            if (j === undefined) {
               try {
                 const at = i * this.#step + this.#first;
                 const value = this.#vector.getInt16(at, this.#isLittle);
-                GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]! | (Math.floor(i) === i ? 0 : 1));
                 return value;
               } catch { /* below */ }
             }
@@ -210,10 +212,9 @@ export function elementClasses<T extends object, A extends Any[]>(
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
-            if (
-              k === undefined && typeof j === "number" && Math.floor(i) === i
-            ) {
+            if (k === undefined && typeof j === "number") {
               try {
+                GATE.getUint8(Math.floor(i) === i ? 0 : 1);
                 const at = i * this.#step + this.#first;
                 this.#writable.setInt16(at, j, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
@@ -225,11 +226,11 @@ export function elementClasses<T extends object, A extends Any[]>(
         },
         uint16: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
-            if (j === undefined && Math.floor(i) === i) {
+            if (j === undefined) {
               try {
                 const at = i * this.#step + this.#first;
                 const value = this.#vector.getUint16(at, this.#isLittle);
-                GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]! | (Math.floor(i) === i ? 0 : 1));
                 return value;
               } catch { /* below */ }
             }
@@ -237,10 +238,9 @@ export function elementClasses<T extends object, A extends Any[]>(
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
-            if (
-              k === undefined && typeof j === "number" && Math.floor(i) === i
-            ) {
+            if (k === undefined && typeof j === "number") {
               try {
+                GATE.getUint8(Math.floor(i) === i ? 0 : 1);
                 const at = i * this.#step + this.#first;
                 this.#writable.setUint16(at, j, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
@@ -252,11 +252,11 @@ export function elementClasses<T extends object, A extends Any[]>(
         },
         int32: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
-            if (j === undefined && Math.floor(i) === i) {
+            if (j === undefined) {
               try {
                 const at = i * this.#step + this.#first;
                 const value = this.#vector.getInt32(at, this.#isLittle);
-                GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]! | (Math.floor(i) === i ? 0 : 1));
                 return value;
               } catch { /* below */ }
             }
@@ -264,10 +264,9 @@ export function elementClasses<T extends object, A extends Any[]>(
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
-            if (
-              k === undefined && typeof j === "number" && Math.floor(i) === i
-            ) {
+            if (k === undefined && typeof j === "number") {
               try {
+                GATE.getUint8(Math.floor(i) === i ? 0 : 1);
                 const at = i * this.#step + this.#first;
                 this.#writable.setInt32(at, j, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
@@ -279,11 +278,11 @@ export function elementClasses<T extends object, A extends Any[]>(
         },
         uint32: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
-            if (j === undefined && Math.floor(i) === i) {
+            if (j === undefined) {
               try {
                 const at = i * this.#step + this.#first;
                 const value = this.#vector.getUint32(at, this.#isLittle);
-                GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]! | (Math.floor(i) === i ? 0 : 1));
                 return value;
               } catch { /* below */ }
             }
@@ -291,10 +290,9 @@ export function elementClasses<T extends object, A extends Any[]>(
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
-            if (
-              k === undefined && typeof j === "number" && Math.floor(i) === i
-            ) {
+            if (k === undefined && typeof j === "number") {
               try {
+                GATE.getUint8(Math.floor(i) === i ? 0 : 1);
                 const at = i * this.#step + this.#first;
                 this.#writable.setUint32(at, j, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
@@ -306,11 +304,11 @@ export function elementClasses<T extends object, A extends Any[]>(
         },
         int64: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): bigint {
-            if (j === undefined && Math.floor(i) === i) {
+            if (j === undefined) {
               try {
                 const at = i * this.#step + this.#first;
                 const value = this.#vector.getBigInt64(at, this.#isLittle);
-                GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]! | (Math.floor(i) === i ? 0 : 1));
                 return value;
               } catch { /* below */ }
             }
@@ -318,10 +316,9 @@ export function elementClasses<T extends object, A extends Any[]>(
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
-            if (
-              k === undefined && typeof j === "bigint" && Math.floor(i) === i
-            ) {
+            if (k === undefined && typeof j === "bigint") {
               try {
+                GATE.getUint8(Math.floor(i) === i ? 0 : 1);
                 const at = i * this.#step + this.#first;
                 this.#writable.setBigInt64(at, j, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
@@ -333,11 +330,11 @@ export function elementClasses<T extends object, A extends Any[]>(
         },
         uint64: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): bigint {
-            if (j === undefined && Math.floor(i) === i) {
+            if (j === undefined) {
               try {
                 const at = i * this.#step + this.#first;
                 const value = this.#vector.getBigUint64(at, this.#isLittle);
-                GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]! | (Math.floor(i) === i ? 0 : 1));
                 return value;
               } catch { /* below */ }
             }
@@ -345,10 +342,9 @@ export function elementClasses<T extends object, A extends Any[]>(
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
-            if (
-              k === undefined && typeof j === "bigint" && Math.floor(i) === i
-            ) {
+            if (k === undefined && typeof j === "bigint") {
               try {
+                GATE.getUint8(Math.floor(i) === i ? 0 : 1);
                 const at = i * this.#step + this.#first;
                 this.#writable.setBigUint64(at, j, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
@@ -360,11 +356,11 @@ export function elementClasses<T extends object, A extends Any[]>(
         },
         float16: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
-            if (j === undefined && Math.floor(i) === i) {
+            if (j === undefined) {
               try {
                 const at = i * this.#step + this.#first;
                 const value = this.#vector.getFloat16(at, this.#isLittle);
-                GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]! | (Math.floor(i) === i ? 0 : 1));
                 return value;
               } catch { /* below */ }
             }
@@ -372,10 +368,9 @@ export function elementClasses<T extends object, A extends Any[]>(
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
-            if (
-              k === undefined && typeof j === "number" && Math.floor(i) === i
-            ) {
+            if (k === undefined && typeof j === "number") {
               try {
+                GATE.getUint8(Math.floor(i) === i ? 0 : 1);
                 const at = i * this.#step + this.#first;
                 this.#writable.setFloat16(at, j, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
@@ -387,11 +382,11 @@ export function elementClasses<T extends object, A extends Any[]>(
         },
         float32: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
-            if (j === undefined && Math.floor(i) === i) {
+            if (j === undefined) {
               try {
                 const at = i * this.#step + this.#first;
                 const value = this.#vector.getFloat32(at, this.#isLittle);
-                GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]! | (Math.floor(i) === i ? 0 : 1));
                 return value;
               } catch { /* below */ }
             }
@@ -399,10 +394,9 @@ export function elementClasses<T extends object, A extends Any[]>(
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
-            if (
-              k === undefined && typeof j === "number" && Math.floor(i) === i
-            ) {
+            if (k === undefined && typeof j === "number") {
               try {
+                GATE.getUint8(Math.floor(i) === i ? 0 : 1);
                 const at = i * this.#step + this.#first;
                 this.#writable.setFloat32(at, j, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
@@ -414,11 +408,11 @@ export function elementClasses<T extends object, A extends Any[]>(
         },
         float64: class extends Elements {
           get(i: number, j?: number, k?: number, ...more: number[]): number {
-            if (j === undefined && Math.floor(i) === i) {
+            if (j === undefined) {
               try {
                 const at = i * this.#step + this.#first;
                 const value = this.#vector.getFloat64(at, this.#isLittle);
-                GATE.getUint8(this.#faults[0]!);
+                GATE.getUint8(this.#faults[0]! | (Math.floor(i) === i ? 0 : 1));
                 return value;
               } catch { /* below */ }
             }
@@ -426,10 +420,9 @@ export function elementClasses<T extends object, A extends Any[]>(
           }
 
           set(i?: Any, j?: Any, k?: Any, ...more: Any[]): Any {
-            if (
-              k === undefined && typeof j === "number" && Math.floor(i) === i
-            ) {
+            if (k === undefined && typeof j === "number") {
               try {
+                GATE.getUint8(Math.floor(i) === i ? 0 : 1);
                 const at = i * this.#step + this.#first;
                 this.#writable.setFloat64(at, j, this.#isLittle);
                 GATE.getUint8(this.#faults[0]!);
@@ -755,11 +748,12 @@ const END: IteratorReturnResult<undefined> = Object.freeze({
   done: true,
 });
 
-/** Makes an iterator of the elements of `lines`, the first at byte `first`. */
+/** Makes an iterator of the `size` elements of `lines`, the first at byte `first`. */
 export type MakeWalk = (
   walked: Walked,
   lines: WalkedLines,
   first: number,
+  size: number,
 ) => IteratorObject<Any, undefined>;
 
 /** The iterators of arrays, one class for each type. */
@@ -798,10 +792,15 @@ export const WALK: Readonly<Record<RealType, MakeWalk>> = (() => {
 
     #nextLine(): boolean {
       if (!this.#lines.next()) return false;
+      this.#begin();
+      return true;
+    }
+
+    /** Goes to the beginning of the line. */
+    #begin(): void {
       this.#at = this.#first + this.#lines.at;
       this.#left = this.#lines.count;
       this.#stride = this.#lines.stride;
-      return true;
     }
 
     #read(at: number): Any {
@@ -872,7 +871,203 @@ export const WALK: Readonly<Record<RealType, MakeWalk>> = (() => {
           value: number = 0.5;
         },
       };
-      const classes = {
+      // A call in a loop, even one that hardly ever happens, has engines load everything
+      // again in each turn. Most arrays have a single line, and need none.
+      const ofOneLine = {
+        bool: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getUint8(at) !== 0;
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = this.#read(at);
+            }
+            return result;
+          }
+        },
+        int8: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getInt8(at);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        uint8: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getUint8(at);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        int16: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getInt16(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        uint16: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getUint16(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        int32: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getInt32(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        uint32: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getUint32(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        int64: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getBigInt64(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = BigInt.asIntN(64, this.#read(at));
+            }
+            return result;
+          }
+        },
+        uint64: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getBigUint64(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = BigInt.asUintN(64, this.#read(at));
+            }
+            return result;
+          }
+        },
+        float16: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getFloat16(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        float32: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getFloat32(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+        float64: class extends Walk {
+          next(): IteratorResult<Any, undefined> {
+            if (this.#left === 0) return END;
+            const at = this.#at;
+            this.#at = at + this.#stride;
+            this.#left--;
+            const result = this.#result;
+            try {
+              result.value = this.#values.getFloat64(at, this.#isLittle);
+              GATE.getUint8(this.#faults[0]!);
+            } catch {
+              result.value = +this.#read(at);
+            }
+            return result;
+          }
+        },
+      };
+      const ofMore = {
         bool: class extends Walk {
           next(): IteratorResult<Any, undefined> {
             if (this.#left === 0 && !this.#nextLine()) return END;
@@ -1067,10 +1262,14 @@ export const WALK: Readonly<Record<RealType, MakeWalk>> = (() => {
         },
       };
       made = Object.fromEntries(
-        Object.entries(classes).map(([name, Walk]) => {
-          const Result = results[name as RealType];
-          const make: MakeWalk = (walked, lines, first) =>
-            new Walk(walked, lines, first, new Result()) as Any;
+        Object.entries(results).map(([name, Result]) => {
+          const make: MakeWalk = (walked, lines, first, size) => {
+            const isLine = lines.next() && lines.count === size;
+            const Class = (isLine ? ofOneLine : ofMore)[name as RealType];
+            const walk: Walk = new Class(walked, lines, first, new Result());
+            walk.#begin();
+            return walk as Any;
+          };
           return [name, make];
         }),
       ) as Any;
@@ -1104,12 +1303,6 @@ export interface CursorField {
   /** A value as bytes, which `store` writes. May run the caller's code. */
   encode(value: unknown): unknown;
   store(window: Any, at: number, encoded: Any): void;
-}
-
-/** A cursor of a record within a record, and where it is. */
-interface Inner<P> {
-  readonly position: P;
-  readonly cursor: object;
 }
 
 /** The property of a cursor for a field. */
@@ -1153,10 +1346,10 @@ export const CURSORS: Cursors = (() => {
   // Nobody needs the class itself: its static block makes what is returned.
   void class Position {
     readonly #window: CursorWindow;
-    /** That of the record which this one is in, and where in it this one begins. */
-    readonly #outer: Position | null;
+    /** That of the outermost record, which alone is moved, and where in it this begins. */
+    readonly #root: Position;
     readonly #offset: number;
-    #inner: Map<CursorField, Inner<Position>> | null = null;
+    #inner: Map<CursorField, object> | null = null;
     #index = 0;
     /** Where the record is in `values`. */
     #at = 0;
@@ -1168,58 +1361,42 @@ export const CURSORS: Cursors = (() => {
     #first = 0;
     #step = 0;
 
-    constructor(window: CursorWindow, outer: Position | null, offset: number) {
+    constructor(window: CursorWindow, root: Position | null, offset: number) {
       this.#window = window;
-      this.#outer = outer;
+      this.#root = root ?? this;
       this.#offset = offset;
     }
 
-    /** Looks where its record is now. */
-    #look(): void {
+    /** Looks where the record is now, and returns its byte in `values`. */
+    #look(): number {
+      const root = this.#root;
       const window = this.#window;
       window.look();
-      this.#at = this.#outer === null
-        ? window.locateFlat(this.#index)
-        : this.#outer.#lookAt() + this.#offset;
-      this.#values = window.values;
-      this.#writable = window.isWritable ? window.values : NO_BYTES;
-      this.#faults = window.faults;
+      root.#at = window.locateFlat(root.#index);
+      root.#values = window.values;
+      root.#writable = window.isWritable ? window.values : NO_BYTES;
+      root.#faults = window.faults;
       const isVector = window.shape.length === 1;
-      this.#size = isVector ? window.size : 0;
-      this.#first = window.first;
-      this.#step = isVector ? window.strides[0]! : 0;
-    }
-
-    #lookAt(): number {
-      this.#look();
-      return this.#at;
+      root.#size = isVector ? window.size : 0;
+      root.#first = window.first;
+      root.#step = isVector ? window.strides[0]! : 0;
+      return root.#at + this.#offset;
     }
 
     #moveAny(index: Any): void {
       this.#window.look();
-      this.#at = this.#window.locateFlat(index);
+      this.#window.locateFlat(index);
       this.#index = index;
       this.#look();
-      this.#moveInner();
-    }
-
-    #moveInner(): void {
-      if (this.#inner === null) return;
-      for (const { position } of this.#inner.values()) {
-        position.#at = this.#at + position.#offset;
-        position.#moveInner();
-      }
     }
 
     #read(field: CursorField): Any {
-      this.#look();
-      return field.read(this.#window, this.#at);
+      return field.read(this.#window, this.#look());
     }
 
     #write(field: CursorField, value: unknown): void {
       const encoded = field.encode(value);
-      this.#look();
-      field.store(this.#window, this.#at, encoded);
+      field.store(this.#window, this.#look(), encoded);
     }
 
     #nested(
@@ -1228,11 +1405,12 @@ export const CURSORS: Cursors = (() => {
     ): object {
       const all = this.#inner ??= new Map();
       const known = all.get(field);
-      if (known !== undefined) return known.cursor;
-      const position = new Position(this.#window, this, field.offset);
-      position.#look();
-      const cursor = new (inner())(position);
-      all.set(field, { position, cursor });
+      if (known !== undefined) return known;
+      const offset = this.#offset + field.offset;
+      const cursor = new (inner())(
+        new Position(this.#window, this.#root, offset),
+      );
+      all.set(field, cursor);
       return cursor;
     }
 
@@ -1244,9 +1422,10 @@ export const CURSORS: Cursors = (() => {
             get(this: Any): boolean {
               const position: Position = this["memmap position"];
               try {
-                const at = position.#at + offset;
-                const value = position.#values.getUint8(at) !== 0;
-                GATE.getUint8(position.#faults[0]!);
+                const root = position.#root;
+                const at = root.#at + position.#offset + offset;
+                const value = root.#values.getUint8(at) !== 0;
+                GATE.getUint8(root.#faults[0]!);
                 return value;
               } catch { /* below */ }
               return position.#read(field);
@@ -1255,9 +1434,10 @@ export const CURSORS: Cursors = (() => {
               const position: Position = this["memmap position"];
               if (typeof j === "boolean") {
                 try {
-                  const at = position.#at + offset;
-                  position.#writable.setUint8(at, j ? 1 : 0);
-                  return void GATE.getUint8(position.#faults[0]!);
+                  const root = position.#root;
+                  const at = root.#at + position.#offset + offset;
+                  root.#writable.setUint8(at, j ? 1 : 0);
+                  return void GATE.getUint8(root.#faults[0]!);
                 } catch { /* below */ }
               }
               position.#write(field, j);
@@ -1270,9 +1450,10 @@ export const CURSORS: Cursors = (() => {
             get(this: Any): number {
               const position: Position = this["memmap position"];
               try {
-                const at = position.#at + offset;
-                const value = position.#values.getInt8(at);
-                GATE.getUint8(position.#faults[0]!);
+                const root = position.#root;
+                const at = root.#at + position.#offset + offset;
+                const value = root.#values.getInt8(at);
+                GATE.getUint8(root.#faults[0]!);
                 return value;
               } catch { /* below */ }
               return +position.#read(field);
@@ -1281,9 +1462,10 @@ export const CURSORS: Cursors = (() => {
               const position: Position = this["memmap position"];
               if (typeof j === "number") {
                 try {
-                  const at = position.#at + offset;
-                  position.#writable.setInt8(at, j);
-                  return void GATE.getUint8(position.#faults[0]!);
+                  const root = position.#root;
+                  const at = root.#at + position.#offset + offset;
+                  root.#writable.setInt8(at, j);
+                  return void GATE.getUint8(root.#faults[0]!);
                 } catch { /* below */ }
               }
               position.#write(field, j);
@@ -1296,9 +1478,10 @@ export const CURSORS: Cursors = (() => {
             get(this: Any): number {
               const position: Position = this["memmap position"];
               try {
-                const at = position.#at + offset;
-                const value = position.#values.getUint8(at);
-                GATE.getUint8(position.#faults[0]!);
+                const root = position.#root;
+                const at = root.#at + position.#offset + offset;
+                const value = root.#values.getUint8(at);
+                GATE.getUint8(root.#faults[0]!);
                 return value;
               } catch { /* below */ }
               return +position.#read(field);
@@ -1307,9 +1490,10 @@ export const CURSORS: Cursors = (() => {
               const position: Position = this["memmap position"];
               if (typeof j === "number") {
                 try {
-                  const at = position.#at + offset;
-                  position.#writable.setUint8(at, j);
-                  return void GATE.getUint8(position.#faults[0]!);
+                  const root = position.#root;
+                  const at = root.#at + position.#offset + offset;
+                  root.#writable.setUint8(at, j);
+                  return void GATE.getUint8(root.#faults[0]!);
                 } catch { /* below */ }
               }
               position.#write(field, j);
@@ -1322,9 +1506,10 @@ export const CURSORS: Cursors = (() => {
             get(this: Any): number {
               const position: Position = this["memmap position"];
               try {
-                const at = position.#at + offset;
-                const value = position.#values.getInt16(at, isLittle);
-                GATE.getUint8(position.#faults[0]!);
+                const root = position.#root;
+                const at = root.#at + position.#offset + offset;
+                const value = root.#values.getInt16(at, isLittle);
+                GATE.getUint8(root.#faults[0]!);
                 return value;
               } catch { /* below */ }
               return +position.#read(field);
@@ -1333,9 +1518,10 @@ export const CURSORS: Cursors = (() => {
               const position: Position = this["memmap position"];
               if (typeof j === "number") {
                 try {
-                  const at = position.#at + offset;
-                  position.#writable.setInt16(at, j, isLittle);
-                  return void GATE.getUint8(position.#faults[0]!);
+                  const root = position.#root;
+                  const at = root.#at + position.#offset + offset;
+                  root.#writable.setInt16(at, j, isLittle);
+                  return void GATE.getUint8(root.#faults[0]!);
                 } catch { /* below */ }
               }
               position.#write(field, j);
@@ -1348,9 +1534,10 @@ export const CURSORS: Cursors = (() => {
             get(this: Any): number {
               const position: Position = this["memmap position"];
               try {
-                const at = position.#at + offset;
-                const value = position.#values.getUint16(at, isLittle);
-                GATE.getUint8(position.#faults[0]!);
+                const root = position.#root;
+                const at = root.#at + position.#offset + offset;
+                const value = root.#values.getUint16(at, isLittle);
+                GATE.getUint8(root.#faults[0]!);
                 return value;
               } catch { /* below */ }
               return +position.#read(field);
@@ -1359,9 +1546,10 @@ export const CURSORS: Cursors = (() => {
               const position: Position = this["memmap position"];
               if (typeof j === "number") {
                 try {
-                  const at = position.#at + offset;
-                  position.#writable.setUint16(at, j, isLittle);
-                  return void GATE.getUint8(position.#faults[0]!);
+                  const root = position.#root;
+                  const at = root.#at + position.#offset + offset;
+                  root.#writable.setUint16(at, j, isLittle);
+                  return void GATE.getUint8(root.#faults[0]!);
                 } catch { /* below */ }
               }
               position.#write(field, j);
@@ -1374,9 +1562,10 @@ export const CURSORS: Cursors = (() => {
             get(this: Any): number {
               const position: Position = this["memmap position"];
               try {
-                const at = position.#at + offset;
-                const value = position.#values.getInt32(at, isLittle);
-                GATE.getUint8(position.#faults[0]!);
+                const root = position.#root;
+                const at = root.#at + position.#offset + offset;
+                const value = root.#values.getInt32(at, isLittle);
+                GATE.getUint8(root.#faults[0]!);
                 return value;
               } catch { /* below */ }
               return +position.#read(field);
@@ -1385,9 +1574,10 @@ export const CURSORS: Cursors = (() => {
               const position: Position = this["memmap position"];
               if (typeof j === "number") {
                 try {
-                  const at = position.#at + offset;
-                  position.#writable.setInt32(at, j, isLittle);
-                  return void GATE.getUint8(position.#faults[0]!);
+                  const root = position.#root;
+                  const at = root.#at + position.#offset + offset;
+                  root.#writable.setInt32(at, j, isLittle);
+                  return void GATE.getUint8(root.#faults[0]!);
                 } catch { /* below */ }
               }
               position.#write(field, j);
@@ -1400,9 +1590,10 @@ export const CURSORS: Cursors = (() => {
             get(this: Any): number {
               const position: Position = this["memmap position"];
               try {
-                const at = position.#at + offset;
-                const value = position.#values.getUint32(at, isLittle);
-                GATE.getUint8(position.#faults[0]!);
+                const root = position.#root;
+                const at = root.#at + position.#offset + offset;
+                const value = root.#values.getUint32(at, isLittle);
+                GATE.getUint8(root.#faults[0]!);
                 return value;
               } catch { /* below */ }
               return +position.#read(field);
@@ -1411,9 +1602,10 @@ export const CURSORS: Cursors = (() => {
               const position: Position = this["memmap position"];
               if (typeof j === "number") {
                 try {
-                  const at = position.#at + offset;
-                  position.#writable.setUint32(at, j, isLittle);
-                  return void GATE.getUint8(position.#faults[0]!);
+                  const root = position.#root;
+                  const at = root.#at + position.#offset + offset;
+                  root.#writable.setUint32(at, j, isLittle);
+                  return void GATE.getUint8(root.#faults[0]!);
                 } catch { /* below */ }
               }
               position.#write(field, j);
@@ -1426,9 +1618,10 @@ export const CURSORS: Cursors = (() => {
             get(this: Any): bigint {
               const position: Position = this["memmap position"];
               try {
-                const at = position.#at + offset;
-                const value = position.#values.getBigInt64(at, isLittle);
-                GATE.getUint8(position.#faults[0]!);
+                const root = position.#root;
+                const at = root.#at + position.#offset + offset;
+                const value = root.#values.getBigInt64(at, isLittle);
+                GATE.getUint8(root.#faults[0]!);
                 return value;
               } catch { /* below */ }
               return BigInt.asIntN(64, position.#read(field));
@@ -1437,9 +1630,10 @@ export const CURSORS: Cursors = (() => {
               const position: Position = this["memmap position"];
               if (typeof j === "bigint") {
                 try {
-                  const at = position.#at + offset;
-                  position.#writable.setBigInt64(at, j, isLittle);
-                  return void GATE.getUint8(position.#faults[0]!);
+                  const root = position.#root;
+                  const at = root.#at + position.#offset + offset;
+                  root.#writable.setBigInt64(at, j, isLittle);
+                  return void GATE.getUint8(root.#faults[0]!);
                 } catch { /* below */ }
               }
               position.#write(field, j);
@@ -1452,9 +1646,10 @@ export const CURSORS: Cursors = (() => {
             get(this: Any): bigint {
               const position: Position = this["memmap position"];
               try {
-                const at = position.#at + offset;
-                const value = position.#values.getBigUint64(at, isLittle);
-                GATE.getUint8(position.#faults[0]!);
+                const root = position.#root;
+                const at = root.#at + position.#offset + offset;
+                const value = root.#values.getBigUint64(at, isLittle);
+                GATE.getUint8(root.#faults[0]!);
                 return value;
               } catch { /* below */ }
               return BigInt.asUintN(64, position.#read(field));
@@ -1463,9 +1658,10 @@ export const CURSORS: Cursors = (() => {
               const position: Position = this["memmap position"];
               if (typeof j === "bigint") {
                 try {
-                  const at = position.#at + offset;
-                  position.#writable.setBigUint64(at, j, isLittle);
-                  return void GATE.getUint8(position.#faults[0]!);
+                  const root = position.#root;
+                  const at = root.#at + position.#offset + offset;
+                  root.#writable.setBigUint64(at, j, isLittle);
+                  return void GATE.getUint8(root.#faults[0]!);
                 } catch { /* below */ }
               }
               position.#write(field, j);
@@ -1478,9 +1674,10 @@ export const CURSORS: Cursors = (() => {
             get(this: Any): number {
               const position: Position = this["memmap position"];
               try {
-                const at = position.#at + offset;
-                const value = position.#values.getFloat16(at, isLittle);
-                GATE.getUint8(position.#faults[0]!);
+                const root = position.#root;
+                const at = root.#at + position.#offset + offset;
+                const value = root.#values.getFloat16(at, isLittle);
+                GATE.getUint8(root.#faults[0]!);
                 return value;
               } catch { /* below */ }
               return +position.#read(field);
@@ -1489,9 +1686,10 @@ export const CURSORS: Cursors = (() => {
               const position: Position = this["memmap position"];
               if (typeof j === "number") {
                 try {
-                  const at = position.#at + offset;
-                  position.#writable.setFloat16(at, j, isLittle);
-                  return void GATE.getUint8(position.#faults[0]!);
+                  const root = position.#root;
+                  const at = root.#at + position.#offset + offset;
+                  root.#writable.setFloat16(at, j, isLittle);
+                  return void GATE.getUint8(root.#faults[0]!);
                 } catch { /* below */ }
               }
               position.#write(field, j);
@@ -1504,9 +1702,10 @@ export const CURSORS: Cursors = (() => {
             get(this: Any): number {
               const position: Position = this["memmap position"];
               try {
-                const at = position.#at + offset;
-                const value = position.#values.getFloat32(at, isLittle);
-                GATE.getUint8(position.#faults[0]!);
+                const root = position.#root;
+                const at = root.#at + position.#offset + offset;
+                const value = root.#values.getFloat32(at, isLittle);
+                GATE.getUint8(root.#faults[0]!);
                 return value;
               } catch { /* below */ }
               return +position.#read(field);
@@ -1515,9 +1714,10 @@ export const CURSORS: Cursors = (() => {
               const position: Position = this["memmap position"];
               if (typeof j === "number") {
                 try {
-                  const at = position.#at + offset;
-                  position.#writable.setFloat32(at, j, isLittle);
-                  return void GATE.getUint8(position.#faults[0]!);
+                  const root = position.#root;
+                  const at = root.#at + position.#offset + offset;
+                  root.#writable.setFloat32(at, j, isLittle);
+                  return void GATE.getUint8(root.#faults[0]!);
                 } catch { /* below */ }
               }
               position.#write(field, j);
@@ -1530,9 +1730,10 @@ export const CURSORS: Cursors = (() => {
             get(this: Any): number {
               const position: Position = this["memmap position"];
               try {
-                const at = position.#at + offset;
-                const value = position.#values.getFloat64(at, isLittle);
-                GATE.getUint8(position.#faults[0]!);
+                const root = position.#root;
+                const at = root.#at + position.#offset + offset;
+                const value = root.#values.getFloat64(at, isLittle);
+                GATE.getUint8(root.#faults[0]!);
                 return value;
               } catch { /* below */ }
               return +position.#read(field);
@@ -1541,9 +1742,10 @@ export const CURSORS: Cursors = (() => {
               const position: Position = this["memmap position"];
               if (typeof j === "number") {
                 try {
-                  const at = position.#at + offset;
-                  position.#writable.setFloat64(at, j, isLittle);
-                  return void GATE.getUint8(position.#faults[0]!);
+                  const root = position.#root;
+                  const at = root.#at + position.#offset + offset;
+                  root.#writable.setFloat64(at, j, isLittle);
+                  return void GATE.getUint8(root.#faults[0]!);
                 } catch { /* below */ }
               }
               position.#write(field, j);
@@ -1575,12 +1777,14 @@ export const CURSORS: Cursors = (() => {
         },
         set(this: Any, i: Any) {
           const position: Position = this["memmap position"];
-          if (!(i >= 0 && i < position.#size && Math.floor(i) === i)) {
-            return position.#moveAny(i);
-          }
-          position.#index = i;
-          position.#at = i * position.#step + position.#first;
-          if (position.#inner !== null) position.#moveInner();
+          try {
+            const isOne = i >= 0 && i < position.#size && Math.floor(i) === i;
+            GATE.getUint8(isOne ? 0 : 1);
+            position.#at = i * position.#step + position.#first;
+            position.#index = i;
+            return;
+          } catch { /* below */ }
+          position.#moveAny(i);
         },
       };
       const classOf: Cursors["classOf"] = (properties, hasIndex) => {

@@ -70,12 +70,42 @@ const DEEPEST = 64;
 /** More fields than anybody has. */
 const MOST_FIELDS = 65_536;
 
+/**
+ * The types that there are, by all that they differ in. Two lists of the same fields are
+ * one type, with one class of cursors: a function that is called for many files is
+ * compiled for that class.
+ */
+const KNOWN = new Map<string, RecordCodec>();
+/** More than programs have; what is beyond is made anew each time. */
+const MOST_KNOWN = 1000;
+
 /** The type of records with these fields, each of which is read once. */
 export function recordCodec(
   fields: unknown,
   options: LayoutOptions,
 ): RecordCodec {
-  return parseFields(fields, options, 0);
+  const made = parseFields(fields, options, 0);
+  const key = JSON.stringify(keyOf(made));
+  const known = KNOWN.get(key);
+  if (known !== undefined) return known;
+  if (KNOWN.size < MOST_KNOWN) KNOWN.set(key, made);
+  return made;
+}
+
+/** All that tells two types apart. */
+function keyOf({ fields, size, alignment }: RecordCodec): unknown {
+  return [
+    size,
+    alignment,
+    fields.map(({ name, codec, byteOrder, offset, shape }) => [
+      ...[name, byteOrder, offset, shape, codec.name],
+      codec.kind === "record"
+        ? keyOf(codec)
+        : codec.kind === "string"
+        ? [codec.encoding, codec.padding]
+        : null,
+    ]),
+  ];
 }
 
 /** A field as it was written down, read. */

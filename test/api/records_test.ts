@@ -388,6 +388,20 @@ test("a cursor is moved by its index, reads and writes", () => {
     const other = ticks.cursor();
     assert.equal(Object.getPrototypeOf(other), Object.getPrototypeOf(row));
     assert.deepEqual([other.index, other.id, row.id], [0, 0, 12]);
+    // A type that is written down again is the same, unless it differs in anything.
+    const again = slice.records([...TICK.map((entry) => [...entry] as const)]);
+    const sameClass = (records: MemmapRecords) =>
+      Object.getPrototypeOf(records.cursor()) === Object.getPrototypeOf(row);
+    assert.ok(sameClass(again as MemmapRecords));
+    for (
+      const options of [
+        { padding: "space" },
+        { encoding: "latin1" },
+        { itemSize: 40 },
+        { align: true },
+        { offsets: [0, 4, 12, 28, 35] },
+      ] as const
+    ) assert.ok(!sameClass(slice.records(TICK, options)), options.toString());
     // Those of parts.
     const part = ticks.step(-3).cursor();
     part.index = 1;
