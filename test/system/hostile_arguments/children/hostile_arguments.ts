@@ -86,6 +86,8 @@ const USUAL_OF_MAPS: Record<PropertyKey, (world: World) => Arguments> = {
   read: () => [PART, PART + 16],
   write: () => [new Uint8Array([1, 2, 3]), PART],
   move: () => [PART, PART + 16, 16],
+  modified: () => [PART, 2 * PART],
+  revert: () => [PART, 2 * PART],
   layout: () => [],
   advise: () => ["normal", PART, 2 * PART],
   flush: () => [{ strategy: "replace", durable: false, onProgress() {} }],
