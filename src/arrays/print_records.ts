@@ -36,7 +36,7 @@ function tuple({ fields }: RecordCodec, row: unknown): string {
   const words = fields.map((field) =>
     word(field, field.shape.length, values[field.name])
   );
-  return `(${words.join(", ")}${words.length === 1 ? "," : ""})`;
+  return `(${words.join(", ")})`;
 }
 
 /** A value, or a list of values on `axes` axes. */

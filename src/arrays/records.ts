@@ -172,7 +172,7 @@ interface KnownField {
  * |---|---|---|
  * | `records.field("price")` | `r.field("price")` | `a["price"]` |
  * | `records.get(3)` | `r[3]` | `a[3]` |
- * | `records.set(3, { price: 1 })` | `r[3].setfield("price", 1)` | `a[3]["price"] = 1` |
+ * | `records.set(3, { price: 1 })` | `r.field("price")[3] = 1` | `a[3]["price"] = 1` |
  * | `records.names` | `r._names` | `a.dtype.names` |
  * | `records.descr` | | `a.dtype.descr` |
  * | `records.itemSize` | `r._itemsize` | `a.itemsize` |

@@ -545,11 +545,11 @@ test("records print as numarray's", () => {
       [["a", [["x", "bool"]]], ["b", "i1", [2, 1]], ["z", "<c8"]],
       { shape: 1 },
     );
-    assertPrints(nested, "RecArray[ \n((false,), [[0], [0]], (0.0+0.0j))\n]");
+    assertPrints(nested, "RecArray[ \n((false), [[0], [0]], (0.0+0.0j))\n]");
     const many = slice.map.insert(0, 2000).records([["a", "u1"]]);
     assert.equal(
       String(many),
-      "RecArray[ \n(0,),\n(0,),\n(0,),\n...,\n(0,),\n(0,),\n(0,)\n]",
+      "RecArray[ \n(0),\n(0),\n(0),\n...,\n(0),\n(0),\n(0)\n]",
     );
   });
 });
@@ -569,4 +569,55 @@ test("a record's getters may resize the slice, and do no harm", () => {
     assert.throws(() => records.copyFrom([hostile], 4), RANGE_ERROR);
     assert.ok(slice.bytes.every((byte) => byte === 0));
   });
+});
+
+/** Compiles only if the two types are the same. */
+function assertSame<A, B>(
+  _same: (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2)
+    ? true
+    : false,
+): void {}
+
+test("TypeScript infers records from the literal of their fields", () => {
+  assertSame<
+    Row<typeof TICK>,
+    { id: number; price: number; name: string; time: bigint; flag: number }
+  >(true);
+  // Only compiled, never run.
+  const _typed = (slice: MemmapSlice) => {
+    const records = slice.records([
+      ["a", "bool"],
+      ["", "V3"],
+      [["a title", "b"], "<c8"],
+      ["c", [["x", "U4"], ["y", "i8", [2, 3]]]],
+      ["d", "f4", 3],
+      ["e", "f4", []],
+    ]);
+    const row = records.get(0);
+    assertSame<typeof row.a, boolean>(true);
+    assertSame<typeof row.b, Complex>(true);
+    assertSame<typeof row.c, { x: string; y: bigint[][] }>(true);
+    assertSame<typeof row.d, number[]>(true);
+    assertSame<typeof row.e, number>(true);
+    assertSame<keyof typeof row, "a" | "b" | "c" | "d" | "e">(true);
+    const y: MemmapArray<"int64"> = records.field("c").field("y");
+    const x: MemmapStrings = records.field("c").field("x");
+    const cursor = records.cursor();
+    const [real]: Complex = cursor.b;
+    records.set(0, { c: { y: [[1n, 2n, 3n], new BigInt64Array(3)] } });
+    // @ts-expect-error: there is no such field
+    records.field("f");
+    // @ts-expect-error: it is a boolean
+    records.set(0, { a: 1 });
+    // @ts-expect-error: copyFrom() takes whole records
+    records.copyFrom([{ a: true }]);
+    // @ts-expect-error: there is no such type
+    slice.records([["a", "x4"]]);
+    // @ts-expect-error: a cursor has no other properties
+    cursor.f = 1;
+    const fields: Fields = records.descr;
+    const unknown: unknown = slice.records(fields).get(0)["any"];
+    return [y, x, real, unknown];
+  };
+  assert.equal(typeof _typed, "function");
 });
