@@ -76,7 +76,7 @@ const MOST_FIELDS = 65_536;
  * compiled for that class.
  */
 const KNOWN = new Map<string, RecordCodec>();
-/** More than programs have; what is beyond is made anew each time. */
+/** More than programs have. Where there are more, the one that was made first goes. */
 const MOST_KNOWN = 1000;
 
 /** The type of records with these fields, each of which is read once. */
@@ -88,7 +88,8 @@ export function recordCodec(
   const key = JSON.stringify(keyOf(made));
   const known = KNOWN.get(key);
   if (known !== undefined) return known;
-  if (KNOWN.size < MOST_KNOWN) KNOWN.set(key, made);
+  if (KNOWN.size === MOST_KNOWN) KNOWN.delete(KNOWN.keys().next().value!);
+  KNOWN.set(key, made);
   return made;
 }
 

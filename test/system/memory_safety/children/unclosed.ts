@@ -21,6 +21,7 @@ import {
   collectThoroughly,
   descriptorsOf,
   givenArguments,
+  isDeno,
   mappingsOf,
 } from "../../../support/support.ts";
 
@@ -222,7 +223,8 @@ CASES["a map that was appended to, and its journal"] = async () => {
       map.insert(map.mappedLength, 10);
       map.flush();
     }
-    assert.equal(descriptorsOf(".journal")!.length, 1);
+    // In Bun, a second one stands in for it, which unlocks it if its thread ends.
+    assert.equal(descriptorsOf(".journal")!.length, isDeno ? 1 : 2);
   })();
   await assertLetGo(path);
   for (let i = 0; i < 100 && descriptorsOf(".journal")!.length > 0; i++) {
