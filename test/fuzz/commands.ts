@@ -92,6 +92,7 @@ export type Command =
     readonly mode: string;
     readonly length?: Amount;
     readonly create?: boolean;
+    readonly atomic?: boolean;
     readonly how: "open" | "new" | "URL";
   }
   | OnMap & { readonly do: "close"; readonly discard?: boolean }
@@ -124,7 +125,9 @@ export type Command =
     readonly source: Amount;
     readonly count: Amount;
   }
-  | OnMap & InRange & { readonly do: "read" | "residency" }
+  | OnMap & InRange & {
+    readonly do: "read" | "residency" | "modified" | "revert";
+  }
   | OnMap & {
     readonly do: "write";
     readonly source: Content;
@@ -407,6 +410,18 @@ const openFile = command("open", {
   how: fc.constantFrom("open", "open", "new", "URL"),
 }, ["length", "create"]);
 
+const openAtomic = command("open", {
+  file,
+  mode: fc.oneof(
+    { weight: 20, arbitrary: fc.constantFrom("r+", "readwrite") },
+    { weight: 1, arbitrary: fc.constantFrom("r", "c", "w+") },
+  ),
+  length: openLength,
+  create: fc.constantFrom(false, true),
+  atomic: fc.constant(true),
+  how: fc.constantFrom("open", "new", "URL"),
+}, ["length", "create"]);
+
 const RANGE = ["begin", "end"];
 // Two places without a slice, mostly in the same gap.
 const freeRange = fc.tuple(gap, part).map(([begin, to]) => ({
@@ -424,6 +439,9 @@ const freeSlice: Arbitrary<Command> = fc.record({ map: which, freeRange })
 /** The weight of each command, and how its parts are drawn. */
 const COMMANDS: readonly [weight: number, Arbitrary<Command>][] = [
   [14, openFile],
+  [8, openAtomic],
+  [4, command("modified", { map: which, ...range }, RANGE)],
+  [6, command("revert", { map: which, ...range }, RANGE)],
   [3, command("close", { map: which, discard: fc.boolean() }, ["discard"])],
   [2, command("dispose", { map: which })],
   [14, command("slice", { map: which, ...range }, RANGE)],
@@ -654,7 +672,9 @@ export function sequences(most: number): Arbitrary<Sequence> {
   const others = fc.array(anyCommand, { maxLength: most - 1, size: "max" });
   return fc.record({
     files,
-    commands: fc.tuple(openFile, others).map(([first, rest]) => [
+    commands: fc.tuple(fc.oneof(openFile, openAtomic), others).map((
+      [first, rest],
+    ) => [
       first,
       ...rest,
     ]),

@@ -13,6 +13,8 @@
  * the file that it was opened on. It sees what other names and other maps do to that
  * file, but not what happens to a file that took its place.
  *
+ * An atomic map has pages of its own, as in `c`, and a flush writes them into the file.
+ *
  * If the file is cut short, it loses pages. A map's first access to a lost page turns it
  * into zeros for that map, and counts a fault. A private page there is lost, too.
  *
@@ -52,6 +54,8 @@ const system = (code: string) => new Refusal("SystemError", code);
 
 /** More than any address space can hold. */
 const NO_MEMORY = 2 ** 50;
+/** Bytes that a commit writes at a time. */
+const BLOCK = 4096;
 
 function checkCount(count: unknown): number {
   if (!Number.isSafeInteger(count) || count as number < 0) throw rangeError();
@@ -240,6 +244,8 @@ export interface ModelFlush {
   readonly bytesWritten: number;
   readonly pieces: readonly ModelPiece[];
   readonly content: Uint8Array;
+  /** Does it write the pages of an atomic map, and at most append to its file? */
+  readonly isCommit: boolean;
   /** The name that it writes to, if that is another file. */
   readonly path: string | undefined;
 }
@@ -251,9 +257,15 @@ export interface ModelFlushOptions {
   readonly onProgress?: unknown;
 }
 
+/** Is what is mapped elsewhere after it, or not to be written to until then? */
+function goesElsewhere({ strategy, isCommit }: ModelFlush): boolean {
+  return strategy === "replace" || isCommit;
+}
+
 /** A map. */
 export class ModelMap {
   readonly folder: ModelFolder;
+  readonly isAtomic: boolean;
   name: string;
   mode: ShortMode;
   file: ModelFile;
@@ -272,6 +284,8 @@ export class ModelMap {
   isFaulted: boolean | "perhaps" = false;
   /** Asks the library whether one was. */
   askFaults: () => boolean = () => false;
+  /** The same for what was pending in an atomic map whose pages were lost. */
+  askDirty: () => boolean = () => false;
   /** No page below this offset was lost since the file was mapped. */
   keptLength: number = Infinity;
   /** Was something written to lost pages? Then they may hold more than zeros. */
@@ -280,7 +294,7 @@ export class ModelMap {
   isStolen = false;
   /** A flush that is under way while the map is read, and whether it counts already. */
   saving: { readonly plan: ModelFlush; hasCommitted: boolean } | null = null;
-  /** In `r` and `c`, the pages that were written to. */
+  /** In `r` and `c`, and in atomic maps, the pages that were written to. */
   #ownPages = new Map<number, Uint8Array>();
 
   constructor(
@@ -289,9 +303,11 @@ export class ModelMap {
     mode: unknown = "r+",
     length?: unknown,
     create?: boolean,
+    atomic?: boolean,
   ) {
     this.mode = shortMode(mode);
-    if (create && this.mode !== "r+") throw typeError();
+    if ((create || atomic) && this.mode !== "r+") throw typeError();
+    this.isAtomic = atomic === true;
     if (length === undefined) {
       if (this.mode === "w+") throw typeError();
     } else checkCount(length);
@@ -306,7 +322,7 @@ export class ModelMap {
     const before = file.bytes.length;
     this.file = file;
     this.mappedLength = length as number ?? before;
-    if (this.mappedLength > before && !this.#isShared) throw rangeError();
+    if (this.mappedLength > before && !this.#isWritable) throw rangeError();
     if (this.mappedLength >= NO_MEMORY) throw system("ENOMEM");
     folder.files.set(name, file);
     if (this.mode === "w+") folder.put(file, new Uint8Array(0));
@@ -319,7 +335,7 @@ export class ModelMap {
 
   get writable(): boolean {
     this.use();
-    return this.#isShared;
+    return this.#isWritable;
   }
 
   get length(): number {
@@ -329,8 +345,23 @@ export class ModelMap {
 
   get dirty(): boolean {
     this.use();
+    if (this.#isResized) return true;
+    if (!this.isAtomic) return false;
+    return this.isFaulted === true ? this.askDirty() : this.#ownPages.size > 0;
+  }
+
+  get #isResized(): boolean {
     return this.tail.length > 0 ||
       this.slices.some(({ floating }) => floating !== null);
+  }
+
+  /**
+   * Was the file of an atomic map cut, so that nobody but the library knows whether
+   * something had been written to what was lost?
+   */
+  get isUnknown(): boolean {
+    return this.isAtomic && !this.isClosed && !this.#isResized &&
+      this.#ownPages.size === 0 && this.file.bytes.length < this.knownLength;
   }
 
   /** How many bytes are mapped, in any state. */
@@ -338,8 +369,98 @@ export class ModelMap {
     return this.mappedLength;
   }
 
-  get #isShared(): boolean {
+  get #isWritable(): boolean {
     return this.mode === "r+" || this.mode === "w+";
+  }
+
+  /** Are the mapped bytes the file's own? */
+  get #isShared(): boolean {
+    return this.#isWritable && !this.isAtomic;
+  }
+
+  /** Which bytes of an atomic map were written, by whole pages. */
+  modified(
+    begin: unknown = 0,
+    end: unknown = this.mappedLength,
+  ): { begin: number; end: number }[] {
+    this.use();
+    if (!this.isAtomic) throw typeError();
+    const [from, to] = rangeWithin(begin, end, this.mappedLength);
+    const { pageSize } = this.folder;
+    const ranges: { begin: number; end: number }[] = [];
+    for (const page of [...this.#ownPages.keys()].sort((a, b) => a - b)) {
+      const first = Math.max(page * pageSize, from);
+      const last = Math.min((page + 1) * pageSize, to);
+      if (first >= last) continue;
+      const before = ranges.at(-1);
+      if (before?.end === first) before.end = last;
+      else ranges.push({ begin: first, end: last });
+    }
+    return ranges;
+  }
+
+  revert(begin: unknown = 0, end: unknown = this.mappedLength): void {
+    this.use();
+    if (!this.isAtomic) throw typeError();
+    this.idle();
+    const [from, to] = rangeWithin(begin, end, this.mappedLength);
+    const { pageSize } = this.folder;
+    for (const [page, own] of [...this.#ownPages]) {
+      const at = page * pageSize;
+      const first = Math.max(at, from);
+      const last = Math.min(at + pageSize, to);
+      if (first >= last) continue;
+      const isWhole = first === at &&
+        (last === at + pageSize || last === this.mappedLength);
+      if (isWhole) this.#ownPages.delete(page);
+      else own.set(this.file.bytes.subarray(first, last), first - at);
+    }
+  }
+
+  /**
+   * Takes over which pages were written, where the library alone knows: what is written
+   * and is the same may count, or not. Returns whether they differ otherwise.
+   */
+  settlePages(written: readonly { begin: number; end: number }[]): boolean {
+    const { pageSize } = this.folder;
+    const real = new Set<number>();
+    for (const { begin, end } of written) {
+      for (let at = begin; at < end; at += pageSize) {
+        real.add(Math.floor(at / pageSize));
+      }
+    }
+    for (const page of real) {
+      if (this.#ownPages.has(page)) continue;
+      const at = page * pageSize;
+      const own = this.file.bytes.subarray(at, at + pageSize);
+      this.#ownPages.set(page, resized(own, pageSize));
+    }
+    for (const [page, own] of [...this.#ownPages]) {
+      if (real.has(page)) continue;
+      const at = page * pageSize;
+      const there = this.file.bytes.subarray(
+        at,
+        Math.min(at + pageSize, this.mappedLength),
+      );
+      if (Buffer.compare(own.subarray(0, there.length), there) !== 0) {
+        return false;
+      }
+      this.#ownPages.delete(page);
+    }
+    return true;
+  }
+
+  /** What a commit would write: the blocks of its pages that differ. */
+  #differing(): number {
+    let bytes = 0;
+    for (const { begin, end } of this.modified()) {
+      for (let at = begin; at < end; at += BLOCK) {
+        const to = Math.min(at + BLOCK, end);
+        const there = this.file.bytes.subarray(at, to);
+        if (Buffer.compare(this.peek(at, to), there) !== 0) bytes += to - at;
+      }
+    }
+    return bytes;
   }
 
   use(): void {
@@ -589,7 +710,8 @@ export class ModelMap {
     ];
     if (!known.includes(advice as string)) throw typeError();
     const [from, to] = rangeWithin(begin, end, this.mappedLength);
-    if (advice === "dontneed" && this.mode === "c") return;
+    const isKept = this.mode === "c" || this.isAtomic;
+    if (advice === "dontneed" && isKept) return;
     if (from < to) this.checkFaults();
     if (advice !== "dontneed" || this.mode !== "r") return;
     // Stray writes to a page of mode "r" were not meant to stay.
@@ -702,10 +824,11 @@ export class ModelMap {
     const pieces = this.layout();
     const { folder, file, knownLength, mappedLength } = this;
     if (path === undefined) {
-      if (!this.#isShared) throw readonly();
+      if (!this.#isWritable) throw readonly();
       if (!this.dirty) {
         const content = file.bytes;
-        return { strategy: "none", bytesWritten: 0, pieces, content, path };
+        const [strategy, isCommit] = ["none", false] as const;
+        return { strategy, bytesWritten: 0, pieces, content, isCommit, path };
       }
     } else if (strategy === "in-place") throw typeError();
     const target = path === undefined ? file : folder.files.get(path);
@@ -718,21 +841,33 @@ export class ModelMap {
         (folder.files.get(this.name) !== file ||
           file.bytes.length !== knownLength))
     ) throw conflict();
+    if (this.isAtomic && strategy === "in-place") throw typeError();
     const behind = file.bytes.slice(mappedLength, knownLength);
     const content = joined([
       ...pieces.map((piece) => this.#contentOf(piece)),
       behind,
     ]);
-    const done = strategy === "in-place"
+    const hasWritten = this.isAtomic && this.#ownPages.size > 0;
+    const isCommit = hasWritten && strategy === "auto" && path === undefined &&
+      content.length >= knownLength &&
+      pieces.every(({ state, begin, offset, length }) =>
+        state === "floating"
+          ? length === 0 || offset >= knownLength
+          : begin === offset
+      );
+    const done = strategy === "in-place" || isCommit
       ? "in-place"
-      : strategy === "auto" && path === undefined && this.#canExtend(pieces)
+      : !hasWritten && strategy === "auto" && path === undefined &&
+          this.#canExtend(pieces)
       ? "extend"
       : "replace";
     if (done === "replace" && target !== undefined) {
       if (folder.linksOf(target) > 1) throw system("EMLINK");
     }
     const isMoved = content.length - behind.length !== mappedLength;
-    const bytesWritten = done === "replace"
+    const bytesWritten = isCommit
+      ? this.#differing() + content.length - knownLength
+      : done === "replace"
       ? content.length
       : done === "extend"
       ? Math.max(content.length - knownLength, 0)
@@ -742,7 +877,7 @@ export class ModelMap {
         )
         .reduce((sum, { length }) => sum + length, 0) +
         (isMoved ? behind.length : 0);
-    return { strategy: done, bytesWritten, pieces, content, path };
+    return { strategy: done, bytesWritten, pieces, content, isCommit, path };
   }
 
   #contentOf({ slice, state, begin, end }: ModelPiece): Uint8Array {
@@ -779,7 +914,7 @@ export class ModelMap {
   beginSaving(plan: ModelFlush): void {
     this.saving = { plan, hasCommitted: false };
     for (const slice of this.slices) {
-      if (slice.floating !== null || plan.strategy === "replace") {
+      if (slice.floating !== null || goesElsewhere(plan)) {
         slice.dropViews(false);
       }
     }
@@ -814,8 +949,11 @@ export class ModelMap {
   }
 
   /** Carries out a planned flush. */
-  finishFlush({ strategy, pieces, content, path }: ModelFlush): void {
+  finishFlush(
+    { strategy, pieces, content, isCommit, path }: ModelFlush,
+  ): void {
     if (strategy === "none") return;
+    if (isCommit) this.#ownPages.clear();
     if (strategy === "replace") {
       const file = new ModelFile(content);
       this.name = path ?? this.name;
@@ -825,6 +963,14 @@ export class ModelMap {
       this.#ownPages.clear();
       this.isStolen = false;
     } else this.folder.put(this.file, content);
+    // A page of its own, in which the old end lies, has what was appended.
+    const { pageSize } = this.folder;
+    const page = Math.floor(this.knownLength / pageSize);
+    const own = this.isAtomic ? this.#ownPages.get(page) : undefined;
+    own?.set(
+      content.subarray(this.knownLength, (page + 1) * pageSize),
+      this.knownLength % pageSize,
+    );
     this.tail = new Uint8Array(0);
     this.keptLength = Infinity;
     this.mappedLength += content.length - this.knownLength;
@@ -853,7 +999,9 @@ export class ModelMap {
   close(options: { discard?: boolean } = {}): void {
     if (this.isClosed) return;
     this.idle();
-    if (this.#isShared && !options.discard) this.finishFlush(this.planFlush());
+    if (this.#isWritable && !options.discard) {
+      this.finishFlush(this.planFlush());
+    }
     for (const slice of this.slices) slice.dropViews(false);
     this.isClosed = true;
     this.folder.maps.delete(this);
@@ -935,7 +1083,7 @@ export class ModelSlice {
     const view = new ModelView(this);
     const { saving } = this.map;
     view.isPrivate = saving !== null && !saving.hasCommitted &&
-      (this.floating !== null || saving.plan.strategy === "replace");
+      (this.floating !== null || goesElsewhere(saving.plan));
     this.views.push(view);
     return view;
   }

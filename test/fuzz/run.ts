@@ -252,6 +252,7 @@ class World {
     const map = pick(this.#maps, command.map, ({ model }) => !model.isClosed);
     if (map === undefined) return false;
     const { model, real, label } = map;
+    if (model.isUnknown) return false;
     const { strategy, durable, progress, path: which } = command;
     const name = which === undefined ? undefined : NAMES[which];
     const calls: [done: number, total: number][] = [];
@@ -274,9 +275,10 @@ class World {
     }
     // Whether it counts is seen by what it changes; and nothing else may be going on.
     const isQuiet = plan !== undefined && plan.strategy !== "none" &&
-      plan.strategy !== "in-place" && model.dirty && !model.isStolen &&
+      (plan.strategy !== "in-place" || plan.isCommit) && model.dirty &&
+      !model.isStolen &&
       model.isFaulted === false && !model.isLost(0, model.mappedLength) &&
-      (plan.strategy === "replace" ||
+      (plan.strategy === "replace" || plan.isCommit ||
         // When the views go of an empty slice that moves, nobody has promised.
         (plan.content.length >= model.knownLength &&
           plan.pieces.every(({ state, begin, offset }) =>
@@ -332,8 +334,9 @@ class World {
         if (!isQuiet) model.abandonFlush(plan);
       } else {
         same(message, STOP, `what ${label}.flushAsync() rejects with`);
-        if (plan.strategy === "in-place") model.finishFlush(plan);
-        else if (!isQuiet) model.abandonFlush(plan);
+        if (plan.strategy === "in-place" && !plan.isCommit) {
+          model.finishFlush(plan);
+        } else if (!isQuiet) model.abandonFlush(plan);
         same(hasCommitted, false, "whether what was stopped counts");
       }
       if (!isQuiet || plan === undefined) {
@@ -354,7 +357,8 @@ class World {
         for (const slice of model.slices) slice.dropViews("perhaps");
       }
       const last = calls.at(-1)?.[0] ?? 0;
-      if (progress === "counts") same(last, bytesWritten, "the last progress");
+      const counts = progress === "counts" && !plan.isCommit;
+      if (counts) same(last, bytesWritten, "the last progress");
     }
     this.check();
     return true;
@@ -363,7 +367,11 @@ class World {
   /** Has the flush that is under way come to count since? */
   #settleSaving({ model, real }: MapPair): void {
     if (model.saving === null || model.saving.hasCommitted) return;
-    if (!real.dirty) model.commitSaving();
+    // While an atomic map is appended to, what is written to it is pending all the same.
+    const isPending = model.saving.plan.strategy === "extend"
+      ? real.layout().some(({ state }) => state === "floating")
+      : real.dirty;
+    if (!isPending) model.commitSaving();
   }
 
   // Calls
@@ -640,7 +648,7 @@ class World {
   // Maps
 
   #open(name: string, command: Extract<Command, { do: "open" }>): boolean {
-    const { mode, how, create } = command;
+    const { mode, how, create, atomic } = command;
     if (this.#maps.length >= MOST_MAPS) {
       const closed = this.#maps.findIndex(({ model }) => model.isClosed);
       if (closed === -1) return false;
@@ -660,6 +668,7 @@ class World {
     const options = {
       ...(length === undefined ? {} : { length }),
       ...(create === undefined ? {} : { create }),
+      ...(atomic === undefined ? {} : { atomic }),
     };
     const path = name === "" ? "" : join(this.#path, name);
     const place = how === "URL" && path !== "" ? pathToFileURL(path) : path;
@@ -667,7 +676,7 @@ class World {
     const made = this.#compare(
       this.#steps && `${label} = open(${shown(name)}, ${shown(mode)}, ` +
             `${shown(options)})` || "open",
-      () => new ModelMap(this.#folder, name, mode, length, create),
+      () => new ModelMap(this.#folder, name, mode, length, create, atomic),
       () =>
         how === "new"
           ? new Memmap(place, mode as "r", options)
@@ -676,6 +685,7 @@ class World {
     if (made === undefined) return true;
     const [model, real] = made;
     model.askFaults = () => real.faults > 0;
+    model.askDirty = () => real.dirty;
     this.#maps.push({ model, real, label });
     return true;
   }
@@ -762,6 +772,23 @@ class World {
         same(share >= 0 && share <= 1, true, `is ${share} a share`);
         return true;
       }
+      case "modified":
+      case "revert": {
+        const { model, label } = map;
+        // With lost pages it depends on whether anything was ever written.
+        const isSure = model.isClosed || (model.isFaulted === false &&
+          !model.isLost(0, model.mappedLength) &&
+          model.file.bytes.length >= model.knownLength);
+        if (!isSure) return false;
+        const made = this.#both(map, command.do, range);
+        if (made === undefined || command.do === "revert") return true;
+        type Ranges = { begin: number; end: number }[];
+        const [expected, actual] = made as [Ranges, Ranges];
+        const flat = (ranges: Ranges) =>
+          ranges.flatMap(({ begin, end }) => [begin, end]);
+        sameList(flat(actual), flat(expected), `${label}.modified(${range})`);
+        return true;
+      }
       case "write": {
         const [source, modelSource] = this.#content(command.source, place);
         if (typeof source === "number") return false;
@@ -791,6 +818,7 @@ class World {
     command: Extract<Command, { do: "close" | "dispose" }>,
   ): boolean {
     const { model, real, label } = map;
+    if (model.isUnknown) return false;
     const isDispose = command.do === "dispose";
     const discard = isDispose ? undefined : command.discard;
     if (!model.isClosed && model.writable && !discard) {
@@ -818,6 +846,7 @@ class World {
 
   #flush(map: MapPair, command: Extract<Command, { do: "flush" }>): boolean {
     const { model, real, label } = map;
+    if (model.isUnknown) return false;
     const { strategy, durable, progress } = command;
     const name = command.path === undefined ? undefined : NAMES[command.path];
     const calls: [done: number, total: number][] = [];
@@ -838,13 +867,16 @@ class World {
       step,
       () => {
         if ("failure" in planned) throw planned.error;
-        const { strategy, bytesWritten } = planned.value;
-        if (progress !== "throws" || bytesWritten === 0) {
+        const { strategy, bytesWritten, isCommit } = planned.value;
+        // A commit says how far it has got with looking, too.
+        const isSilent = bytesWritten === 0 && !isCommit;
+        if (progress !== "throws" || isSilent) {
           model.finishFlush(planned.value);
         } else {
           // An in-place flush can no longer stop: the error waits until it is done.
-          if (strategy === "in-place") model.finishFlush(planned.value);
-          else model.abandonFlush(planned.value);
+          if (strategy === "in-place" && !isCommit) {
+            model.finishFlush(planned.value);
+          } else model.abandonFlush(planned.value);
           throw new Refusal("Error", STOP);
         }
         return planned.value;
@@ -861,19 +893,23 @@ class World {
     same(actual.bytesWritten, bytesWritten, `bytesWritten of ${step}`);
     const stale = expected.strategy === "none" ? model.stale : "no";
     same(actual.stale, stale, `stale of ${step}`);
+    // Nothing more of the pages that were written is the map's own.
+    if (model.isAtomic) same(real.dirty, false, `${label}.dirty after ${step}`);
     if (onProgress === undefined) return true;
+    const { isCommit } = expected;
+    const whole = isCommit ? calls[0]?.[1] ?? 0 : bytesWritten;
     same(
       calls.length > 0,
-      bytesWritten > 0,
+      bytesWritten > 0 || isCommit,
       `whether onProgress was called in ${step}`,
     );
     let before = 0;
     for (const [done, total] of calls) {
-      same(total, bytesWritten, `the total of onProgress in ${step}`);
+      same(total, whole, `the total of onProgress in ${step}`);
       same(done >= before, true, `onProgress counts up in ${step}`);
       before = done;
     }
-    same(before, bytesWritten, `the end of onProgress in ${step}`);
+    same(before, whole, `the end of onProgress in ${step}`);
     return true;
   }
 
@@ -1247,6 +1283,7 @@ class World {
     this.#settleFiles();
     for (const stolen of this.#stolen) this.#touchStolen(stolen);
     for (const { model } of this.#maps) model.settleFaults();
+    for (const map of this.#maps) this.#settlePages(map);
     this.#settleViews();
     const only = this.#only?.model;
     for (const map of this.#maps) {
@@ -1276,6 +1313,13 @@ class World {
       fs.ftruncateSync(fd, file.bytes.length);
       file.isSoiled = false;
     }
+  }
+
+  /** Which pages of an atomic map were written, where the same was written. */
+  #settlePages({ model, real, label }: MapPair): void {
+    if (!model.isAtomic || model.isClosed || model.isFaulted === true) return;
+    const isRight = model.settlePages(real.modified());
+    same(isRight, true, `whether all that was written to ${label} is pending`);
   }
 
   #touchStolen({ buffer, slice: { model: { map } } }: StolenView): void {
