@@ -23,11 +23,13 @@ import {
   TMPFS,
 } from "../../support/mounting.ts";
 import {
+  ourShare,
   proof,
   runChild,
   temporaryFolder,
   unproved,
 } from "../../support/support.ts";
+import type { CommitsReport } from "./children/commits.ts";
 import type { HolesReport } from "./children/holes.ts";
 
 const TIMEOUT = 300_000;
@@ -103,6 +105,44 @@ for (const name of Object.keys(MOUNTS)) {
       );
     },
   );
+}
+
+/** File systems, and whether the file itself is written there where folders are synced. */
+const COMMITTED: Readonly<Record<string, Mount>> = {
+  ...MOUNTS,
+  "FUSE that refuses permissions": fuse("chmod"),
+  "FUSE that refuses waiting for a folder": fuse("syncfolder"),
+};
+
+for (const name of ourShare(Object.keys(COMMITTED))) {
+  using folder = temporaryFolder();
+  const skip = unproved(
+    `commits (${name})`,
+    COMMITTED[name]!(folder.path).skip,
+  );
+  test(`atomic maps are committed, and their holes stay holes (${name})`, {
+    timeout: TIMEOUT,
+    skip,
+  }, () => {
+    using folder = temporaryFolder();
+    const mounted = COMMITTED[name]!(folder.path);
+    assert.ok(mounted.skip === false);
+    const child = runChild(
+      new URL("./children/commits.ts", import.meta.url),
+      { args: [mounted.folder], under: mounted.under },
+    );
+    assert.equal(child.status, 0, child.stderr);
+    const report: CommitsReport = JSON.parse(child.stdout);
+    assert.deepEqual(report.problems, []);
+    // Without a folder that can be synced, a journal protects from nothing.
+    const isSynced = !name.endsWith("a folder");
+    const share = isSynced ? 2 / 3 : 1 / 3;
+    assert.equal(report.inPlace, report.flushes * share);
+    proof(
+      `${report.flushes} flushes of atomic maps on ${name}, ` +
+        `${report.inPlace} of them in place`,
+    );
+  });
 }
 
 const REFUSALS: readonly (readonly [name: string, refuse: string])[] = [
