@@ -107,7 +107,10 @@ export function killCommit(
   assert.ok(journal !== undefined);
   assert.equal(before.length, after.length);
   assert.ok(!file.beside().includes(basename(place)));
-  fs.writeFileSync(place, journal, { mode: 0o600 });
+  // Without chmod(), which some file systems refuse.
+  const fd = fs.openSync(place, "wx", 0o600);
+  fs.writeSync(fd, journal, 0, journal.length, 0);
+  fs.closeSync(fd);
   const mix = (isNew: (sector: number) => boolean) => {
     const mixed = before.slice();
     for (let at = 0; at < mixed.length; at += SECTOR) {
