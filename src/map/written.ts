@@ -97,17 +97,19 @@ export function revertWritten(map: Written, begin: number, end: number): void {
   const last = end === mappedLength
     ? end
     : Math.floor(end / pageSize) * pageSize;
-  if (first < last) mapping.dropWritten(first, last);
   // Of the pages in which the range begins and ends, the rest stays.
   const parts = first < last
     ? [[begin, first], [last, end]] as const
     : [[begin, end]] as const;
+  const before: (readonly [at: number, bytes: Uint8Array])[] = [];
   for (const [from, to] of parts) {
     if (from >= to || !hasWrittenPages(map, from, to)) continue;
     const bytes = new Uint8Array(to - from);
-    file.read(bytes, from);
-    mapping.write(from, bytes);
+    file.read(bytes, from); // throws where the file was cut: nothing is reverted then
+    before.push([from, bytes]);
   }
+  if (first < last) mapping.dropWritten(first, last);
+  for (const [at, bytes] of before) mapping.write(at, bytes);
 }
 
 /**

@@ -275,6 +275,21 @@ test("a file that others made shorter, longer, or replaced is left as it is, and
   }
 });
 
+test("a revert of bytes that the file has no more changes nothing", () => {
+  eachWay((way) => {
+    using folder = temporaryFolder();
+    const { path } = fileIn(folder.path, OLD);
+    const map = open(path, "r+", ATOMIC);
+    map.write(NEW, PAGE);
+    fs.truncateSync(path, 3 * PAGE + 100);
+    assert.throws(() => map.revert(PAGE, 4 * PAGE - 10), CONFLICT, way);
+    assert.deepEqual(map.read(PAGE, 3 * PAGE), NEW.slice(0, 2 * PAGE), way);
+    map.revert(PAGE, 2 * PAGE);
+    assert.deepEqual(map.read(PAGE, 2 * PAGE), OLD.slice(PAGE, 2 * PAGE), way);
+    map.close({ discard: true });
+  });
+});
+
 test("refresh() follows where nothing was written, and refuses where something was", () => {
   eachWay((way) => {
     using folder = temporaryFolder();
