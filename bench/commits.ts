@@ -254,7 +254,7 @@ export const question: Question = {
     "power cut leaves some of the pages. Writing to mapped memory is not timed. The " +
     "written pages of an atomic map are known from the kernel (pagemap); without " +
     "that, the whole file is compared. All pages of that file are in memory.",
-  seconds: 40,
+  seconds: 25,
   prepare,
   measure,
 };
