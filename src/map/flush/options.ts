@@ -53,10 +53,10 @@ export interface FlushResult {
   bytesWritten: number;
   /**
    * Had the process been killed at any moment of it, would the file have its old content
-   * or the new? `false` after `"in-place"`, and after an append that a kill could cut
-   * and that has no journal: memmap may not make files in the folder, or somebody
-   * else's file has the journal's name there, or the file system has no locks or cannot
-   * sync a folder. Strategy `"replace"` needs none.
+   * or the new? `false` after `"in-place"` of a map that is not atomic, and after an
+   * append that a kill could cut and that has no journal: memmap may not make files in
+   * the folder, or somebody else's file has the journal's name there, or the file system
+   * has no locks or cannot sync a folder. Strategy `"replace"` needs none.
    */
   atomic: boolean;
   /**
