@@ -358,6 +358,11 @@ export class Mapping {
     return this.#region?.hasEscapedAfter(offset) === true;
   }
 
+  /** May users, or operations of theirs, write to bytes through a buffer? */
+  get isExposed(): boolean {
+    return this.#region?.isExposed === true;
+  }
+
   /** An operation whose buffer is detached may be using bytes before this one. */
   get inFlightEnd(): number {
     return this.#region?.inFlightEnd ?? 0;

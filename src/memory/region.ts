@@ -195,6 +195,13 @@ export class Region {
     return begin < end ? { begin, end } : null;
   }
 
+  /** May somebody else write at this moment, such as an operation on another thread? */
+  get isExposed(): boolean {
+    if (!this.#escaped.isEmpty || this.#inFlight !== null) return true;
+    for (const { isOwn } of this.#views.values()) if (!isOwn) return true;
+    return false;
+  }
+
   /** Do `length` bytes at an address share one with this region? */
   overlaps(address: number, length: number): boolean {
     return address < this.address + this.#size &&

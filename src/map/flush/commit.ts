@@ -205,11 +205,11 @@ function dropPages(
 ): void {
   const { mapping } = map;
   try {
-    if (isWatched || mapping.hasEscapedAfter(0) || mapping.inFlightEnd > 0) {
+    if (isWatched || mapping.isExposed) {
       const isAll = dropSame(map, written);
       if (!isAll || mapping.inFlightEnd > 0) return;
     } else {
-      // Nobody could write since they were found.
+      // Nobody has had an address to write to since they were found.
       for (const { begin, end } of written) mapping.dropWritten(begin, end);
     }
     mapping.markSynced();

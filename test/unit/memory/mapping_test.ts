@@ -443,3 +443,19 @@ test("bytes that were moved out of a view may be written to for good", () => {
   assert.ok(begin <= 20_000 && end === 30_000);
   assert.equal(moved.byteLength, 10_000);
 });
+
+test("bytes are exposed while a user may have a buffer over them, and not to our own", () => {
+  using memory = anonymous();
+  const { mapping } = memory;
+  mapping.write(0, new Uint8Array(1000));
+  const own = mapping.view(0, 10, true);
+  assert.equal(mapping.isExposed, false);
+  const buffer = mapping.view(20, 30);
+  assert.equal(mapping.isExposed, true);
+  mapping.revoke(buffer);
+  // In Deno, an operation may still be using it.
+  assert.equal(mapping.isExposed, !runtime().pinsBuffers);
+  mapping.revoke(own);
+  mapping.view(40, 50).transfer();
+  assert.equal(mapping.isExposed, true);
+});
