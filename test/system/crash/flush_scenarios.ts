@@ -162,7 +162,6 @@ export const SCENARIOS: readonly Scenario[] = [
   }),
   scenario({
     name: "append for the third time",
-    isSample: true,
     after: join_(FILE, NEW),
     edit: append,
     appended: 3000,
@@ -211,7 +210,6 @@ export const SCENARIOS: readonly Scenario[] = [
   }),
   scenario({
     name: "append a line within a page, not durable",
-    isSample: true,
     after: join_(FILE, NEW.subarray(0, 300)),
     edit: (map) => map.append(NEW.subarray(0, 300)),
     tail: NEW.subarray(0, 300),

@@ -11,7 +11,11 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type FlushOptions, type Memmap, open } from "../../../../mod.ts";
-import { givenArguments } from "../../../support/support.ts";
+import {
+  givenArguments,
+  isDeno,
+  isThorough,
+} from "../../../support/support.ts";
 import { contentOf, type Driver, noise, same } from "../flush_scenarios.ts";
 
 /** What came of it. */
@@ -393,9 +397,11 @@ try {
   makeTooLarge(true);
   makeTooLarge(false);
   for (const reserve of [true, false]) {
-    for (const given of CASES) {
-      await run(given, reserve, "flush");
-      await run(given, reserve, "flushAsync");
+    for (const [i, given] of CASES.entries()) {
+      // Both drivers take the same steps. In the ordinary run, each has half of the cases.
+      const isSync = (i + Number(reserve)) % 2 === Number(isDeno);
+      if (isThorough || isSync) await run(given, reserve, "flush");
+      if (isThorough || !isSync) await run(given, reserve, "flushAsync");
     }
   }
   appendWithLittleRoom(true);

@@ -22,7 +22,7 @@ import {
   MemmapStrings,
   open,
 } from "../../../../mod.ts";
-import { givenArguments } from "../../../support/support.ts";
+import { givenArguments, ourShare } from "../../../support/support.ts";
 
 const [folder] = givenArguments("folder");
 process.chdir(folder); // some arguments are paths, and some of those make files
@@ -573,7 +573,7 @@ async function attack(
     }
     if (at === length) break;
     for (const [kind, make] of Object.entries(RUNNING)) {
-      for (const [act, run] of Object.entries(ACTS)) {
+      for (const [act, run] of ourShare(Object.entries(ACTS))) {
         // It writes to where the neighbour is then, as it was asked to.
         if (label === "MappedBytes.write" && act === "cut and flush") continue;
         await attempt(
