@@ -66,7 +66,8 @@ export interface OpenOptions {
    * A page that is written to is this map's own until then. What others write to the same
    * page meanwhile is overwritten: agree with them on {@linkcode Memmap.lock}, and write
    * while you hold it. Where others cut the file, what was written behind its new end is
-   * lost, and the next flush throws a {@linkcode ConflictError}.
+   * lost, and the next flush throws a {@linkcode ConflictError}; if they have made it as
+   * long as before by then, nothing tells.
    */
   atomic?: boolean;
 }
