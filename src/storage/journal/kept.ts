@@ -2,12 +2,9 @@
  * Small appends, one after another: the bytes of each in memory, and a journal that is
  * kept for as long as the file is open.
  *
- * To make a journal, name and all, and to remove it again takes several times as long
- * as an append. So from the second append on that needs one it stays: its name and its
- * blocks are on the disk, and a durable append waits twice, for the journal's bytes and
- * for the file's. Between two appends it says that nothing is under way. Whoever holds
- * the file's lock may remove it then, as an open that writes and a flush of another
- * process do, so before each append it is looked for.
+ * From the second append on that needs a journal it stays: its name and its blocks are
+ * on the disk, and a durable append waits twice, for the journal's bytes and for the
+ * file's.
  *
  * Where the system makes a write as a whole, one that no power cut concerns needs no
  * journal: see {@linkcode writesPagesWhole}.
@@ -19,7 +16,7 @@ import { dirname } from "node:path";
 import { setBytes, type SystemError } from "../../base/mod.ts";
 import { Mapping } from "../../memory/mod.ts";
 import { BLOCK, writesPagesWhole } from "../blocks.ts";
-import type { Kept, MappedFile } from "../mapped_file.ts";
+import type { MappedFile } from "../mapped_file.ts";
 import { mayUse, realPathOf } from "../paths.ts";
 import { KnownPath, type Status } from "../status.ts";
 import { fsyncStep, type Steps } from "../steps.ts";
@@ -32,25 +29,20 @@ import {
   KEPT_SIZE,
   sumOf,
 } from "./format.ts";
-import { Journal } from "./journal.ts";
+import type { Journal } from "./journal.ts";
+import { JournalKeeper } from "./keeper.ts";
 
 /** The errors with which a disk says that it is full. */
 const NO_ROOM: readonly string[] = ["ENOSPC", "EDQUOT"];
 
 /** What appends little to one file, again and again. */
-export class Appender implements Kept {
-  readonly #file: MappedFile;
+export class Appender extends JournalKeeper {
   /** A header's room, at the start of a page, and behind it the bytes of an append. */
   readonly #memory: Mapping;
   readonly #buffer: Uint8Array;
   /** Bytes of the append that was gathered last. */
   #length = 0;
   readonly #isWhole: boolean;
-  #journal: Journal | undefined;
-  /** Was the journal on disk, with its name and all its blocks? */
-  #isOnDisk = false;
-  /** Who could read the file when the journal was made. */
-  #readers = "";
   /** Was the file looked at just now, before an append that needs no journal? */
   #isLookedAt = false;
   /** Appends that needed a journal. */
@@ -63,7 +55,7 @@ export class Appender implements Kept {
   #beside: string | undefined;
 
   private constructor(file: MappedFile) {
-    this.#file = file;
+    super(file);
     const size = HEADER_SIZE + KEPT_SIZE;
     this.#memory = Mapping.anonymous(size, file.path);
     this.#buffer = new Uint8Array(this.#memory.view(0, size, true));
@@ -85,7 +77,7 @@ export class Appender implements Kept {
    * holds the file's lock.
    */
   appendAtOnce(bytes: Uint8Array, isDurable: boolean): boolean {
-    const file = this.#file;
+    const file = this.file;
     const status = file.checkUnchanged(); // whoever had the lock may have flushed
     this.#length = bytes.length;
     const isWhole = !isDurable && this.#isMadeWhole();
@@ -96,7 +88,7 @@ export class Appender implements Kept {
     try {
       setBytes(this.#buffer, bytes, HEADER_SIZE);
       if (isWhole) file.append(this.#bytes);
-      else this.#appendNoted(this.#journal!, isDurable);
+      else this.#appendNoted(this.journal!, isDurable);
     } catch (error) {
       this.undo(size);
       throw error;
@@ -105,7 +97,7 @@ export class Appender implements Kept {
   }
 
   #appendNoted(journal: Journal, isDurable: boolean): void {
-    const file = this.#file;
+    const file = this.file;
     journal.noteWhole(this.#newNote(), this.#whole);
     if (isDurable) journal.syncData();
     file.checkUnchanged(); // noting takes its time, and others may write meanwhile
@@ -117,13 +109,13 @@ export class Appender implements Kept {
 
   /** Is the journal ready for an append, as {@linkcode note} would leave it? */
   #resume(status: Status, isDurable: boolean): boolean {
-    const journal = this.#journal;
+    const journal = this.journal;
     // Its place was found by the file's path. Where links lead there, they may lead
     // elsewhere by now.
     return journal !== undefined && this.#noted > 1 &&
-      (this.#isOnDisk || !isDurable) &&
-      journal.path === (this.#beside ??= journalPath(this.#file.path)) &&
-      this.#readers === readersOf(status) && journal.resume();
+      (this.isOnDisk || !isDurable) &&
+      journal.path === (this.#beside ??= journalPath(this.file.path)) &&
+      this.hasReaders(status) && journal.resume();
   }
 
   /**
@@ -131,7 +123,7 @@ export class Appender implements Kept {
    * says which bytes are ours, to the next open.
    */
   undo(before: number): void {
-    if (this.#file.takeBack(before)) this.abandon();
+    if (this.file.takeBack(before)) this.abandon();
     else this.leave();
   }
 
@@ -153,27 +145,21 @@ export class Appender implements Kept {
   *note(isDurable: boolean): Steps<boolean> {
     this.#isLookedAt = !isDurable && this.#isMadeWhole() && this.#isAlone();
     if (this.#isLookedAt) return true;
-    const file = this.#file;
+    const file = this.file;
     const path = realPathOf(file.path, true);
     if (path === undefined) return false;
-    const readers = readersOf(file.stat());
-    if (!(yield* this.#takeUp(path, readers))) {
-      this.#journal = yield* Journal.beginning(path, file);
-      this.#isOnDisk = false;
-      this.#readers = readers;
-    }
-    const journal = this.#journal;
+    const journal = yield* this.beginning(path);
     if (journal === undefined) return false;
     const isKept = ++this.#noted > 1;
     try {
       file.checkUnchanged(); // a dead flush may have been finished just now
-      const isNew = isDurable && !this.#isOnDisk;
+      const isNew = isDurable && !this.isOnDisk;
       const note = this.#newNote();
       const isPrepared = isNew && isKept && this.#prepare(journal, note);
       if (!isPrepared) journal.noteWhole(note, this.#whole);
       if (!isDurable) return true;
       const isSettled = yield* journal.settle(isNew);
-      if (isSettled) this.#isOnDisk ||= isPrepared;
+      if (isSettled) this.isOnDisk ||= isPrepared;
       else this.abandon();
       file.checkUnchanged(); // it may have changed while this was noted
       return isSettled;
@@ -185,7 +171,7 @@ export class Appender implements Kept {
 
   /** Writes what was gathered behind the file's end. */
   *write(isDurable: boolean): Steps {
-    const file = this.#file;
+    const file = this.file;
     yield {
       run: () => {
         // Noting takes its time, and others may write meanwhile.
@@ -203,56 +189,24 @@ export class Appender implements Kept {
    * removed from, if it is not kept.
    */
   end(): string | undefined {
-    const journal = this.#journal;
+    const journal = this.journal;
     if (!journal?.isInUse) return undefined;
     if (this.#noted > 1) {
       journal.rest();
       return undefined;
     }
-    this.#journal = undefined;
+    this.journal = undefined;
     journal.end();
     return dirname(journal.path);
   }
 
-  /** The append was undone: as {@linkcode end}, after a failure that says more. */
-  abandon(): void {
-    if (!this.#journal?.isInUse) return;
-    this.#journal.abandon();
-    this.#journal = undefined;
-  }
-
-  /** Leaves the append to the next open, which finishes it. */
-  leave(): void {
-    if (!this.#journal?.isInUse) return;
-    this.#journal.leave();
-    this.#journal = undefined;
-  }
-
-  get folder(): string | undefined {
-    return this.#journal?.folder;
-  }
-
-  *ending(isDurable: boolean): Steps {
-    const journal = this.#journal;
-    if (journal === undefined) return;
-    this.#journal = undefined;
-    const waits = isDurable && this.#isOnDisk;
-    yield fsyncStep(
-      () => journal.remove(!waits),
-      () => removeLater(journal, waits),
-    );
-  }
-
-  remove(isDurable: boolean): void {
-    this.#journal?.remove(!(isDurable && this.#isOnDisk));
+  override remove(isDurable: boolean): void {
+    super.remove(isDurable);
     this.#release();
   }
 
-  async removeLater(isDurable: boolean): Promise<void> {
-    const journal = this.#journal;
-    if (journal !== undefined) {
-      await removeLater(journal, isDurable && this.#isOnDisk);
-    }
+  override async removeLater(isDurable: boolean): Promise<void> {
+    await super.removeLater(isDurable);
     this.#release();
   }
 
@@ -266,7 +220,7 @@ export class Appender implements Kept {
 
   /** What the journal says of the append. */
   #newNote(): Append {
-    const file = this.#file;
+    const file = this.file;
     const { identity, size } = file;
     return {
       ...identity,
@@ -289,7 +243,7 @@ export class Appender implements Kept {
 
   /** Does the system make the write as a whole? */
   #isMadeWhole(): boolean {
-    const at = this.#file.size % BLOCK;
+    const at = this.file.size % BLOCK;
     return this.#isWhole && at + this.#length <= BLOCK;
   }
 
@@ -298,9 +252,9 @@ export class Appender implements Kept {
    * a dead flush would take the bytes for its own where they are the same.
    */
   #isAlone(): boolean {
-    if (this.#journal !== undefined) return this.#journal.isInPlace;
+    if (this.journal !== undefined) return this.journal.isInPlace;
     if (this.#place === undefined) {
-      const path = realPathOf(this.#file.path, true);
+      const path = realPathOf(this.file.path, true);
       const place = path === undefined ? undefined : journalPath(path);
       this.#place = place !== undefined && mayUse(place, true)
         ? new KnownPath(place)
@@ -321,27 +275,4 @@ export class Appender implements Kept {
       return false;
     }
   }
-
-  /** Has the journal that is kept ready for use. False where there is none. */
-  *#takeUp(path: string, readers: string): Steps<boolean> {
-    const journal = this.#journal;
-    if (journal === undefined) return false;
-    const isRight = journal.path === journalPath(path) &&
-      this.#readers === readers;
-    if (!isRight) yield* this.ending(true);
-    else if (yield* journal.resuming()) return true;
-    this.#journal = undefined;
-    return false;
-  }
-}
-
-/** Removes a journal that rests, once it is on disk that it does if one `waits`. */
-async function removeLater(journal: Journal, waits: boolean): Promise<void> {
-  if (waits) await journal.settleRest();
-  journal.remove(true);
-}
-
-/** Who may read a file, as far as its owner and its permission bits say. */
-function readersOf({ uid, gid, mode }: Status): string {
-  return `${uid}:${gid}:${mode}`;
 }

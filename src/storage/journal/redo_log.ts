@@ -19,27 +19,18 @@
  */
 
 import { randomBytes } from "node:crypto";
-import type { Kept, MappedFile } from "../mapped_file.ts";
+import type { MappedFile } from "../mapped_file.ts";
 import { realPathOf } from "../paths.ts";
 import { fsyncStep, type Steps } from "../steps.ts";
 import { bootOfSystem, HEADER_SIZE, type Redo, sumOf } from "./format.ts";
-import { Journal } from "./journal.ts";
+import { JournalKeeper } from "./keeper.ts";
 import { RedoNote, type RedoPart, writeRedo } from "./redo.ts";
 
 /** Bytes of a journal that stay with it when it rests. */
 const KEPT_BYTES = 2 ** 24;
 
 /** The commits of one open file. */
-export class RedoLog implements Kept {
-  readonly #file: MappedFile;
-  #journal: Journal | undefined;
-  /** Was the journal on disk, with its name? */
-  #isOnDisk = false;
-
-  private constructor(file: MappedFile) {
-    this.#file = file;
-  }
-
+export class RedoLog extends JournalKeeper {
   /** That of `file`, which keeps no other journal. */
   static of(file: MappedFile): RedoLog {
     if (file.kept instanceof RedoLog) return file.kept;
@@ -53,17 +44,9 @@ export class RedoLog implements Kept {
    * {@linkcode Journal.beginning}.
    */
   *begin(): Steps<boolean> {
-    const path = realPathOf(this.#file.path, true);
+    const path = realPathOf(this.file.path, true);
     if (path === undefined) return false;
-    const journal = this.#journal;
-    if (journal !== undefined) {
-      if (journal.isFor(path) && (yield* journal.resuming())) return true;
-      this.#journal = undefined;
-      if (!journal.isFor(path)) journal.remove(false);
-    }
-    this.#journal = yield* Journal.beginning(path, this.#file);
-    this.#isOnDisk = false;
-    return this.#journal !== undefined;
+    return (yield* this.beginning(path)) !== undefined;
   }
 
   /**
@@ -79,8 +62,8 @@ export class RedoLog implements Kept {
     isDurable: boolean,
     check: () => void,
   ): Steps<RedoNote | undefined | "none"> {
-    const file = this.#file;
-    const journal = this.#journal!;
+    const file = this.file;
+    const journal = this.journal!;
     if (isDurable) {
       yield fsyncStep(() => file.syncData(), () => file.syncLater());
     }
@@ -101,9 +84,9 @@ export class RedoLog implements Kept {
     file.checkUnchanged();
     journal.noteRedo(note);
     if (isDurable) {
-      const isSettled = yield* journal.settle(!this.#isOnDisk);
+      const isSettled = yield* journal.settle(!this.isOnDisk);
       if (!isSettled) return "none";
-      this.#isOnDisk = true;
+      this.isOnDisk = true;
     }
     return RedoNote.of(journal.content, table, note);
   }
@@ -113,54 +96,16 @@ export class RedoLog implements Kept {
    * Throws nothing: the file has all that it says.
    */
   rest(): void {
-    const journal = this.#journal;
+    const journal = this.journal;
     if (journal === undefined) return;
     try {
       if (journal.content.size > KEPT_BYTES) {
         journal.content.truncate(HEADER_SIZE);
-        this.#isOnDisk = false;
+        this.isOnDisk = false;
       }
       journal.rest();
     } catch {
       this.abandon();
     }
-  }
-
-  /** The commit counts, and is not all in the file: the next flush or open sees to it. */
-  leave(): void {
-    this.#journal?.leave();
-    this.#journal = undefined;
-  }
-
-  /** Nothing has been noted, or it does not count. */
-  abandon(): void {
-    this.#journal?.abandon();
-    this.#journal = undefined;
-  }
-
-  get folder(): string | undefined {
-    return this.#journal?.folder;
-  }
-
-  *ending(isDurable: boolean): Steps {
-    const journal = this.#journal;
-    if (journal === undefined) return;
-    this.#journal = undefined;
-    const waits = isDurable && this.#isOnDisk;
-    yield fsyncStep(
-      () => journal.remove(!waits),
-      () => journal.removeLater(waits),
-    );
-  }
-
-  remove(isDurable: boolean): void {
-    this.#journal?.remove(!(isDurable && this.#isOnDisk));
-    this.#journal = undefined;
-  }
-
-  async removeLater(isDurable: boolean): Promise<void> {
-    const journal = this.#journal;
-    this.#journal = undefined;
-    await journal?.removeLater(isDurable && this.#isOnDisk);
   }
 }
