@@ -6,17 +6,13 @@
  */
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { type Mode, open } from "../../../mod.ts";
 import {
-  commandOf,
-  isDeno,
   isThorough,
   proof,
   randomFrom,
@@ -24,55 +20,11 @@ import {
   temporaryFolder,
 } from "../../support/support.ts";
 import { makeNumbers, numberIn } from "./numbers.ts";
+import { otherRuntime, start } from "./processes.ts";
 
 const TIMEOUT = 900_000;
 const COMMITS = isThorough ? 10_000 : 500;
 const KILLS = isThorough ? 200 : 12;
-
-/** A child, and what it has written so far. */
-interface Running {
-  readonly child: ChildProcess;
-  readonly ended: Promise<string>;
-  said(): string;
-}
-
-function start(
-  name: string,
-  args: readonly string[],
-  runtime?: string,
-): Running {
-  const script = new URL(`./children/${name}.ts`, import.meta.url);
-  const [command, ...rest] = runtime === undefined ? commandOf(script, args) : [
-    runtime,
-    "run",
-    ...(isDeno ? [] : ["-A", "--no-check"]),
-    fileURLToPath(script),
-    ...args,
-  ];
-  const child = spawn(command!, rest);
-  let [stdout, stderr] = ["", ""];
-  child.stdout.setEncoding("utf8").on("data", (text) => stdout += text);
-  child.stderr.setEncoding("utf8").on("data", (text) => stderr += text);
-  const ended = new Promise<string>((resolve, reject) =>
-    child.on("error", reject).on("close", (status, signal) => {
-      if (status === 0 || signal === "SIGKILL") resolve(stdout);
-      else reject(new Error(`${name}: ${status}\n${stderr}`));
-    })
-  );
-  return { child, ended, said: () => stdout };
-}
-
-/** The other runtime's command, if it is there. */
-function otherRuntime(): string | undefined {
-  const name = isDeno ? "bun" : "deno";
-  const installed = new URL(
-    `../../../node_modules/.bin/${name}`,
-    import.meta.url,
-  );
-  return [fileURLToPath(installed), name].find((command) =>
-    spawnSync(command, ["--version"]).status === 0
-  );
-}
 
 /** Has one process commit, and others read in these ways. */
 async function readDuring(
@@ -144,11 +96,11 @@ test(
     for (let round = 0; round < KILLS; round++) {
       const strategy = "auto";
       const running = start("committer", [path, "4000000000", strategy]);
-      while (running.said() === "") {
+      while (running.output() === "") {
         await Promise.race([setTimeout(2), running.ended]);
       }
       await setTimeout(random() * 30);
-      running.child.kill("SIGKILL");
+      running.kill();
       const said = (await running.ended).trimEnd().split("\n");
       const acknowledged = Number(said.at(-1));
       const hasJournal = fs.readdirSync(folder.path).length > 1;

@@ -5,11 +5,10 @@
  */
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { runInNewContext } from "node:vm";
 import { isMemmapError, open } from "../../../mod.ts";
 import {
@@ -21,55 +20,10 @@ import {
   temporaryFolder,
   withLibc,
 } from "../../support/support.ts";
+import { otherRuntime, start, startCommand } from "./processes.ts";
 
 const TIMEOUT = 300_000;
 const RECORD = 5000;
-
-/** A child that runs beside this process. */
-interface Running {
-  isRunning(): boolean;
-  kill(): void;
-  /** Settles when it has written something. */
-  readonly said: Promise<unknown>;
-  readonly ended: Promise<string>;
-}
-
-/** Starts a script of `children/`; in `runtime`, if that is the other one. */
-function start(
-  name: string,
-  args: readonly string[],
-  runtime?: string,
-): Running {
-  const script = new URL(`./children/${name}.ts`, import.meta.url);
-  const path = fileURLToPath(script);
-  const command = runtime === undefined
-    ? commandOf(script, args)
-    : [runtime, "run", ...(isDeno ? [] : ["-A", "--no-check"]), path, ...args];
-  return startCommand(name, command);
-}
-
-function startCommand(
-  name: string,
-  [command, ...rest]: readonly string[],
-  cwd?: string,
-): Running {
-  const child = spawn(command!, rest, { cwd });
-  const said = new Promise((resolve) => child.stdout.once("data", resolve));
-  let stdout = "";
-  let stderr = "";
-  let isRunning = true;
-  child.stdout.setEncoding("utf8").on("data", (text) => stdout += text);
-  child.stderr.setEncoding("utf8").on("data", (text) => stderr += text);
-  const ended = new Promise<string>((resolve, reject) =>
-    child.on("error", reject).on("close", (status) => {
-      isRunning = false;
-      if (status === 0) resolve(stdout);
-      else reject(new Error(`${name}: ${status}\n${stderr}`));
-    })
-  );
-  const kill = () => void child.kill("SIGKILL");
-  return { isRunning: () => isRunning, kill, said, ended };
-}
 
 const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
 
@@ -109,18 +63,6 @@ test(
     );
   },
 );
-
-/** The other runtime's command, if it is there. */
-function otherRuntime(): string | undefined {
-  const name = isDeno ? "bun" : "deno";
-  const installed = new URL(
-    `../../../node_modules/.bin/${name}`,
-    import.meta.url,
-  );
-  return [fileURLToPath(installed), name].find((command) =>
-    spawnSync(command, ["--version"]).status === 0
-  );
-}
 
 /** The program on the first page that shows how two processes append to one log. */
 function recipe(): string {
@@ -438,7 +380,6 @@ test("the lock of a process that is killed is free", {
   using map = open(path);
   for (const runtime of [undefined, otherRuntime()]) {
     const holder = start("locker", [path, "hold"], runtime);
-    const killed = assert.rejects(holder.ended);
     await holder.said;
     map.append(1);
     assert.throws(() => map.flush(), { code: "EBUSY" });
@@ -448,7 +389,7 @@ test("the lock of a process that is killed is free", {
     holder.kill();
     using _ = await waiting;
     map.flush();
-    await killed;
+    await holder.ended;
   }
 });
 
