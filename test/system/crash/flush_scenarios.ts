@@ -40,7 +40,7 @@ export interface Scenario {
   readonly written: readonly Patch[];
   readonly edit: (map: Memmap) => void;
   /** What it appends without a slice. */
-  readonly tail?: Uint8Array;
+  readonly tail: Uint8Array;
   readonly options: Omit<FlushOptions, "path">;
   /** Save to another file, which has these bytes before, or does not exist: `null`. */
   readonly saveTo?: Uint8Array | null;
@@ -94,18 +94,36 @@ const TAIL = FILE.subarray(CUT);
 const NEW = noise(1000, 2);
 /** Whole blocks, of any size in use: what comes behind them can be shared. */
 const BLOCKS = noise(2 ** 16, 5);
-const LARGE = noise(5 * 2 ** 20 + 3, 3);
 const OTHER = noise(9000, 4);
 const NOTHING = new Uint8Array(0);
 
-type Given =
-  & Pick<Scenario, "name" | "after" | "edit" | "strategy">
-  & Partial<Scenario>;
+/** The value that `make` gives, made when it is first asked for. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
 
-function scenario(given: Given): Scenario {
+const large = once(() => noise(5 * 2 ** 20 + 3, 3));
+
+/**
+ * A scenario whose contents are made when somebody asks: a child is started for each
+ * blow, and needs one scenario of them all.
+ */
+type Given =
+  & Pick<Scenario, "name" | "edit" | "strategy">
+  & Partial<Omit<Scenario, "before" | "after" | "tail">>
+  & {
+    readonly before?: () => Uint8Array;
+    readonly after: () => Uint8Array;
+    readonly tail?: () => Uint8Array;
+  };
+
+function scenario({ before, after, tail, ...given }: Given): Scenario {
+  const makeBefore = once(before ?? (() => FILE));
+  const makeAfter = once(after);
+  const makeTail = once(tail ?? (() => NOTHING));
   return {
     isSample: false,
-    before: FILE,
     mode: "r+",
     appended: 0,
     reserve: true,
@@ -115,29 +133,38 @@ function scenario(given: Given): Scenario {
     isLinked: false,
     shares: false,
     ...given,
+    get before() {
+      return makeBefore();
+    },
+    get after() {
+      return makeAfter();
+    },
+    get tail() {
+      return makeTail();
+    },
   };
 }
 
 /** Single bytes, a part of a page, several pages, the end. */
-const PATCHES: readonly Patch[] = [
+const patches = once((): readonly Patch[] => [
   [5, NEW.subarray(0, 1)],
   [4000, NEW],
   [CUT, OTHER],
-  [500_000, LARGE.subarray(0, 130_000)],
+  [500_000, large().subarray(0, 130_000)],
   [LENGTH - 3, NEW.subarray(0, 3)],
-];
+]);
 
 function patched(
   content: Uint8Array,
-  patches: readonly Patch[] = PATCHES,
+  written: readonly Patch[] = patches(),
 ): Uint8Array {
   const result = content.slice();
-  for (const [offset, bytes] of patches) result.set(bytes, offset);
+  for (const [offset, bytes] of written) result.set(bytes, offset);
   return result;
 }
 
-function patch(map: Memmap, patches: readonly Patch[] = PATCHES): void {
-  for (const [offset, bytes] of patches) map.write(bytes, offset);
+function patch(map: Memmap, written: readonly Patch[] = patches()): void {
+  for (const [offset, bytes] of written) map.write(bytes, offset);
 }
 
 const insertInTheMiddle = (map: Memmap) => void map.insert(CUT, NEW);
@@ -149,27 +176,27 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario({
     name: "grow in the middle",
     isSample: true,
-    after: join_(HEAD, NEW, TAIL),
+    after: () => join_(HEAD, NEW, TAIL),
     edit: insertInTheMiddle,
     strategy: "replace",
   }),
   scenario({
     name: "append",
     isSample: true,
-    after: join_(FILE, NEW),
+    after: () => join_(FILE, NEW),
     edit: append,
     strategy: "extend",
   }),
   scenario({
     name: "append for the third time",
-    after: join_(FILE, NEW),
+    after: () => join_(FILE, NEW),
     edit: append,
     appended: 3000,
     strategy: "extend",
   }),
   scenario({
     name: "append for the third time, not durable",
-    after: join_(FILE, NEW),
+    after: () => join_(FILE, NEW),
     edit: append,
     appended: 3000,
     options: { durable: false },
@@ -177,14 +204,14 @@ export const SCENARIOS: readonly Scenario[] = [
   }),
   scenario({
     name: "append within a page, not durable",
-    after: join_(FILE, NEW.subarray(0, 300)),
+    after: () => join_(FILE, NEW.subarray(0, 300)),
     edit: (map) => void map.insert(map.mappedLength, NEW.subarray(0, 300)),
     options: { durable: false },
     strategy: "extend",
   }),
   scenario({
     name: "append within a page, not durable, with a journal kept",
-    after: join_(FILE, NEW.subarray(0, 300)),
+    after: () => join_(FILE, NEW.subarray(0, 300)),
     edit: (map) => void map.insert(map.mappedLength, NEW.subarray(0, 300)),
     appended: 3000,
     options: { durable: false },
@@ -193,49 +220,49 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario({
     name: "append a line for the third time",
     isSample: true,
-    after: join_(FILE, NEW),
+    after: () => join_(FILE, NEW),
     edit: appendLine,
-    tail: NEW,
+    tail: () => NEW,
     appended: 3000,
     strategy: "extend",
   }),
   scenario({
     name: "append a line for the third time, not durable",
-    after: join_(FILE, NEW),
+    after: () => join_(FILE, NEW),
     edit: appendLine,
-    tail: NEW,
+    tail: () => NEW,
     appended: 3000,
     options: { durable: false },
     strategy: "extend",
   }),
   scenario({
     name: "append a line within a page, not durable",
-    after: join_(FILE, NEW.subarray(0, 300)),
+    after: () => join_(FILE, NEW.subarray(0, 300)),
     edit: (map) => map.append(NEW.subarray(0, 300)),
-    tail: NEW.subarray(0, 300),
+    tail: () => NEW.subarray(0, 300),
     appended: 200,
     options: { durable: false },
     strategy: "extend",
   }),
   scenario({
     name: "append a line within a page, not durable, with a journal kept",
-    after: join_(FILE, NEW.subarray(0, 300)),
+    after: () => join_(FILE, NEW.subarray(0, 300)),
     edit: (map) => map.append(NEW.subarray(0, 300)),
-    tail: NEW.subarray(0, 300),
+    tail: () => NEW.subarray(0, 300),
     appended: 3000,
     options: { durable: false },
     strategy: "extend",
   }),
   scenario({
     name: "append much with a journal kept",
-    after: join_(FILE, LARGE),
-    edit: (map) => void map.insert(map.mappedLength, LARGE),
+    after: () => join_(FILE, large()),
+    edit: (map) => void map.insert(map.mappedLength, large()),
     appended: 3000,
     strategy: "extend",
   }),
   scenario({
     name: "cut at the end with a journal kept",
-    after: FILE.subarray(0, LENGTH - 5000),
+    after: () => FILE.subarray(0, LENGTH - 5000),
     edit: (map) => map.slice(CUT).resize(LENGTH - CUT - 5000),
     appended: 3000,
     strategy: "extend",
@@ -243,21 +270,21 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario({
     name: "cut what was appended last",
     isSample: true,
-    after: FILE.subarray(0, LENGTH - 700),
+    after: () => FILE.subarray(0, LENGTH - 700),
     edit: (map) => map.slice(CUT).resize(LENGTH - CUT - 700),
     appended: 3000,
     strategy: "extend",
   }),
   scenario({
     name: "grow in the middle with a journal kept",
-    after: join_(HEAD, NEW, TAIL),
+    after: () => join_(HEAD, NEW, TAIL),
     edit: insertInTheMiddle,
     appended: 3000,
     strategy: "replace",
   }),
   scenario({
     name: "grow in the middle, not durable",
-    after: join_(HEAD, NEW, TAIL),
+    after: () => join_(HEAD, NEW, TAIL),
     edit: insertInTheMiddle,
     options: { durable: false },
     strategy: "replace",
@@ -266,15 +293,16 @@ export const SCENARIOS: readonly Scenario[] = [
     name:
       "grow many slices in a mapped prefix, through a link, without reserve",
     length: CUT,
-    after: join_(
-      FILE.subarray(0, 10),
-      NEW,
-      FILE.subarray(10, 20),
-      NEW,
-      FILE.subarray(20, 300_000),
-      NEW,
-      FILE.subarray(300_000),
-    ),
+    after: () =>
+      join_(
+        FILE.subarray(0, 10),
+        NEW,
+        FILE.subarray(10, 20),
+        NEW,
+        FILE.subarray(20, 300_000),
+        NEW,
+        FILE.subarray(300_000),
+      ),
     edit: (map) => {
       for (const offset of [10, 20, 300_000]) map.insert(offset, NEW);
     },
@@ -284,26 +312,27 @@ export const SCENARIOS: readonly Scenario[] = [
   }),
   scenario({
     name: "grow in the middle by whole blocks",
-    after: join_(HEAD, BLOCKS, TAIL),
+    after: () => join_(HEAD, BLOCKS, TAIL),
     edit: (map) => void map.insert(CUT, BLOCKS),
     shares: true,
     strategy: "replace",
   }),
   scenario({
     name: "shrink",
-    after: join_(FILE.subarray(0, CUT - 1000), TAIL),
+    after: () => join_(FILE.subarray(0, CUT - 1000), TAIL),
     edit: (map) => map.slice(10, CUT).resize(CUT - 1010),
     strategy: "replace",
   }),
   scenario({
     name: "insert at 0",
-    after: join_(NEW, FILE),
+    after: () => join_(NEW, FILE),
     edit: (map) => void map.insert(0, NEW),
     strategy: "replace",
   }),
   scenario({
     name: "change bytes of a slice that floats",
-    after: join_(FILE.subarray(0, 100), new Uint8Array(10), FILE.subarray(110)),
+    after: () =>
+      join_(FILE.subarray(0, 100), new Uint8Array(10), FILE.subarray(110)),
     edit: (map) => {
       const slice = map.slice(100, 200);
       slice.resize(201);
@@ -314,36 +343,36 @@ export const SCENARIOS: readonly Scenario[] = [
   }),
   scenario({
     name: "delete all",
-    after: NOTHING,
+    after: () => NOTHING,
     edit: (map) => map.slice().resize(0),
     strategy: "extend",
   }),
   scenario({
     name: "delete all by replacing",
-    after: NOTHING,
+    after: () => NOTHING,
     edit: (map) => map.slice().resize(0),
     options: { strategy: "replace" },
     strategy: "replace",
   }),
   scenario({
     name: "cut at the end",
-    after: FILE.subarray(0, LENGTH - 5000),
+    after: () => FILE.subarray(0, LENGTH - 5000),
     edit: (map) => map.slice(CUT).resize(LENGTH - CUT - 5000),
     strategy: "extend",
   }),
   scenario({
     name: "append several MiB",
-    after: join_(FILE, NEW, LARGE),
+    after: () => join_(FILE, NEW, large()),
     edit: (map) => {
-      map.append(LARGE);
+      map.append(large());
       map.insert(LENGTH, NEW);
     },
-    tail: LARGE,
+    tail: () => large(),
     strategy: "extend",
   }),
   scenario({
     name: "append, not durable, without reserve",
-    after: join_(FILE, NEW),
+    after: () => join_(FILE, NEW),
     edit: append,
     reserve: false,
     options: { durable: false },
@@ -351,25 +380,25 @@ export const SCENARIOS: readonly Scenario[] = [
   }),
   scenario({
     name: "append by replacing",
-    after: join_(FILE, NEW),
+    after: () => join_(FILE, NEW),
     edit: append,
     options: { strategy: "replace" },
     strategy: "replace",
   }),
   scenario({
     name: "append many, and insert",
-    after: join_(HEAD, NEW, TAIL, ...Array(200).fill(NEW)),
+    after: () => join_(HEAD, NEW, TAIL, ...Array(200).fill(NEW)),
     edit: (map) => {
       insertInTheMiddle(map);
       for (let i = 0; i < 200; i++) map.append(NEW);
     },
-    tail: join_(...Array(200).fill(NEW)),
+    tail: () => join_(...Array(200).fill(NEW)),
     strategy: "replace",
   }),
   scenario({
     name: "append to an empty file, through a link",
-    before: NOTHING,
-    after: NEW,
+    before: () => NOTHING,
+    after: () => NEW,
     edit: append,
     isLinked: true,
     strategy: "extend",
@@ -378,7 +407,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "commit",
     isSample: true,
     isAtomic: true,
-    after: patched(FILE),
+    after: () => patched(FILE),
     edit: (map) => patch(map),
     strategy: "in-place",
   }),
@@ -386,15 +415,15 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "commit for the second time",
     isAtomic: true,
     written: [[5, OTHER], [600_000, NEW]],
-    before: patched(FILE, [[5, OTHER], [600_000, NEW]]),
-    after: patched(patched(FILE, [[5, OTHER], [600_000, NEW]])),
+    before: () => patched(FILE, [[5, OTHER], [600_000, NEW]]),
+    after: () => patched(patched(FILE, [[5, OTHER], [600_000, NEW]])),
     edit: (map) => patch(map),
     strategy: "in-place",
   }),
   scenario({
     name: "commit, not durable, without reserve, through a link",
     isAtomic: true,
-    after: patched(FILE),
+    after: () => patched(FILE),
     edit: (map) => patch(map),
     reserve: false,
     isLinked: true,
@@ -404,7 +433,7 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario({
     name: "commit and append",
     isAtomic: true,
-    after: join_(patched(FILE), NEW),
+    after: () => join_(patched(FILE), NEW),
     edit: (map) => {
       patch(map);
       append(map);
@@ -415,18 +444,19 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "commit for the second time and append much, not durable",
     isAtomic: true,
     written: [[5, OTHER], [600_000, NEW]],
-    before: patched(FILE, [[5, OTHER], [600_000, NEW]]),
-    after: join_(
-      patched(patched(FILE, [[5, OTHER], [600_000, NEW]])),
-      NEW,
-      LARGE,
-    ),
+    before: () => patched(FILE, [[5, OTHER], [600_000, NEW]]),
+    after: () =>
+      join_(
+        patched(patched(FILE, [[5, OTHER], [600_000, NEW]])),
+        NEW,
+        large(),
+      ),
     edit: (map) => {
       patch(map);
       append(map);
-      map.append(LARGE);
+      map.append(large());
     },
-    tail: LARGE,
+    tail: () => large(),
     options: { durable: false },
     strategy: "in-place",
   }),
@@ -434,20 +464,21 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "commit in a mapped prefix",
     isAtomic: true,
     length: CUT,
-    after: patched(FILE, PATCHES.slice(0, 2)),
-    edit: (map) => patch(map, PATCHES.slice(0, 2)),
+    after: () => patched(FILE, patches().slice(0, 2)),
+    edit: (map) => patch(map, patches().slice(0, 2)),
     strategy: "in-place",
   }),
   scenario({
     name: "commit an insert and written bytes",
     isAtomic: true,
     written: [[5, OTHER]],
-    before: patched(FILE, [[5, OTHER]]),
-    after: join_(
-      patched(patched(FILE, [[5, OTHER]])).subarray(0, CUT),
-      NEW,
-      patched(patched(FILE, [[5, OTHER]])).subarray(CUT),
-    ),
+    before: () => patched(FILE, [[5, OTHER]]),
+    after: () =>
+      join_(
+        patched(patched(FILE, [[5, OTHER]])).subarray(0, CUT),
+        NEW,
+        patched(patched(FILE, [[5, OTHER]])).subarray(CUT),
+      ),
     edit: (map) => {
       insertInTheMiddle(map);
       patch(map);
@@ -458,29 +489,29 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "append to an atomic map that was committed",
     isAtomic: true,
     written: [[5, OTHER]],
-    before: patched(FILE, [[5, OTHER]]),
-    after: join_(patched(FILE, [[5, OTHER]]), NEW),
+    before: () => patched(FILE, [[5, OTHER]]),
+    after: () => join_(patched(FILE, [[5, OTHER]]), NEW),
     edit: append,
     strategy: "extend",
   }),
   scenario({
     name: "save an atomic map",
     isAtomic: true,
-    after: patched(FILE),
+    after: () => patched(FILE),
     edit: (map) => patch(map),
     saveTo: OTHER,
     strategy: "replace",
   }),
   scenario({
     name: "save as a new file",
-    after: join_(HEAD, NEW, TAIL),
+    after: () => join_(HEAD, NEW, TAIL),
     edit: insertInTheMiddle,
     saveTo: null,
     strategy: "replace",
   }),
   scenario({
     name: "save by whole blocks, not durable, without reserve",
-    after: join_(HEAD, BLOCKS, TAIL),
+    after: () => join_(HEAD, BLOCKS, TAIL),
     edit: (map) => void map.insert(CUT, BLOCKS),
     reserve: false,
     options: { durable: false },
@@ -490,7 +521,7 @@ export const SCENARIOS: readonly Scenario[] = [
   }),
   scenario({
     name: "save as a file that exists",
-    after: join_(HEAD, NEW, TAIL),
+    after: () => join_(HEAD, NEW, TAIL),
     edit: insertInTheMiddle,
     saveTo: OTHER,
     strategy: "replace",
@@ -498,7 +529,7 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario({
     name: "save a private copy",
     mode: "c",
-    after: join_(new Uint8Array(20), FILE.subarray(20), NEW),
+    after: () => join_(new Uint8Array(20), FILE.subarray(20), NEW),
     edit: (map) => {
       map.slice(0, 20).bytes.fill(0);
       append(map);
@@ -509,7 +540,7 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario({
     name: "save what was opened for reading, not durable",
     mode: "r",
-    after: FILE,
+    after: () => FILE,
     edit: nothing,
     options: { durable: false },
     saveTo: null,
