@@ -46,6 +46,8 @@ interface Case {
 const KIB = 1024;
 const SIZE = 1500 * KIB + 11;
 const MIDDLE = 700 * KIB + 3;
+/** Larger than the disk, and little more: each case reads all of it several times. */
+const SPARSE = 20 * 1024 * KIB;
 const LARGE = noise(2048 * KIB, 2);
 const SMALL = noise(1000, 3);
 
@@ -117,15 +119,15 @@ const CASES: readonly Case[] = [
   },
   {
     name: "in-place between holes larger than the disk, some room",
-    size: 40 * 1024 * KIB,
+    size: SPARSE,
     holes: true,
-    edit: (map) => void map.insert(20 * 1024 * KIB, LARGE),
+    edit: (map) => void map.insert(SPARSE / 2, LARGE),
     options: { strategy: "in-place" },
     room: 1000 * KIB,
   },
   {
     name: "in-place before holes larger than the disk, little room",
-    size: 40 * 1024 * KIB,
+    size: SPARSE,
     holes: true,
     edit: (map) => void map.insert(5 * KIB, SMALL),
     options: { strategy: "in-place" },
@@ -134,7 +136,7 @@ const CASES: readonly Case[] = [
   },
   {
     name: "replace of holes larger than the disk, little room",
-    size: 40 * 1024 * KIB,
+    size: SPARSE,
     holes: true,
     edit: (map) => void map.insert(5 * KIB, SMALL),
     room: 100 * KIB,
@@ -155,27 +157,27 @@ const CASES: readonly Case[] = [
   },
   {
     name: "commit into holes, some room",
-    size: 40 * 1024 * KIB,
+    size: SPARSE,
     holes: true,
     isAtomic: true,
-    edit: (map) => map.write(LARGE, 20 * 1024 * KIB),
+    edit: (map) => map.write(LARGE, SPARSE / 2),
     room: 1000 * KIB,
   },
   {
     name: "commit into holes, room for the journal alone",
-    size: 40 * 1024 * KIB,
+    size: SPARSE,
     holes: true,
     isAtomic: true,
-    edit: (map) => map.write(LARGE, 20 * 1024 * KIB),
+    edit: (map) => map.write(LARGE, SPARSE / 2),
     room: 2500 * KIB,
     fitsInMemory: true,
   },
   {
     name: "commit into holes, enough room",
-    size: 40 * 1024 * KIB,
+    size: SPARSE,
     holes: true,
     isAtomic: true,
-    edit: (map) => map.write(LARGE.subarray(0, 500 * KIB), 20 * 1024 * KIB),
+    edit: (map) => map.write(LARGE.subarray(0, 500 * KIB), SPARSE / 2),
     room: 1500 * KIB,
     fits: true,
   },
@@ -406,7 +408,7 @@ try {
   }
   appendWithLittleRoom(true);
   appendWithLittleRoom(false);
-  makeAnew(40 * 1024 * KIB, 10 * KIB, 4 * 1024 * KIB);
+  makeAnew(20 * 1024 * KIB, 10 * KIB, 4 * 1024 * KIB);
   makeAnew(2 * 1024 * KIB, 10 * KIB, 2 * 1024 * KIB);
   makeAnew(1024 * KIB, 1024 * KIB, 3 * 1024 * KIB);
   makeAnew(3 * 1024 * KIB, 1024 * KIB, 3 * 1024 * KIB);
