@@ -408,7 +408,7 @@ try {
   }
   appendWithLittleRoom(true);
   appendWithLittleRoom(false);
-  makeAnew(20 * 1024 * KIB, 10 * KIB, 4 * 1024 * KIB);
+  makeAnew(SPARSE, 10 * KIB, 4 * 1024 * KIB);
   makeAnew(2 * 1024 * KIB, 10 * KIB, 2 * 1024 * KIB);
   makeAnew(1024 * KIB, 1024 * KIB, 3 * 1024 * KIB);
   makeAnew(3 * 1024 * KIB, 1024 * KIB, 3 * 1024 * KIB);
