@@ -68,6 +68,8 @@ const OWN = new Set([
   "rt_sigprocmask",
   "rt_sigreturn",
   "sched_getaffinity",
+  "sched_getparam",
+  "sched_getscheduler",
   "sched_yield",
   "tgkill",
 ]);
