@@ -1,16 +1,19 @@
 /**
- * Runs children under strace, to see which system calls they make between two marks, and
+ * Runs forks under strace, to see which system calls they make between two marks, and
  * what happens when one of those calls fails, stops them or kills them.
  *
  * strace (https://strace.io) counts a thread's calls from the moment it attaches. It
- * attaches when the child is ready, and only to the thread that runs JavaScript.
- * Start-up and garbage collection are not counted, so the same call has the same
- * number in every run.
+ * attaches when the fork is ready: start-up is not counted, so the same call has the same
+ * number in nearly every run.
  *
  * @module
  */
 
-import { spawn, spawnSync } from "node:child_process";
+import {
+  type ChildProcessWithoutNullStreams,
+  spawn,
+  spawnSync,
+} from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -37,14 +40,14 @@ export interface Call {
   readonly count: number;
 }
 
-/** What strace recorded and its child wrote. */
+/** What strace recorded, and what its fork returned. */
 export interface Trace {
   /** The calls after the first mark, up to and including the second. */
   readonly steps: readonly Call[];
   readonly hasBegun: boolean;
   readonly isKilled: boolean;
-  /** The child's standard output, line by line. */
-  readonly lines: readonly string[];
+  /** What the fork returned; `undefined` if it was killed. */
+  readonly report: unknown;
   readonly stderr: string;
 }
 
@@ -144,88 +147,182 @@ export function parseTrace(text: string): Pick<
   };
 }
 
-// The shell becomes strace, which makes strace the child's parent. Yama may restrict
-// tracing to descendants, which this satisfies.
-const SCRIPT = `
-  ready=$1 trace=$2 inject=$3
-  shift 3
-  mkfifo "$ready" || exit
-  exec 3<&0
-  "$@" <&3 3<&- &
-  read -r _ <"$ready"
-  exec 3<&-
-  exec strace -s 0 -o "$trace" \${inject:+-e "inject=$inject"} -p $!
-`;
+/** The engine that fork.ts can fork: one that needs no other thread. */
+const V8_FLAGS = "--single-threaded";
+const JSC_ENVIRONMENT: Readonly<Record<string, string>> = {
+  BUN_JSC_useConcurrentJIT: "0",
+  BUN_JSC_useConcurrentGC: "0",
+};
 
-/** Options of {@linkcode runTraced}. */
+/** What a server of forks prints, one of them a line; see fork.ts. */
+type Message =
+  | { readonly ready: number }
+  | { readonly report: unknown }
+  | { readonly ended: number };
+
+/** A process that forks for each request, one after the other. */
+class ForkServer {
+  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #messages: Message[] = [];
+  #wake: () => void = () => {};
+  #hasExited = false;
+  stderr = "";
+
+  constructor(script: URL, args: readonly string[]) {
+    const [command, ...rest] = commandOf(script, args, ["-A"], V8_FLAGS);
+    const env = { ...process.env, NO_COLOR: "1", ...JSC_ENVIRONMENT };
+    const child = spawn(command, rest, { env });
+    this.#process = child;
+    let text = "";
+    child.stderr.setEncoding("utf8").on("data", (more) => this.stderr += more);
+    child.stdout.setEncoding("utf8").on("data", (more) => {
+      const lines = (text + more).split("\n");
+      text = lines.pop()!;
+      this.#messages.push(...lines.map((line) => JSON.parse(line)));
+      this.#wake();
+    });
+    child.stdin.on("error", () => {}); // it has exited, as "close" will tell
+    child.on("error", (error) => this.stderr += error.message);
+    child.on("close", () => {
+      this.#hasExited = true;
+      this.#wake();
+    });
+  }
+
+  /** A line for the server; or without text, for its fork to go on. */
+  send(line = ""): void {
+    this.#process.stdin.write(`${line}\n`);
+  }
+
+  /** The next message. */
+  async next(): Promise<Message> {
+    while (this.#messages.length === 0) {
+      if (this.#hasExited) {
+        throw new Error(`A server of forks has ended.\n${this.stderr}`);
+      }
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+    return this.#messages.shift()!;
+  }
+
+  end(): void {
+    this.#process.kill("SIGKILL");
+  }
+}
+
+/** Options of {@linkcode Forks.runTraced}. */
 export interface TraceOptions {
   /** The value of strace's `-e inject=`. */
   inject?: string | undefined;
-  /** Called when the child is ready, before it is told to begin. */
+  /** Called when strace has attached, before the fork is told to begin. */
   prepare?: () => void;
-  /** Called with the child's process id and the trace's path when the child begins. */
+  /** Called with the fork's process id and the trace's path when the fork begins. */
   watch?: (pid: number, trace: string) => Promise<void>;
-  /** Milliseconds after which the child counts as hanging; two minutes by default. */
+  /** Milliseconds after which the fork counts as hanging; two minutes by default. */
   timeout?: number;
 }
 
-/**
- * Runs a script of `test/` under strace. The script prints its process id. When it is
- * ready, it opens the pipe named by its last argument, then waits for a byte on
- * standard input.
- */
-export async function runTraced(
-  script: URL,
-  args: readonly string[],
-  options: TraceOptions = {},
+/** Forks of a script of `test/` that calls `serveForks`. */
+export class Forks implements Disposable {
+  readonly #script: URL;
+  readonly #args: readonly string[];
+  /** Servers that wait for a request. There are as many as requests were made at once. */
+  readonly #idle: ForkServer[] = [];
+
+  constructor(script: URL, ...args: readonly string[]) {
+    this.#script = script;
+    this.#args = args;
+  }
+
+  /** Runs a fork that handles `request` under strace. */
+  async runTraced(
+    request: unknown,
+    options: TraceOptions = {},
+  ): Promise<Trace> {
+    const server = this.#idle.pop() ?? new ForkServer(this.#script, this.#args);
+    try {
+      const trace = await runTraced(server, request, options);
+      this.#idle.push(server);
+      return trace;
+    } catch (error) {
+      server.end();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const server of this.#idle.splice(0)) server.end();
+  }
+}
+
+async function runTraced(
+  server: ForkServer,
+  request: unknown,
+  { inject, prepare, watch, timeout = 120_000 }: TraceOptions,
 ): Promise<Trace> {
   using folder = temporaryFolder();
-  const ready = join(folder.path, "ready");
   const trace = join(folder.path, "trace");
-  const command = commandOf(script, [...args, ready]);
-  const child = spawn(
-    "sh",
-    ["-c", SCRIPT, "sh", ready, trace, options.inject ?? "", ...command],
-    { env: { ...process.env, NO_COLOR: "1" } },
-  );
-  let stdout = "";
-  let stderr = "";
+  server.stderr = "";
+  server.send(JSON.stringify(request));
+  const first = await server.next();
+  if (!("ready" in first)) {
+    throw new Error(
+      `The fork died: ${JSON.stringify(first)}.\n${server.stderr}`,
+    );
+  }
+  const pid = first.ready;
+  const kill = () => {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It is dead.
+    }
+  };
+
+  const strace = spawn("strace", [
+    ...["-s", "0", "-o", trace, "-p", String(pid)],
+    ...inject === undefined ? [] : ["-e", `inject=${inject}`],
+  ]);
+  let said = "";
   let watching: Promise<void> | undefined;
-  const pid = () => JSON.parse(stdout.split("\n")[0]!).pid as number;
-  child.stdout.setEncoding("utf8").on("data", (text) => stdout += text);
-  child.stderr.setEncoding("utf8").on("data", (text) => {
-    stderr += text;
-    if (watching !== undefined || !stderr.includes(" attached\n")) return;
-    options.prepare?.();
-    watching = options.watch?.(pid(), trace) ?? Promise.resolve();
-    child.stdin.end("x");
+  strace.stderr.setEncoding("utf8").on("data", (text) => {
+    said += text;
+    if (watching !== undefined || !said.includes(" attached\n")) return;
+    prepare?.();
+    watching = watch?.(pid, trace) ?? Promise.resolve();
+    server.send();
   });
-  child.stdin.on("error", () => {}); // the child was killed before it was told to begin
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
-    child.kill("SIGKILL");
-    if (stdout.includes("\n")) process.kill(pid(), "SIGKILL");
-  }, options.timeout ?? 120_000);
+    kill();
+  }, timeout);
+  let report: unknown;
   try {
-    await new Promise((resolve, reject) => {
-      child.on("error", reject).on("close", resolve);
-      // If strace could not attach, the child still waits for its byte.
-      child.on("exit", () => child.stdin.end());
-    });
+    await new Promise((resolve, reject) =>
+      strace.on("error", reject).on("close", resolve)
+    );
     await watching;
+    // If strace could not attach, the fork still waits.
+    if (watching === undefined) kill();
+    for (;;) {
+      const message = await server.next();
+      if ("report" in message) report = message.report;
+      else break;
+    }
   } finally {
     clearTimeout(timer);
+    kill();
   }
   const written = readIfThere(trace);
+  const stderr = server.stderr + said;
   if (isLate || watching === undefined) {
     throw new Error(
-      `${isLate ? "The child took too long." : "strace did not attach."}\n` +
-        `stdout: ${stdout}\nstderr: ${stderr}\ntrace: ${written.slice(-3000)}`,
+      `${isLate ? "The fork took too long." : "strace did not attach."}\n` +
+        `${stderr}\ntrace: ${written.slice(-3000)}`,
     );
   }
-  const lines = stdout.split("\n").slice(1).filter((line) => line !== "");
-  return { ...parseTrace(written), lines, stderr };
+  return { ...parseTrace(written), report, stderr };
 }
 
 function readIfThere(path: string): string {

@@ -122,13 +122,14 @@ export function commandOf(
   script: URL,
   args: readonly string[],
   denoPermissions: readonly string[] = ["-A"],
+  v8Flags = "--expose-gc",
 ): Command {
   const flags = isDeno
     ? [
       "run",
       "--quiet",
       "--no-prompt",
-      "--v8-flags=--expose-gc",
+      `--v8-flags=${v8Flags}`,
       "--config",
       fileURLToPath(new URL("../../deno.json", import.meta.url)),
       ...denoPermissions,

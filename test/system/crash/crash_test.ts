@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import process from "node:process";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { FINISHED, isCommit, leaveKilled, whatIsLeft } from "./aftermath.ts";
-import type { Report } from "./children/flush.ts";
+import type { Report, Request } from "./children/flush.ts";
 import type { FullDiskReport } from "./children/full_disk.ts";
 import type { PowerCutReport } from "./children/power_cut.ts";
 import {
@@ -21,7 +21,7 @@ import {
 } from "./flush_scenarios.ts";
 import {
   type Call,
-  runTraced,
+  Forks,
   skipWithoutStrace,
   type Trace,
 } from "../../support/strace.ts";
@@ -40,6 +40,8 @@ import {
 } from "../../support/support.ts";
 
 const CHILD = new URL("./children/flush.ts", import.meta.url);
+const forks = new Forks(CHILD);
+after(() => forks[Symbol.dispose]());
 /** Milliseconds, far more than a slow machine needs. Only a hang takes this long. */
 const TIMEOUT = 1_800_000;
 /** Attempts to hit one call. Its number varies with the runtime's own calls. */
@@ -67,8 +69,8 @@ const traced = {
   skip: unproved("kills and failures at every system call", skipWithoutStrace),
 };
 
-/** What the child does between the marks; see children/flush.ts. */
-type Action = "flush" | "reopen";
+/** What the fork does between the marks; see children/flush.ts. */
+type Action = Request["action"];
 
 /** One system call of a scenario, by its position among those between the marks. */
 interface Step {
@@ -88,7 +90,7 @@ function describe(
     `${calls.length}, ${calls[index]!.text}`;
 }
 
-/** Runs the child in `folder`. */
+/** Has a fork do its part in `folder`. */
 function run(
   folder: string,
   action: Action,
@@ -97,13 +99,13 @@ function run(
   inject?: string,
 ): Promise<Trace> {
   if (action === "reopen") leaveKilled(folder, scenario);
-  const args = [action, driver, scenario.name, folder];
-  return runTraced(CHILD, args, { inject });
+  const request: Request = { action, driver, name: scenario.name, folder };
+  return forks.runTraced(request, { inject });
 }
 
-/** The child's report; `undefined` if it died first. */
-function reportIn({ lines }: Trace): Report | undefined {
-  return lines.length === 1 ? JSON.parse(lines[0]!) : undefined;
+/** The fork's report; `undefined` if it died first. */
+function reportIn({ report }: Trace): Report | undefined {
+  return report as Report | undefined;
 }
 
 /** How a call is struck. */
@@ -344,12 +346,13 @@ async function killAfter(
   scenario: Scenario,
   microseconds: number,
 ): Promise<void> {
-  const [command, ...args] = commandOf(CHILD, [
-    "flush",
+  const request: Request = {
+    action: "flush",
     driver,
-    scenario.name,
+    name: scenario.name,
     folder,
-  ]);
+  };
+  const [command, ...args] = commandOf(CHILD, [JSON.stringify(request)]);
   const child = spawn(command, args);
   let stdout = "";
   let stderr = "";
@@ -357,7 +360,7 @@ async function killAfter(
   child.stderr.setEncoding("utf8").on("data", (text) => stderr += text);
   child.stdout.setEncoding("utf8").on("data", (text) => {
     stdout += text;
-    if (isTold || !stdout.includes('"ready"')) return;
+    if (isTold || !stdout.includes("ready")) return;
     isTold = true;
     child.stdin.end("x");
     const end = performance.now() + microseconds / 1000;

@@ -2,13 +2,13 @@
  * Makes one flush between two marks in the trace, while crash_test.ts kills it or makes
  * its system calls fail. If it survives, it reports how the flush went.
  *
- * Arguments: the action, the driver, the scenario's name, a folder, and the path of a
- * pipe to write to when all is ready. The flush begins when a byte arrives on standard input.
+ * Without arguments, it serves requests with a fork for each. With a request as its only
+ * argument, it makes that flush itself, with the runtime's threads: it prints "ready", and
+ * begins when a byte arrives on standard input.
  *
  * @module
  */
 
-import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -17,7 +17,7 @@ import { strays } from "../aftermath.ts";
 import {
   contentOf,
   contentOfMap,
-  DRIVERS,
+  type Driver,
   openScenario,
   type Place,
   placeIn,
@@ -29,8 +29,17 @@ import {
 } from "../flush_scenarios.ts";
 import { provideLater } from "../../../../src/storage/later.ts";
 import { atOnce } from "../../../support/later.ts";
+import { serveForks, waitForGo } from "../../../support/fork.ts";
 import { mark } from "../../../support/mark.ts";
-import { givenArguments } from "../../../support/support.ts";
+
+/** What to do, and where. */
+export interface Request {
+  readonly action: "flush" | "reopen";
+  readonly driver: Driver;
+  /** The scenario's name. */
+  readonly name: string;
+  readonly folder: string;
+}
 
 /** How a flush or an open went, if it was not killed. */
 export interface Report {
@@ -54,6 +63,7 @@ function openAndEdit(scenario: Scenario, place: Place): Memmap {
 
 async function flush(
   map: Memmap,
+  driver: Driver,
   scenario: Scenario,
   { target }: Place,
 ): Promise<string> {
@@ -63,16 +73,25 @@ async function flush(
   return (await map.flushAsync(given)).strategy;
 }
 
-/** Flushes once beforehand, so that one-time work of the runtime is not in the trace. */
-async function warmUp(folder: string, scenario: Scenario): Promise<void> {
-  const place = prepare(folder, scenario);
+/** Does the same once beforehand, so that one-time work of the runtime is not in the trace. */
+async function warmUp(
+  { action, driver, name, folder }: Request,
+): Promise<void> {
+  provideLater(driver === "flushAsync, at once" ? atOnce() : undefined);
+  const scenario = scenarioNamed(name);
+  const place = prepare(join(folder, "warm"), scenario);
+  if (action === "reopen") return open(place.path).close();
   const map = openAndEdit(scenario, place);
-  await flush(map, scenario, place);
+  await flush(map, driver, scenario, place);
   map.close();
 }
 
 /** Flushes between the marks, and once more if that fails. */
-async function flushOnce(folder: string, scenario: Scenario): Promise<Report> {
+async function flushOnce(
+  { driver, name, folder }: Request,
+  begin: () => void,
+): Promise<Report> {
+  const scenario = scenarioNamed(name);
   const place = prepare(folder, scenario);
   const { before, after, length, saveTo } = scenario;
   const map = openAndEdit(scenario, place);
@@ -89,11 +108,11 @@ async function flushOnce(folder: string, scenario: Scenario): Promise<Report> {
   };
   const behind = length === undefined ? 0 : before.length - length;
   const mapped = after.subarray(0, after.length - behind);
-  waitForGo();
+  begin();
 
   mark("begins");
   try {
-    report.strategy = await flush(map, scenario, place);
+    report.strategy = await flush(map, driver, scenario, place);
   } catch (error) {
     report.error = describe(error);
   }
@@ -115,7 +134,7 @@ async function flushOnce(folder: string, scenario: Scenario): Promise<Report> {
   );
   if (report.error !== undefined) {
     await succeed("the second flush", async () => {
-      const strategy = await flush(map, scenario, place);
+      const strategy = await flush(map, driver, scenario, place);
       report.strategy ??= strategy;
     });
     check(
@@ -142,11 +161,11 @@ function isResting(path: string): boolean {
 }
 
 /** Opens what a killed append left behind, between the marks. */
-function reopen(folder: string, scenario: Scenario): Report {
-  open(prepare(join(folder, "warm"), scenario).path).close();
+function reopen({ name, folder }: Request, begin: () => void): Report {
+  const scenario = scenarioNamed(name);
   const { path } = placeIn(folder, scenario);
   const report: Report = { isCommitted: false, strays: [], problems: [] };
-  waitForGo();
+  begin();
 
   mark("begins");
   let map: Memmap | undefined;
@@ -179,42 +198,20 @@ function describe(error: unknown): NonNullable<Report["error"]> {
   return { name, code, message };
 }
 
-function die(): never {
-  process.kill(process.pid, "SIGKILL");
-  for (;;);
+const [given] = process.argv.slice(2);
+if (given === undefined) {
+  await serveForks<Request>(
+    warmUp,
+    (request) =>
+      request.action === "flush"
+        ? flushOnce(request, waitForGo)
+        : reopen(request, waitForGo),
+  );
+} else {
+  const request: Request = JSON.parse(given);
+  await warmUp(request);
+  await flushOnce(request, () => {
+    fs.writeSync(1, "ready\n");
+    fs.readSync(0, new Uint8Array(1));
+  });
 }
-
-function waitForGo(): void {
-  if (readyPipe === undefined) say("ready");
-  else fs.writeFileSync(readyPipe, "ready\n");
-  fs.readSync(0, new Uint8Array(1));
-}
-
-function say(what: unknown): void {
-  fs.writeSync(1, JSON.stringify(what) + "\n");
-}
-
-const [action, driver, name, folder] = givenArguments(
-  "action",
-  "driver",
-  "scenario",
-  "folder",
-);
-const readyPipe = process.argv[6];
-assert.ok((DRIVERS as readonly unknown[]).includes(driver), driver);
-if (driver === "flushAsync, at once") provideLater(atOnce());
-const scenario = scenarioNamed(name);
-say({ pid: process.pid });
-switch (action) {
-  case "flush":
-    await warmUp(join(folder, "warm"), scenario);
-    say(await flushOnce(folder, scenario));
-    break;
-  case "reopen":
-    say(reopen(folder, scenario));
-    break;
-  default:
-    throw new Error(`Unknown action '${action}'.`);
-}
-// An orderly exit is slow under strace.
-die();

@@ -28,7 +28,8 @@ import {
   scenarioNamed,
   SCENARIOS,
 } from "../flush_scenarios.ts";
-import { runTraced } from "../../../support/strace.ts";
+import { Forks } from "../../../support/strace.ts";
+import type { Request } from "./flush.ts";
 import {
   forEach,
   givenArguments,
@@ -149,7 +150,7 @@ interface Bench {
 }
 
 /** Runs a flush, and checks what is on the disk after each of its system calls. */
-async function run(cut: Cut, bench: Bench): Promise<void> {
+async function run(cut: Cut, forks: Forks, bench: Bench): Promise<void> {
   const { action, driver, scenario, meanwhile, data } = cut;
   const { root, now, last, scratch } = bench;
   const image = join(root, "image");
@@ -212,8 +213,8 @@ async function run(cut: Cut, bench: Bench): Promise<void> {
     };
 
     if (action === "reopen") leaveKilled(folder, scenario);
-    const args = [action, driver, scenario.name, folder];
-    const { stderr } = await runTraced(CHILD, args, {
+    const request: Request = { action, driver, name: scenario.name, folder };
+    const { stderr } = await forks.runTraced(request, {
       inject: `${CHANGING}:signal=SIGSTOP`,
       prepare: () => command("sync", "-f", disk.path),
       watch,
@@ -285,14 +286,16 @@ function cuts(): readonly Cut[] {
 
 const buffer = () => new Uint8Array(SIZE);
 
+const forks = new Forks(CHILD);
 await forEach(cuts(), async (cut) => {
   // The copy is mounted beside the original, so its device has another number. That can
   // also happen after a restart.
   const [now, last, scratch] = [buffer(), buffer(), buffer()];
   const folder = fs.mkdtempSync(join(root, "bench-"));
-  await run(cut, { root: folder, now, last, scratch });
+  await run(cut, forks, { root: folder, now, last, scratch });
   fs.rmSync(folder, { recursive: true });
 });
+forks[Symbol.dispose]();
 if (problems.length > 0) {
   console.error(problems.join("\n"));
   process.exit(1);
