@@ -80,6 +80,25 @@ export function isForeign(path: string): boolean {
   return lstatIfThere(path)?.ino === before.ino;
 }
 
+/**
+ * Removes an empty file of somebody else's that has a journal's name, if this user may:
+ * there is nothing in it to lose, and it would keep every flush from having a journal.
+ * Whether it did. For whoever holds the mapped file's lock: a journal that is just being
+ * made is empty as well.
+ */
+export function removeEmpty(path: string): boolean {
+  const stat = lstatIfThere(path);
+  if (stat === undefined || !isFile(stat)) return false;
+  if (stat.size > 0 || stat.nlink !== 1) return false;
+  try {
+    unlink(path);
+    return true;
+  } catch (error) {
+    if (isRefusal(error)) return false;
+    throw error;
+  }
+}
+
 /** Whose files are believed. */
 function owners(owner: number | undefined): (number | undefined)[] {
   return [0, libc().geteuid(), owner];

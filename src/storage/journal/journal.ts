@@ -36,7 +36,12 @@ import { letReadersRead } from "../ownership.ts";
 import { mayUse } from "../paths.ts";
 import { KnownPath, statusOf } from "../status.ts";
 import { fsyncStep, type Step, stepOf, type Steps } from "../steps.ts";
-import { isForeign, removeJournal, removeJournalLater } from "./beside.ts";
+import {
+  isForeign,
+  removeEmpty,
+  removeJournal,
+  removeJournalLater,
+} from "./beside.ts";
 import {
   type Append,
   bootOfSystem,
@@ -185,7 +190,8 @@ export class Journal {
       if (isRefusal(error)) return "none";
       if ((error as SystemError).code !== "EEXIST") throw error;
       if (!endDead(path)) return "busy";
-      return isForeign(place) ? "none" : "raced"; // there is nobody to wait for
+      if (!isForeign(place)) return "raced"; // there is nobody to wait for
+      return file !== undefined && removeEmpty(place) ? "raced" : "none";
     }
     const journal = new Journal(new OpenFile(place, fd, 0));
     try {

@@ -557,7 +557,7 @@ test("nobody waits for what has a journal's name and is not ours, and a flush sa
     },
     ...(isRoot && {
       foreign: (place: string) => {
-        fs.writeFileSync(place, "");
+        fs.writeFileSync(place, "theirs");
         fs.chownSync(place, 12345, 12345);
       },
     }),
@@ -592,6 +592,29 @@ test("nobody waits for what has a journal's name and is not ours, and a flush sa
     assert.ok(fs.lstatSync(journalPath(path)));
   }
 });
+
+test(
+  "an empty file of somebody else's does not keep a flush from having its journal",
+  { skip: process.geteuid?.() !== 0 && "only root can give files away" },
+  () => {
+    using folder = temporaryFolder();
+    const { path, content, beside } = fileIn(folder.path);
+    const place = journalPath(path);
+    fs.writeFileSync(place, "");
+    fs.chownSync(place, 12345, 12345);
+    using map = open(path);
+    assert.equal(fs.statSync(place).size, 0, "an open alone removes nothing");
+    map.insert(map.mappedLength, Buffer.from("new"));
+    let noted = 0;
+    const { atomic } = map.flush({
+      onProgress: () => noted = fs.statSync(place).size,
+    });
+    assert.ok(noted > 3, `${noted} bytes in the journal`);
+    assert.equal(atomic, true);
+    assert.equal(content(), `${OLD}new`);
+    assert.deepEqual(beside(), []);
+  },
+);
 
 test("zeros that another program wrote are not taken for an append's, unless the system was restarted", () => {
   for (const isRestarted of [false, true]) {
