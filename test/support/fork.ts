@@ -169,12 +169,11 @@ export function waitForGo(): void {
 }
 
 /**
- * Serves the requests on standard input, one a line: `warmUp` is called here, and `act` in a
- * fork, which calls {@linkcode waitForGo} and then dies. What `act` returns is printed as a
- * line. See strace.ts for who asks.
+ * Serves the requests on standard input, one a line: calls `act` in a fork, which calls
+ * {@linkcode waitForGo} and then dies. What `act` returns is printed as a line. See
+ * strace.ts for who asks. All forks begin alike, whatever was requested before.
  */
 export async function serveForks<Request>(
-  warmUp: (request: Request) => void | Promise<void>,
   act: (request: Request) => unknown,
 ): Promise<void> {
   forbidWithholding();
@@ -182,7 +181,6 @@ export async function serveForks<Request>(
   const status = new Int32Array(1);
   for (let line = readLine(); line !== undefined; line = readLine()) {
     const request = JSON.parse(line) as Request;
-    await warmUp(request);
     const pid = fork();
     if (pid === 0) {
       try {

@@ -60,6 +60,7 @@ const OWN = new Set([
   "epoll_wait",
   "futex",
   "getpid",
+  "getrandom",
   "gettid",
   "madvise",
   "membarrier",

@@ -31,6 +31,7 @@ import { provideLater } from "../../../../src/storage/later.ts";
 import { atOnce } from "../../../support/later.ts";
 import { serveForks, waitForGo } from "../../../support/fork.ts";
 import { mark } from "../../../support/mark.ts";
+import { temporaryFolder } from "../../../support/support.ts";
 
 /** What to do, and where. */
 export interface Request {
@@ -200,13 +201,19 @@ function describe(error: unknown): NonNullable<Report["error"]> {
 
 const [given] = process.argv.slice(2);
 if (given === undefined) {
-  await serveForks<Request>(
-    warmUp,
-    (request) =>
-      request.action === "flush"
-        ? flushOnce(request, waitForGo)
-        : reopen(request, waitForGo),
-  );
+  using folder = temporaryFolder();
+  await warmUp({
+    action: "flush",
+    driver: "flush",
+    name: "grow in the middle",
+    folder: folder.path,
+  });
+  await serveForks(async (request: Request) => {
+    await warmUp(request);
+    return request.action === "flush"
+      ? await flushOnce(request, waitForGo)
+      : reopen(request, waitForGo);
+  });
 } else {
   const request: Request = JSON.parse(given);
   await warmUp(request);
