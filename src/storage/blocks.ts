@@ -46,6 +46,9 @@ const COPIES_BY_SHARING: readonly number[] = [XFS, BTRFS];
 /** In these, a write within one page is made as a whole. */
 const WRITES_PAGES_WHOLE: readonly number[] = [EXT4, XFS, BTRFS, TMPFS];
 
+/** In these, the kernel may stamp each change of a file exactly, whoever makes it. */
+const STAMPS_EXACTLY: readonly number[] = [EXT4, XFS, BTRFS];
+
 /** The errors with which systems say that a file system cannot do something. */
 const UNSUPPORTED: readonly (string | undefined)[] = [
   "EINVAL",
@@ -92,6 +95,15 @@ export function knowsMaps(file: OpenFile): boolean {
 export function writesPagesWhole(file: OpenFile): boolean {
   const found = statfs(file);
   return found !== undefined && WRITES_PAGES_WHOLE.includes(found.type);
+}
+
+/**
+ * May two changes of the file be told apart by their times, however soon one follows the
+ * other? It depends on the kernel as well: see `settled.ts`.
+ */
+export function stampsExactly(file: OpenFile): boolean {
+  const found = statfs(file);
+  return found !== undefined && STAMPS_EXACTLY.includes(found.type);
 }
 
 /** Are holes all that blocks must be reserved for where `file` is? */

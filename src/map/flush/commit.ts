@@ -23,7 +23,6 @@ import {
   BREATH,
   checkRoomInHoles,
   checkRoomToWriteOver,
-  fsyncStep,
   RedoLog,
   type RedoPart,
   Reservation,
@@ -152,9 +151,7 @@ function* commit(
   dropPages(map, written, state.isWatched);
   try {
     // The file has its size already, so that its bytes are all there is to wait for.
-    if (isDurable && bytesWritten > 0) {
-      yield fsyncStep(() => file.syncData(), () => file.syncLater());
-    }
+    if (isDurable && bytesWritten > 0) yield* log.settle();
   } catch (error) {
     log.leave();
     throw error;

@@ -5,7 +5,8 @@
  * A commit is one journal, written and applied:
  *
  * 1. Before it is noted what the file has, that is on the disk. Otherwise a power cut
- *    could bring back bytes that nobody knows.
+ *    could bring back bytes that nobody knows. Where nobody has changed the file since
+ *    the last commit, it is there already.
  * 2. New blocks and their table go into the journal, then its header, then all of it to
  *    the disk. From here on the commit counts: whoever opens the file sees it.
  * 3. The blocks are read from the journal and written into the file, as whoever finds
@@ -21,6 +22,7 @@
 import { randomBytes } from "node:crypto";
 import type { MappedFile } from "../mapped_file.ts";
 import { realPathOf } from "../paths.ts";
+import { Settled } from "../settled.ts";
 import { fsyncStep, type Steps } from "../steps.ts";
 import { bootOfSystem, HEADER_SIZE, type Redo, sumOf } from "./format.ts";
 import { JournalKeeper } from "./keeper.ts";
@@ -31,6 +33,8 @@ const KEPT_BYTES = 2 ** 24;
 
 /** The commits of one open file. */
 export class RedoLog extends JournalKeeper {
+  readonly #settled = new Settled(this.file);
+
   /** That of `file`, which keeps no other journal. */
   static of(file: MappedFile): RedoLog {
     if (file.kept instanceof RedoLog) return file.kept;
@@ -64,7 +68,8 @@ export class RedoLog extends JournalKeeper {
   ): Steps<RedoNote | undefined | "none"> {
     const file = this.file;
     const journal = this.journal!;
-    if (isDurable) {
+    if (isDurable && !this.#settled.isSettled) {
+      this.#settled.tryOut(journal.content, HEADER_SIZE); // it says nothing so far
       yield fsyncStep(() => file.syncData(), () => file.syncLater());
     }
     const table = yield* writeRedo(journal.content, file, parts);
@@ -89,6 +94,14 @@ export class RedoLog extends JournalKeeper {
       this.isOnDisk = true;
     }
     return RedoNote.of(journal.content, table, note);
+  }
+
+  /** Waits until the file has on the disk what it has now. */
+  *settle(): Steps {
+    const { file } = this;
+    const end = this.#settled.beginWait();
+    yield fsyncStep(() => file.syncData(), () => file.syncLater());
+    end();
   }
 
   /**
