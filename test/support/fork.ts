@@ -164,7 +164,7 @@ function readLine(): string | undefined {
 export function waitForGo(): void {
   // strace may not be an ancestor of ours, which Yama demands unless one agrees.
   calls.prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, null, 0, 0);
-  say({ ready: calls.getpid() });
+  say({ ready: true });
   fs.readSync(0, new Uint8Array(1), 0, 1, null);
 }
 
@@ -191,6 +191,7 @@ export async function serveForks<Request>(
       // An orderly exit is slow under strace, and would run the parent's handlers.
       die();
     }
+    say({ forked: pid });
     // Sound: `status` has room for the int that is written.
     calls.waitpid(pid, status, 0);
     say({ ended: status[0]! });

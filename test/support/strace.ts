@@ -152,12 +152,13 @@ export function parseTrace(text: string): Pick<
 const V8_FLAGS = "--single-threaded";
 const JSC_ENVIRONMENT: Readonly<Record<string, string>> = {
   BUN_JSC_useConcurrentJIT: "0",
-  BUN_JSC_useConcurrentGC: "0",
+  BUN_JSC_useGC: "0",
 };
 
 /** What a server of forks prints, one of them a line; see fork.ts. */
 type Message =
-  | { readonly ready: number }
+  | { readonly forked: number }
+  | { readonly ready: true }
   | { readonly report: unknown }
   | { readonly ended: number };
 
@@ -265,20 +266,29 @@ async function runTraced(
   const trace = join(folder.path, "trace");
   server.stderr = "";
   server.send(JSON.stringify(request));
-  const first = await server.next();
-  if (!("ready" in first)) {
-    throw new Error(
-      `The fork died: ${JSON.stringify(first)}.\n${server.stderr}`,
-    );
-  }
-  const pid = first.ready;
+  let pid = 0;
+  let isReady = false;
+  let isOver = false;
+  let isLate = false;
   const kill = () => {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {
-      // It is dead.
-    }
+    if (pid !== 0 && !isOver) process.kill(pid, "SIGKILL");
   };
+  const timer = setTimeout(() => {
+    isLate = true;
+    kill();
+  }, timeout);
+  while (pid === 0 || !isReady) {
+    const message = await server.next();
+    if ("forked" in message) pid = message.forked;
+    else if ("ready" in message) isReady = true;
+    else {
+      clearTimeout(timer);
+      throw new Error(
+        `The fork ${isLate ? "was never ready" : "died"}: ` +
+          `${JSON.stringify(message)}.\n${server.stderr}`,
+      );
+    }
+  }
 
   const strace = spawn("strace", [
     ...["-s", "0", "-o", trace, "-p", String(pid)],
@@ -293,11 +303,6 @@ async function runTraced(
     watching = watch?.(pid, trace) ?? Promise.resolve();
     server.send();
   });
-  let isLate = false;
-  const timer = setTimeout(() => {
-    isLate = true;
-    kill();
-  }, timeout);
   let report: unknown;
   try {
     await new Promise((resolve, reject) =>
@@ -311,6 +316,7 @@ async function runTraced(
       if ("report" in message) report = message.report;
       else break;
     }
+    isOver = true;
   } finally {
     clearTimeout(timer);
     kill();
