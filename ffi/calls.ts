@@ -39,7 +39,7 @@ export function libcOf<Long extends number | bigint>(
   const keeper = keepErrno(arrayBuffer(Number(locate()), 4));
   const { now, noted } = keeper;
   const { names, numbers } = errnosOf(system);
-  const { posix_fallocate, fallocate, fstatfs, statx, readlink } = c;
+  const { posix_fallocate, fallocate, fstatfs, ioctl, statx, readlink } = c;
   const { copy_file_range, sync_file_range } = c;
   const sourceAt = new BigInt64Array(1);
   const targetAt = new BigInt64Array(1);
@@ -108,6 +108,10 @@ export function libcOf<Long extends number | bigint>(
       : null,
     fstatfs: isThere(fstatfs)
       ? (fd, statfs) => noted(fstatfs(fd, statfs), now[0]!)
+      : null,
+    // Variadic in C. On Linux, x64 and arm64, all arguments travel alike.
+    ioctl: isThere(ioctl)
+      ? (fd, request, data) => noted(ioctl(fd, long(request), data), now[0]!)
       : null,
     statx: isThere(statx)
       ? (folder, path, flags, mask, status) =>

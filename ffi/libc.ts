@@ -151,6 +151,13 @@ export interface Libc {
    */
   readonly fstatfs: ((fd: number, statfs: BigInt64Array) => number) | null;
   /**
+   * A request to what is open as `fd`, which reads and fills `data`: as much of it as the
+   * request says. `null` on macOS, where a variadic function cannot be called.
+   */
+  readonly ioctl:
+    | ((fd: number, request: number, data: Uint8Array) => number)
+    | null;
+  /**
    * Fills `statx`, which has room for Linux's `struct statx`. `path` ends with a NUL.
    * `null` on macOS, and where the C library is older than the call.
    */

@@ -216,6 +216,14 @@ const LINUX_FILES = {
     ],
     result: "int",
   },
+  ioctl: {
+    parameters: [
+      "int", // int fd
+      "size", // unsigned long request
+      "view", // void *data
+    ],
+    result: "int",
+  },
   statx: {
     parameters: [
       "int", // int dirfd

@@ -384,6 +384,19 @@ export class MappedFile extends LockableFile {
     );
   }
 
+  /** Throws where the file is only written through a map, and so by no flush. */
+  checkTakesWrites(): void {
+    if (this.hugePage === 0) return;
+    throw systemError(
+      "EOPNOTSUPP",
+      "write",
+      this.path,
+      "files of hugetlbfs are written through a map alone, and keep their length; save " +
+        "the edits elsewhere with flush({ path }), or drop them with " +
+        "close({ discard: true })",
+    );
+  }
+
   /** Throws if the file can never be that long. */
   checkLength(size: number): void {
     const { hugePage } = this;

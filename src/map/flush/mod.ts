@@ -269,6 +269,7 @@ function* chosenWork(
     if (isAsync) yield* dropMapped(map);
     return replace(map, plan, isDurable, { ...target, mode: "r+" });
   }
+  if (plan.floats.some(({ length }) => length > 0)) map.file.checkTakesWrites();
   // What only appends looks at no byte of the file before it has the lock, and then asks.
   if (strategy !== "auto" || !isAppend(map, plan)) map.file.checkUnchanged();
   const work = yield* ownWork(map, plan, request);

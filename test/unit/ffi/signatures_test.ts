@@ -78,7 +78,7 @@ function writtenOn(system: System): Written[] {
 const C_TYPES: Readonly<Record<string, RegExp>> = {
   int: /^int$/,
   unsigned: /^(unsigned int|u_int32_t|uid_t)$/,
-  size: /^size_t$/,
+  size: /^(size_t|unsigned long)$/,
   offset: /^off(64)?_t$/,
   ssize: /^ssize_t$/,
   smallSsize: /^ssize_t$/,
@@ -86,6 +86,9 @@ const C_TYPES: Readonly<Record<string, RegExp>> = {
   view: /^(const )?(struct |unsigned )?\w+ \*$/,
   void: /^void \*$/,
 };
+
+/** How many parameters of variadic functions have a name. Only Linux's are called. */
+const VARIADIC: Readonly<Record<string, number>> = { open: 2, ioctl: 2 };
 
 test("each type is the right one for the C type in its comment", () => {
   for (const system of ["linux", "darwin"] as const) {
@@ -121,6 +124,7 @@ test("the prototypes match this system's headers", {
     "string.h",
     ...(process.platform === "linux" ? ["sys/eventfd.h"] : []),
     "sys/file.h",
+    "sys/ioctl.h",
     "sys/mman.h",
     ...(process.platform === "linux" ? ["sys/statfs.h"] : []),
     "sys/types.h",
@@ -129,9 +133,10 @@ test("the prototypes match this system's headers", {
   ];
   const declarations = (prototypes: readonly Written[]) =>
     prototypes.map(({ name, parameters, cResult }) => {
-      const list = parameters.map(({ c }) => c).join(", ") || "void";
-      // Called without the arguments that may follow.
-      const more = name === "open" ? ", ..." : "";
+      const named = VARIADIC[name];
+      const list = parameters.slice(0, named).map(({ c }) => c).join(", ") ||
+        "void";
+      const more = named === undefined ? "" : ", ...";
       return `extern ${cResult} (${name})(${list}${more});\n`;
     }).join("");
   const compile = (prototypes: readonly Written[]) => {

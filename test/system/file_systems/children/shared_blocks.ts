@@ -53,7 +53,10 @@ const room = (): number => {
 
 let refused = 0;
 
-/** Without room, `write` must be refused, and change nothing. */
+/** Bytes of the disk that a refused flush may take, for its file system's own use. */
+const LEAST = 2 ** 16;
+
+/** Without room, `write` must be refused, change nothing, and take no room. */
 function checkRefused(
   what: string,
   write: () => void,
@@ -61,9 +64,11 @@ function checkRefused(
 ): void {
   fill(8 * MIB);
   const free = room();
-  assert.throws(write, { code: "ENOSPC" }, what);
-  assert.ok(fs.readFileSync(path).equals(before), what);
-  assert.ok(room() > free - 4 * MIB, `${what}: ${free} to ${room()}`);
+  for (let i = 0; i < 4; i++) {
+    assert.throws(write, { code: "ENOSPC" }, what);
+    assert.ok(fs.readFileSync(path).equals(before), what);
+  }
+  assert.ok(room() >= free - LEAST, `${what}: ${free} to ${room()}`);
   fs.unlinkSync(filler);
   refused++;
 }
