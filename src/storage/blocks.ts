@@ -173,16 +173,23 @@ const [FIEMAP, EXTENT] = [32, 56];
 /** Extents that are asked for at a time. */
 const EXTENTS = 256;
 
-/** Has another file some of this one's blocks as well? Where nobody can say, it does. */
-function sharesBlocks(file: OpenFile): boolean {
+/**
+ * Has another file some of the blocks of bytes `from` to `to` as well? Where nobody can
+ * say, it does.
+ */
+function sharesBlocks(
+  file: OpenFile,
+  from: number = 0,
+  to: number = file.size,
+): boolean {
   const { ioctl } = libc();
   if (ioctl === null) return true;
   const answer = new DataView(new ArrayBuffer(FIEMAP + EXTENTS * EXTENT));
   const bytes = new Uint8Array(answer.buffer);
-  for (let at = 0; at < file.size;) {
+  for (let at = from; at < to;) {
     bytes.fill(0);
     answer.setBigUint64(0, BigInt(at), true); // fm_start
-    answer.setBigUint64(8, BigInt(file.size - at), true); // fm_length
+    answer.setBigUint64(8, BigInt(to - at), true); // fm_length
     answer.setUint32(24, EXTENTS, true); // fm_extent_count
     // Sound: there is room behind the structure for as many extents as it says, and it
     // lives through the call.
@@ -204,10 +211,13 @@ function sharesBlocks(file: OpenFile): boolean {
 
 /**
  * Gives a file blocks of its own where other files have them as well, and blocks to
- * its holes, between `from` and `to`. False where the file system cannot.
+ * its holes, between `from` and `to`. False where there are none such, or the file system
+ * cannot.
  */
 export function unshare(file: OpenFile, from: number, to: number): boolean {
   if (from >= to || statfs(file)?.type !== XFS) return false;
+  // It would ask for room for all of them, whoever has them.
+  if (!sharesBlocks(file, from, to)) return false;
   const { FALLOC_FL_KEEP_SIZE, FALLOC_FL_UNSHARE_RANGE } = libc().constants;
   return fallocate(
     file,
@@ -281,9 +291,12 @@ export class Reservation {
     const file = this.#file;
     const holes = [...this.#found.in(from, to)];
     this.#isPlain ??= isPlain(file);
-    if (holes.length === 0 && this.#isPlain) return;
+    const hasHoles = holes.length > 0;
+    if (!hasHoles && (this.#isPlain || !sharesBlocks(file, from, to))) return;
     this.#holes.push(...holes);
-    if (unshare(file, from, to) || allocate(file, from, to)) return;
+    if (unshare(file, from, to)) return;
+    const ranges = asksForAll(file) ? holes : [[from, to] as const];
+    if (ranges.every(([begin, end]) => allocate(file, begin, end))) return;
     const zeros = new Uint8Array(BUFFER);
     checkRoom(file, holes.reduce((sum, [begin, end]) => sum + end - begin, 0));
     for (const [begin, end] of holes) {
@@ -314,6 +327,21 @@ export class Reservation {
       // The file is shorter by now, or cannot be read.
     }
   }
+}
+
+/** Does reserving blocks for bytes that have some ask for as much room as if they had none? */
+function asksForAll(file: OpenFile): boolean {
+  return statfs(file)?.type === XFS;
+}
+
+/**
+ * Reserves blocks for the bytes `from` to `to`, holes of the file and what is behind its
+ * end among them.
+ */
+export function reserveToWrite(file: OpenFile, from: number, to: number): void {
+  if (!asksForAll(file)) return file.reserveRange(from, to);
+  reserveHoles(file, from, Math.min(to, file.size));
+  file.reserveRange(Math.max(from, file.size), to);
 }
 
 /**

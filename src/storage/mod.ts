@@ -14,6 +14,7 @@ export {
   checkRoomToWriteOver,
   ensureRoom,
   Reservation,
+  reserveToWrite,
   sharedBlockOf,
   unshare,
 } from "./blocks.ts";

@@ -29,6 +29,7 @@ import {
   clearJournal,
   Copier,
   Reservation,
+  reserveToWrite,
   type Steps,
   unshare,
   type Work,
@@ -93,7 +94,7 @@ function* move(
       else for (const [from, to] of written) reservation.reserve(from, to);
     } else {
       checkRoomToWriteOver(file, sum(moves) + sum(plan.floats));
-      if (file.reserve) file.reserveRange(changed, plan.fileLength);
+      if (file.reserve) reserveToWrite(file, changed, plan.fileLength);
       else checkRoomToGrow(file, plan.fileLength);
       file.lengthen(plan.fileLength);
       if (file.reserve) {

@@ -1,7 +1,8 @@
 /**
  * On a small disk, makes flushes that do not fit, then gives them room and repeats them.
  *
- * Run by crash_test.ts with the folder where the disk is mounted.
+ * Run by crash_test.ts with the folder where the disk is mounted, and what its file system
+ * needs to make a file. A file "ballast" there takes what is larger than a small disk.
  *
  * @module
  */
@@ -51,7 +52,11 @@ const SPARSE = 20 * 1024 * KIB;
 const LARGE = noise(2048 * KIB, 2);
 const SMALL = noise(1000, 3);
 
-const [root] = givenArguments("folder");
+const [root, given] = givenArguments("folder", "bytes for a new file");
+/** What the file system may need to make a file, whatever is in it. */
+const FOR_NEW = Number(given);
+/** What was there before, and stays. */
+const KEPT = ["lost+found", "ballast"];
 const path = join(root, "file");
 const saved = join(root, "saved");
 const filler = join(root, "filler");
@@ -273,7 +278,7 @@ async function run(
   const flush = async (map: Memmap, options: FlushOptions) =>
     driver === "flush" ? map.flush(options) : await map.flushAsync(options);
   for (const name of fs.readdirSync(root)) {
-    if (name !== "lost+found") fs.rmSync(join(root, name));
+    if (!KEPT.includes(name)) fs.rmSync(join(root, name));
   }
   const source = options.path === undefined ? path : join(elsewhere, "file");
   if (given.holes) {
@@ -289,8 +294,8 @@ async function run(
   const after = content(map);
   const target = options.path === undefined ? path : saved;
   const names = () =>
-    fs.readdirSync(root).filter((name) => name !== "lost+found").join();
-  fill(room);
+    fs.readdirSync(root).filter((name) => !KEPT.includes(name)).join();
+  fill(room + (fits ? FOR_NEW : 0));
   const namesBefore = names();
   const roomBefore = roomNow();
 
@@ -333,7 +338,7 @@ function appendWithLittleRoom(durable: boolean): void {
   fs.rmSync(path, { force: true });
   fs.writeFileSync(path, noise(1000));
   using map = open(path);
-  fill(64 * KIB);
+  fill(64 * KIB + FOR_NEW);
   for (let turn = 0; turn < 4; turn++) {
     using _ = map.insert(map.mappedLength, noise(5000, turn));
     map.flush({ durable });
