@@ -31,7 +31,7 @@ import {
   type Work,
 } from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
-import { dropSame, type WrittenRange, writtenRanges } from "../written.ts";
+import { dropSame, type WrittenRange } from "../written.ts";
 import type { FlushResult } from "./options.ts";
 import { isAppend, type Plan } from "./plan.ts";
 import { replace } from "./replace.ts";
@@ -47,16 +47,16 @@ export function canCommit(map: OpenMap, plan: Plan): boolean {
 }
 
 /**
- * For a plan that can be committed so. `isWatched`: does code of the user's run between
+ * For a plan that can be committed so, of the pages that were `written`. `isWatched`: does code of the user's run between
  * two steps, which may write through a view?
  */
 export function commitWritten(
   map: OpenMap,
   plan: Plan,
+  written: readonly WrittenRange[],
   isDurable: boolean,
   isWatched: boolean,
 ): Work<FlushResult> {
-  const written = writtenRanges(map, 0, map.mappedLength);
   const state: State = { counts: false, instead: undefined, isWatched };
   return {
     steps: commit(map, plan, written, isDurable, state),

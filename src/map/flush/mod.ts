@@ -23,7 +23,7 @@ import {
   type Work,
 } from "../../storage/mod.ts";
 import type { OpenMap } from "../open_map.ts";
-import { revertWritten } from "../written.ts";
+import { revertWritten, type WrittenRange, writtenRanges } from "../written.ts";
 import { appendTail } from "./append_tail.ts";
 import { canCommit, commitWritten } from "./commit.ts";
 import { runToEnd } from "./drive.ts";
@@ -48,8 +48,10 @@ export {
 } from "./options.ts";
 
 /** Flushes the map: as `request` says, or just to the disk if nothing is pending. */
-export function flush(map: OpenMap, request: FlushRequest): FlushResult {
+export function flush(map: OpenMap, given: FlushRequest): FlushResult {
   map.checkIdle();
+  // Looked for once: nobody can write in between.
+  const request = { ...given, written: writtenNow(map, given) };
   if (!isDue(map, request)) {
     if (request.isDurable) map.sync(0, map.mappedLength);
     return nothingWritten(map);
@@ -135,12 +137,27 @@ function endSaving(map: OpenMap, isOnDisk: boolean): void {
   UNDER_WAY.delete(map);
 }
 
+/** The pages of an atomic map that were written, where that can be told. */
+function writtenNow(
+  map: OpenMap,
+  { target }: FlushRequest,
+): readonly WrittenRange[] | undefined {
+  const { mapping, isAtomic } = map;
+  if (!isAtomic || target !== undefined || mapping.faults > 0) return undefined;
+  if (!mapping.maybeUnsynced) return [];
+  return writtenRanges(map, 0, map.mappedLength);
+}
+
 /** Is there something to write, and may that be done? */
-function isDue(map: OpenMap, request: FlushRequest): boolean {
+function isDue(map: OpenMap, { target, written }: FlushRequest): boolean {
   map.mapping.checkFaults();
-  if (request.target !== undefined) return true;
+  if (target !== undefined) return true;
   map.checkWritable("flush");
-  if (map.isDirty) return true;
+  if (
+    written === undefined ? map.isDirty : map.isResized || written.length > 0
+  ) {
+    return true;
+  }
   // What was written to pages that others cut off went with them.
   if (map.isAtomic && map.mapping.maybeUnsynced) map.file.checkWhole();
   return false;
@@ -288,15 +305,17 @@ function* chosenWork(
 function* ownWork(
   map: OpenMap,
   plan: Plan,
-  { strategy, isDurable, onProgress }: FlushRequest,
+  { strategy, isDurable, onProgress, written }: FlushRequest,
 ): Steps<Work<FlushResult>> {
   if (map.isAtomic && strategy === "in-place") throw notInPlace(map);
-  if (map.hasWritten) {
-    if (map.state.isAsync) yield* dropMapped(map);
+  const { isAsync } = map.state;
+  if (written === undefined ? map.hasWritten : written.length > 0) {
+    if (isAsync) yield* dropMapped(map);
     if (strategy === "auto" && canCommit(map, plan)) {
       // One that lets the event loop go on has dropped the views.
-      const isWatched = onProgress !== undefined && !map.state.isAsync;
-      const work = commitWritten(map, plan, isDurable, isWatched);
+      const isWatched = onProgress !== undefined && !isAsync;
+      const ranges = written ?? writtenRanges(map, 0, map.mappedLength);
+      const work = commitWritten(map, plan, ranges, isDurable, isWatched);
       return showingEnd(map, work);
     }
     const { path, label } = map.file;
@@ -307,7 +326,7 @@ function* ownWork(
     const work = extend(map, plan, isDurable);
     return map.isAtomic ? showingEnd(map, work) : work;
   }
-  if (map.state.isAsync) yield* dropMapped(map);
+  if (isAsync) yield* dropMapped(map);
   const { path, label } = map.file;
   return replace(map, plan, isDurable, { path, label, mode: map.mode });
 }

@@ -12,6 +12,7 @@ import {
   shown,
 } from "../../base/mod.ts";
 import type { Stale } from "../../storage/mod.ts";
+import type { WrittenRange } from "../written.ts";
 
 /** How `flush()` changes the file. */
 export type Strategy = "auto" | "replace" | "in-place";
@@ -79,6 +80,8 @@ export interface FlushRequest {
   readonly target:
     | { readonly path: string; readonly label: string }
     | undefined;
+  /** The pages of an atomic map that were written, if they were looked for just now. */
+  readonly written?: readonly WrittenRange[] | undefined;
 }
 
 const STRATEGIES: readonly Strategy[] = ["auto", "replace", "in-place"];

@@ -273,10 +273,10 @@ export class Journal {
   }
 
   /**
-   * Notes an append, all of whose bytes are in `journal` behind room for a header, which
-   * is written there. What is behind them is written, too.
+   * Notes an append or a commit, all of whose bytes are in `journal` behind room for a
+   * header, which is written there. What is behind them is written, too.
    */
-  noteWhole(note: Append, journal: Uint8Array): void {
+  noteWhole(note: Append | Redo, journal: Uint8Array): void {
     writeHeader(note, journal);
     this.#file.write(journal, 0);
   }

@@ -90,9 +90,13 @@ export class RedoBuffer {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly words: Uint32Array;
 
-  constructor(buffer: ArrayBuffer) {
-    this.bytes = new Uint8Array(buffer);
-    this.words = new Uint32Array(buffer);
+  constructor(
+    buffer: ArrayBuffer,
+    from: number = 0,
+    length: number = buffer.byteLength - from,
+  ) {
+    this.bytes = new Uint8Array(buffer, from, length);
+    this.words = new Uint32Array(buffer, from, length / 4);
   }
 
   /**
@@ -112,6 +116,37 @@ export class RedoBuffer {
 /** A buffer for `length` bytes of blocks, or for as many as are handled at a time. */
 function bufferOf(length: number): RedoBuffer {
   return new RedoBuffer(new ArrayBuffer(bufferSize(length)));
+}
+
+/** Memory in which a journal is gathered: room for its header, for blocks, and for a table. */
+export class RedoMemory {
+  /** Bytes of blocks for which there is room. */
+  readonly size: number;
+  readonly #mapping: Mapping;
+  /** All of it, as it is in the journal if the room suffices. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly blocks: RedoBuffer;
+  /** For what the file has in their place. */
+  readonly there: RedoBuffer;
+
+  constructor(size: number, path: string) {
+    const room = HEADER_SIZE + size / REDO_BLOCK * (REDO_BLOCK + ENTRY * 4);
+    this.size = size;
+    this.#mapping = Mapping.anonymous(room, path);
+    const buffer = this.#mapping.view(0, room, true);
+    this.bytes = new Uint8Array(buffer, 0, room);
+    this.blocks = new RedoBuffer(buffer, HEADER_SIZE, size);
+    this.there = bufferOf(size);
+  }
+
+  /** Copies `length` bytes of `mapping` to `at` of the blocks. */
+  copyFrom(mapping: Mapping, from: number, at: number, length: number): void {
+    this.#mapping.copyFrom(mapping, from, HEADER_SIZE + at, length);
+  }
+
+  release(): void {
+    this.#mapping.release();
+  }
 }
 
 /** The table of blocks while it grows. */
@@ -213,22 +248,31 @@ export class RedoNote {
   readonly #journal: OpenFile;
   readonly #words: Uint32Array;
   readonly note: Redo;
+  /** For a row of blocks, or all of them where they are `#isAtHand`. */
   readonly #meant: RedoBuffer;
+  readonly #isAtHand: boolean;
 
   private constructor(
     journal: OpenFile,
     table: Uint8Array<ArrayBuffer>,
     note: Redo,
+    blocks?: RedoBuffer,
   ) {
     this.#journal = journal;
     this.#words = new Uint32Array(table.buffer);
     this.note = note;
-    this.#meant = bufferOf(note.blocks * REDO_BLOCK);
+    this.#isAtHand = blocks !== undefined;
+    this.#meant = blocks ?? bufferOf(note.blocks * REDO_BLOCK);
   }
 
-  /** Of a journal that was just written. */
-  static of(journal: OpenFile, table: RedoTable, note: Redo): RedoNote {
-    return new RedoNote(journal, table.bytes, note);
+  /** Of a journal that was just written; `blocks` has all of its blocks, if given. */
+  static of(
+    journal: OpenFile,
+    table: RedoTable,
+    note: Redo,
+    blocks?: RedoBuffer,
+  ): RedoNote {
+    return new RedoNote(journal, table.bytes, note, blocks);
   }
 
   /** Reads it; `undefined` unless all of it is there. */
@@ -275,16 +319,20 @@ export class RedoNote {
     return offset >= this.note.size;
   }
 
-  /** Reads the blocks of a row. Returns false where they are not all there. */
-  #read(row: readonly Block[]): boolean {
-    const bytes = this.#meant.bytes.subarray(0, row.length * REDO_BLOCK);
-    return this.#journal.readSome(bytes, row[0]!.at) === bytes.length;
+  /** The blocks of a row, which are read; `undefined` where they are not all there. */
+  #read(row: readonly Block[]): Uint8Array | undefined {
+    const from = this.#isAtHand ? row[0]!.index * REDO_BLOCK : 0;
+    const end = from + row.length * REDO_BLOCK;
+    const bytes = this.#meant.bytes.subarray(from, end);
+    if (this.#isAtHand) return bytes;
+    const count = this.#journal.readSome(bytes, row[0]!.at);
+    return count === bytes.length ? bytes : undefined;
   }
 
   #isWhole(): boolean {
     const sums = new Uint32Array(SECTORS);
     for (const row of this.#rows()) {
-      if (!this.#read(row)) return false;
+      if (this.#read(row) === undefined) return false;
       for (const [i, { length, index }] of row.entries()) {
         this.#meant.sums(i * REDO_BLOCK, length, sums, 0);
         const entry = index * ENTRY + NEW;
@@ -304,13 +352,14 @@ export class RedoNote {
     const sums = new Uint32Array(SECTORS);
     for (const row of this.#rows()) {
       const isAppended = this.#isAppended(row[0]!);
-      if (isAppended && !this.#read(row)) verdict.others++;
+      const blocks = isAppended ? this.#read(row) : undefined;
+      if (isAppended && blocks === undefined) verdict.others++;
       for (const [i, { offset, length, index }] of row.entries()) {
         const bytes = there.bytes.subarray(0, length);
         const count = file.readSome(bytes, offset);
         if (isAppended) {
           const from = i * REDO_BLOCK;
-          const meant = this.#meant.bytes.subarray(from, from + length);
+          const meant = blocks?.subarray(from, from + length) ?? NOTHING;
           const state = stateOf(bytes.subarray(0, count), meant, mayLack);
           if (state === "others" && verdict.others === 0) {
             verdict.first = offset;
@@ -363,7 +412,8 @@ export class RedoNote {
 
   /** Writes a row, in as few calls as there are gaps. Returns its bytes. */
   #write(row: readonly Block[], file: OpenFile): number {
-    if (!this.#read(row)) throw new Error("a journal was cut short");
+    const blocks = this.#read(row);
+    if (blocks === undefined) throw new Error("a journal was cut short");
     let moved = 0;
     for (let first = 0; first < row.length;) {
       const { offset } = row[first]!;
@@ -376,7 +426,7 @@ export class RedoNote {
         isFull = length === REDO_BLOCK;
       }
       const from = first * REDO_BLOCK;
-      const bytes = this.#meant.bytes.subarray(from, from + end - offset);
+      const bytes = blocks.subarray(from, from + end - offset);
       file.write(bytes, offset);
       moved += bytes.length;
       first = next;
@@ -388,20 +438,20 @@ export class RedoNote {
   layOver(mapping: Mapping, length: number): boolean {
     for (const row of this.#rows()) {
       if (this.#isAppended(row[0]!)) continue; // the file has it
-      if (!this.#read(row)) return false;
+      const blocks = this.#read(row);
+      if (blocks === undefined) return false;
       for (const [i, block] of row.entries()) {
         const count = Math.min(block.length, length - block.offset);
         if (count <= 0) continue;
         const from = i * REDO_BLOCK;
-        mapping.write(
-          block.offset,
-          this.#meant.bytes.subarray(from, from + count),
-        );
+        mapping.write(block.offset, blocks.subarray(from, from + count));
       }
     }
     return true;
   }
 }
+
+const NOTHING = new Uint8Array();
 
 /** What the file has in place of bytes that were to be appended. */
 function stateOf(
@@ -426,71 +476,91 @@ export interface RedoPart {
   readonly length: number;
 }
 
+/** Bytes of blocks that are gathered at a time for `parts`: few where these are few. */
+export function bufferSizeFor(parts: readonly RedoPart[]): number {
+  let blocks = 0;
+  for (const { offset, length } of parts) {
+    const end = Math.ceil((offset + length) / REDO_BLOCK);
+    blocks += end - Math.floor(offset / REDO_BLOCK);
+  }
+  return bufferSize(blocks * REDO_BLOCK);
+}
+
+/** What was gathered for a journal. */
+export interface Gathered {
+  readonly table: RedoTable;
+  /**
+   * The whole journal but for its header, for which there is room in front, and how many
+   * bytes were looked at for it. Otherwise all of that is in the journal already.
+   */
+  readonly whole?: { readonly bytes: Uint8Array; readonly scanned: number };
+}
+
 /**
- * Writes what `parts` have and the file has not, block by block, into a journal, and with
- * it the table. Returns that, for the header; `undefined` where nothing differs. What is
- * behind the file's end comes first.
+ * Gathers in `memory` what `parts` have and the file has not, block by block, and the
+ * table. Writes it into a journal, unless `memory` has room for all of `parts` and
+ * `isKept`. Gives `undefined` where nothing differs. What is behind the file's end comes
+ * first.
  */
-export function* writeRedo(
+export function* gatherRedo(
   journal: OpenFile,
   file: OpenFile,
   parts: readonly RedoPart[],
-): Steps<RedoTable | undefined> {
+  memory: RedoMemory,
+  isKept: boolean,
+): Steps<Gathered | undefined> {
   const table = new RedoTable();
-  let total = 0;
-  for (const { length } of parts) total += length + REDO_BLOCK;
-  const size = bufferSize(total);
-  const memory = Mapping.anonymous(size, file.path);
-  try {
-    const meant = new RedoBuffer(memory.view(0, size, true));
-    const there = bufferOf(size);
-    let filled = 0;
-    let scanned = 0;
-    const write = () => ({
-      run() {
-        const end = HEADER_SIZE + table.count * REDO_BLOCK;
-        journal.write(meant.bytes.subarray(0, filled), end - filled);
-        const moved = scanned;
-        [filled, scanned] = [0, 0];
-        return moved;
-      },
-    });
-    for (const { mapping, from: begin, offset, length: whole } of parts) {
-      const isAppended = offset >= file.size;
-      for (let done = 0; done < whole;) {
-        const at = offset + done;
-        const isEven = at % REDO_BLOCK === 0;
-        const room = isEven ? size - filled : REDO_BLOCK - at % REDO_BLOCK;
-        const length = Math.min(room, whole - done);
-        memory.copyFrom(mapping, begin + done, filled, length);
-        if (!isAppended) file.read(there.bytes.subarray(0, length), at);
-        let kept = filled;
-        for (let from = 0; from < length; from += REDO_BLOCK) {
-          const count = Math.min(REDO_BLOCK, length - from);
-          const block = meant.bytes.subarray(
-            filled + from,
-            filled + from + count,
-          );
-          const old = there.bytes.subarray(from, from + count);
-          if (!isAppended && Buffer.compare(block, old) === 0) continue;
-          if (kept !== filled + from) meant.bytes.set(block, kept);
-          there.bytes.copyWithin(0, from, from + count);
-          table.add(at + from, count, meant, kept, there);
-          kept += REDO_BLOCK;
-        }
-        filled = kept;
-        scanned += length;
-        done += length;
-        if (filled === size || scanned >= MOST_SCANNED) yield write();
+  const { blocks: meant, there, size } = memory;
+  let filled = 0;
+  let scanned = 0;
+  const write = () => ({
+    run() {
+      const end = HEADER_SIZE + table.count * REDO_BLOCK;
+      journal.write(meant.bytes.subarray(0, filled), end - filled);
+      const moved = scanned;
+      [filled, scanned] = [0, 0];
+      return moved;
+    },
+  });
+  for (const { mapping, from: begin, offset, length: whole } of parts) {
+    const isAppended = offset >= file.size;
+    for (let done = 0; done < whole;) {
+      const at = offset + done;
+      const isEven = at % REDO_BLOCK === 0;
+      const room = isEven ? size - filled : REDO_BLOCK - at % REDO_BLOCK;
+      const length = Math.min(room, whole - done);
+      memory.copyFrom(mapping, begin + done, filled, length);
+      if (!isAppended) file.read(there.bytes.subarray(0, length), at);
+      let kept = filled;
+      for (let from = 0; from < length; from += REDO_BLOCK) {
+        const count = Math.min(REDO_BLOCK, length - from);
+        const block = meant.bytes.subarray(
+          filled + from,
+          filled + from + count,
+        );
+        const old = there.bytes.subarray(from, from + count);
+        if (!isAppended && Buffer.compare(block, old) === 0) continue;
+        if (kept !== filled + from) meant.bytes.set(block, kept);
+        there.bytes.copyWithin(0, from, from + count);
+        table.add(at + from, count, meant, kept, there);
+        kept += REDO_BLOCK;
       }
+      filled = kept;
+      scanned += length;
+      done += length;
+      if (isKept) continue;
+      if (filled === size || scanned >= MOST_SCANNED) yield write();
     }
-    yield write();
-  } finally {
-    memory.release();
   }
-  if (table.count === 0) return undefined;
   const { bytes, count } = table;
   const at = HEADER_SIZE + count * REDO_BLOCK;
+  if (isKept && count > 0) {
+    memory.bytes.set(bytes, at);
+    const whole = memory.bytes.subarray(0, at + bytes.length);
+    return { table, whole: { bytes: whole, scanned } };
+  }
+  yield write();
+  if (count === 0) return undefined;
   for (let done = 0; done < bytes.length; done += REDO_BUFFER) {
     yield {
       run() {
@@ -499,5 +569,5 @@ export function* writeRedo(
       },
     };
   }
-  return table;
+  return { table };
 }

@@ -9,8 +9,8 @@
  *    the last commit, it is there already.
  * 2. New blocks and their table go into the journal, then its header, then all of it to
  *    the disk. From here on the commit counts: whoever opens the file sees it.
- * 3. The blocks are read from the journal and written into the file, as whoever finds
- *    the journal of a killed commit does: first those that are appended, which go to the
+ * 3. The blocks are written into the file, read from the journal unless they are few, as
+ *    whoever finds the journal of a killed commit does: first those that are appended, which go to the
  *    disk before the others are begun. So as long as the file has its old length, or one
  *    in between, all else of it is old. Then the file goes to the disk.
  * 4. The header says that nothing is under way. That need not be on the disk: a journal
@@ -26,14 +26,26 @@ import { Settled } from "../settled.ts";
 import { fsyncStep, type Steps } from "../steps.ts";
 import { bootOfSystem, HEADER_SIZE, type Redo, sumOf } from "./format.ts";
 import { JournalKeeper } from "./keeper.ts";
-import { RedoNote, type RedoPart, writeRedo } from "./redo.ts";
+import {
+  bufferSizeFor,
+  type Gathered,
+  gatherRedo,
+  RedoMemory,
+  RedoNote,
+  type RedoPart,
+} from "./redo.ts";
 
 /** Bytes of a journal that stay with it when it rests. */
 const KEPT_BYTES = 2 ** 24;
 
+/** Bytes of blocks, a multiple of a block's: memory for so many is kept. */
+const SMALL = 2 ** 16;
+
 /** The commits of one open file. */
 export class RedoLog extends JournalKeeper {
   readonly #settled = new Settled(this.file);
+  /** For small commits, whose journals are written at once. */
+  #memory: RedoMemory | undefined;
 
   /** That of `file`, which keeps no other journal. */
   static of(file: MappedFile): RedoLog {
@@ -72,8 +84,9 @@ export class RedoLog extends JournalKeeper {
       this.#settled.tryOut(journal.content, HEADER_SIZE); // it says nothing so far
       yield fsyncStep(() => file.syncData(), () => file.syncLater());
     }
-    const table = yield* writeRedo(journal.content, file, parts);
-    if (table === undefined) return undefined;
+    const gathered = yield* this.#gather(parts);
+    if (gathered === undefined) return undefined;
+    const { table, whole } = gathered;
     check();
     const { identity, size } = file;
     const note: Redo = {
@@ -87,13 +100,57 @@ export class RedoLog extends JournalKeeper {
       isDurable,
     };
     file.checkUnchanged();
-    journal.noteRedo(note);
+    if (whole === undefined) journal.noteRedo(note);
+    else {
+      yield {
+        run() {
+          journal.noteWhole(note, whole.bytes);
+          return whole.scanned;
+        },
+      };
+    }
     if (isDurable) {
       const isSettled = yield* journal.settle(!this.isOnDisk);
       if (!isSettled) return "none";
       this.isOnDisk = true;
     }
-    return RedoNote.of(journal.content, table, note);
+    const blocks = whole && this.#memory?.blocks;
+    return RedoNote.of(journal.content, table, note, blocks);
+  }
+
+  override remove(isDurable: boolean): void {
+    super.remove(isDurable);
+    this.#release();
+  }
+
+  override async removeLater(isDurable: boolean): Promise<void> {
+    await super.removeLater(isDurable);
+    this.#release();
+  }
+
+  #release(): void {
+    try {
+      this.#memory?.release();
+      this.#memory = undefined;
+    } catch {
+      // Too deep a stack: it goes with the garbage.
+    }
+  }
+
+  *#gather(parts: readonly RedoPart[]): Steps<Gathered | undefined> {
+    const { file } = this;
+    const { content } = this.journal!;
+    const size = bufferSizeFor(parts);
+    if (size <= SMALL) {
+      const memory = this.#memory ??= new RedoMemory(SMALL, file.path);
+      return yield* gatherRedo(content, file, parts, memory, true);
+    }
+    const memory = new RedoMemory(size, file.path);
+    try {
+      return yield* gatherRedo(content, file, parts, memory, false);
+    } finally {
+      memory.release();
+    }
   }
 
   /** Waits until the file has on the disk what it has now. */
