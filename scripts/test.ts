@@ -142,8 +142,9 @@ function groups(): Map<string, string[]> {
 
 /** Groups that take long, begun first, so that none is left alone at the end. */
 const LONGEST = [
-  ...["crash", "large", "unit and API", "sharing", "leaks", "memory_safety"],
-  ...["hostile_arguments", "faults", "soak", "fuzz", "permissions"],
+  ...["crash", "large", "unit and API", "file_systems", "sharing"],
+  ...["hostile_arguments", "leaks", "memory_safety", "faults", "guest"],
+  ...["permissions", "soak", "fuzz"],
 ];
 /** Groups that take several GiB of memory: one runtime after the other. */
 const ALONE = ["large"];

@@ -56,16 +56,25 @@ export function image(format: string, size: string): string {
     mount -o loop "$0/image" "$0"`;
 }
 
-/**
- * Compiles a FUSE file system into `folder`. It shows `$0/back` at `$0/mounted`, and refuses
- * what `refuse` names. Returns the commands that mount it, or why there can be none.
- */
-export function passthrough(
-  folder: string,
-  refuse = "",
-): { mount: string; skip: false } | { skip: string } {
+/** Where the FUSE file system of the tests was compiled to, or why it cannot be. */
+type Program = { readonly path: string } | { readonly skip: string };
+
+let program: Program | undefined;
+
+/** The folder that it is in. */
+let programs: Disposable | undefined;
+
+/** Removes what {@linkcode passthrough} has compiled. */
+export function removePrograms(): void {
+  programs?.[Symbol.dispose]();
+  program = programs = undefined;
+}
+
+function compile(): Program {
   if (!existsSync("/dev/fuse")) return { skip: "there is no /dev/fuse" };
-  const program = join(folder, "passthrough");
+  const folder = temporaryFolder();
+  programs = folder;
+  const path = join(folder.path, "passthrough");
   const source = new URL(
     "../system/file_systems/children/passthrough.c",
     import.meta.url,
@@ -73,15 +82,26 @@ export function passthrough(
   const { status, stderr } = spawnSync("sh", [
     "-c",
     'cc -o "$0" "$1" $(pkg-config --cflags --libs fuse3)',
-    program,
+    path,
     fileURLToPath(source),
   ], { encoding: "utf8" });
-  if (status !== 0) {
-    const [reason] = stderr.trim().split("\n");
-    return { skip: `no FUSE file system can be built: ${reason}` };
-  }
+  if (status === 0) return { path };
+  const [reason] = stderr.trim().split("\n");
+  return { skip: `no FUSE file system can be built: ${reason}` };
+}
+
+/**
+ * The commands that mount a FUSE file system, or why there can be none. It shows `$0/back`
+ * at `$0/mounted`, and refuses what `refuse` names. Whoever asks calls
+ * {@linkcode removePrograms} in the end.
+ */
+export function passthrough(
+  refuse = "",
+): { mount: string; skip: false } | { skip: string } {
+  program ??= compile();
+  if ("skip" in program) return program;
   const mount = `mkdir -p "$0/back" "$0/mounted" &&
-    REFUSE="${refuse}" "${program}" "$0/back" "$0/mounted"`;
+    REFUSE="${refuse}" "${program.path}" "$0/back" "$0/mounted"`;
   return { mount, skip: false };
 }
 

@@ -22,6 +22,7 @@ import {
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { after } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { inspect } from "node:util";
@@ -53,6 +54,12 @@ export function ourShare<T>(items: readonly T[]): readonly T[] {
 
 /** The seed of random tests; `MEMMAP_FUZZ_SEED` overrides it. */
 export const SEED: number = Number(process.env["MEMMAP_FUZZ_SEED"] ?? 1);
+
+/** Runs `work` after the last test of this file. Deno runs no `after` outside a suite. */
+export function atEnd(work: () => void): void {
+  if (isDeno) addEventListener("unload", work);
+  else after(work);
+}
 
 /** Reports what was proved. scripts/test prints the line. */
 export function proof(text: string): void {

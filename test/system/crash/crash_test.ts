@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import process from "node:process";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { FINISHED, isCommit, leaveKilled, whatIsLeft } from "./aftermath.ts";
 import type { Report, Request } from "./children/flush.ts";
@@ -26,6 +26,7 @@ import {
   type Trace,
 } from "../../support/strace.ts";
 import {
+  atEnd,
   below,
   commandOf,
   forEach,
@@ -41,7 +42,7 @@ import {
 
 const CHILD = new URL("./children/flush.ts", import.meta.url);
 const forks = new Forks(CHILD);
-after(() => forks[Symbol.dispose]());
+atEnd(() => forks[Symbol.dispose]());
 /** Milliseconds, far more than a slow machine needs. Only a hang takes this long. */
 const TIMEOUT = 1_800_000;
 /** Attempts to hit one call. Its number varies with the runtime's own calls. */

@@ -19,10 +19,12 @@ import {
   image,
   mounting,
   passthrough,
+  removePrograms,
   skipUnlessMounting,
   TMPFS,
 } from "../../support/mounting.ts";
 import {
+  atEnd,
   ourShare,
   proof,
   runChild,
@@ -33,6 +35,8 @@ import type { CommitsReport } from "./children/commits.ts";
 import type { HolesReport } from "./children/holes.ts";
 
 const TIMEOUT = 300_000;
+
+atEnd(removePrograms);
 
 /** Where a child finds the file system, and the command to run it under, or why not. */
 type Mounted =
@@ -51,7 +55,7 @@ function mountingOf(commands: string): Mount {
 
 function fuse(refuse = ""): Mount {
   return (folder) => {
-    const built = passthrough(folder, refuse);
+    const built = passthrough(refuse);
     if (built.skip !== false) return built;
     const mounted = mounting(built.mount, folder, true);
     if (mounted.skip !== false) return mounted;
@@ -69,19 +73,27 @@ const MOUNTS: Readonly<Record<string, Mount>> = {
   "FUSE without fallocate": fuse("reserve"),
 };
 
+/** The same, and some more that refuse something. */
+const MOUNTED: Readonly<Record<string, Mount>> = {
+  ...MOUNTS,
+  "FUSE that refuses permissions": fuse("chmod"),
+  "FUSE that refuses waiting for a folder": fuse("syncfolder"),
+};
+
+/** What was found when a file system was to be mounted, by its name. */
+const TRIED = new Map<string, string | false>();
+
 /** Why a file system cannot be mounted here; `false` if it can. */
 function skipUnlessMounted(name: string, what: string): string | false {
-  using folder = temporaryFolder();
-  return unproved(`${what} (${name})`, MOUNTS[name]!(folder.path).skip);
+  let skip = TRIED.get(name);
+  if (skip === undefined) {
+    using folder = temporaryFolder();
+    TRIED.set(name, skip = MOUNTED[name]!(folder.path).skip);
+  }
+  return unproved(`${what} (${name})`, skip);
 }
 
-/** The same for the FUSE file system. */
-function skipUnlessBuilt(what: string): string | false {
-  using folder = temporaryFolder();
-  return unproved(what, fuse()(folder.path).skip);
-}
-
-for (const name of Object.keys(MOUNTS)) {
+for (const name of ourShare(Object.keys(MOUNTS))) {
   test(
     `writes into holes are flushed, and other holes stay holes (${name})`,
     {
@@ -107,25 +119,14 @@ for (const name of Object.keys(MOUNTS)) {
   );
 }
 
-/** File systems, and whether the file itself is written there where folders are synced. */
-const COMMITTED: Readonly<Record<string, Mount>> = {
-  ...MOUNTS,
-  "FUSE that refuses permissions": fuse("chmod"),
-  "FUSE that refuses waiting for a folder": fuse("syncfolder"),
-};
-
-for (const name of ourShare(Object.keys(COMMITTED))) {
-  using folder = temporaryFolder();
-  const skip = unproved(
-    `commits (${name})`,
-    COMMITTED[name]!(folder.path).skip,
-  );
+for (const name of ourShare(Object.keys(MOUNTED))) {
+  const skip = skipUnlessMounted(name, "commits");
   test(`atomic maps are committed, and their holes stay holes (${name})`, {
     timeout: TIMEOUT,
     skip,
   }, () => {
     using folder = temporaryFolder();
-    const mounted = COMMITTED[name]!(folder.path);
+    const mounted = MOUNTED[name]!(folder.path);
     assert.ok(mounted.skip === false);
     const child = runChild(
       new URL("./children/commits.ts", import.meta.url),
@@ -153,7 +154,7 @@ const REFUSALS: readonly (readonly [name: string, refuse: string])[] = [
 for (const [name, refuse] of REFUSALS) {
   test(`every flush works on a file system that refuses ${name}`, {
     timeout: TIMEOUT,
-    skip: skipUnlessBuilt(name),
+    skip: skipUnlessMounted("FUSE", name),
   }, () => {
     using folder = temporaryFolder();
     const mounted = fuse(refuse)(folder.path);
@@ -246,7 +247,7 @@ function flushInside(
 test(
   "a file with content but no size is ENODEV in every mode, with advice",
   {
-    skip: skipUnlessBuilt("files without a size"),
+    skip: skipUnlessMounted("FUSE", "files without a size"),
   },
   () => {
     using folder = temporaryFolder();
@@ -276,10 +277,7 @@ test(
   },
 );
 
-test("in-place asks for room before it overwrites anything (btrfs)", {
-  timeout: TIMEOUT,
-  skip: skipUnlessMounted("btrfs", "in-place on a full disk"),
-}, () => {
+const onFullBtrfs = () => {
   using folder = temporaryFolder();
   const mounted = MOUNTS["btrfs"]!(folder.path);
   assert.ok(mounted.skip === false);
@@ -317,9 +315,18 @@ test("in-place asks for room before it overwrites anything (btrfs)", {
     { args: [mounted.folder], under: mounted.under },
   );
   assert.equal(child.status, 0, child.stderr);
-});
+};
 
-for (const [name, how] of [["xfs", "exact"], ["btrfs", "careful"]] as const) {
+for (const name of ourShare(["btrfs"])) {
+  test(`in-place asks for room before it overwrites anything (${name})`, {
+    timeout: TIMEOUT,
+    skip: skipUnlessMounted(name, "in-place on a full disk"),
+  }, onFullBtrfs);
+}
+
+const SHARING = [["btrfs", "careful"], ["xfs", "exact"]] as const;
+
+for (const [name, how] of ourShare(SHARING)) {
   test(
     `blocks that another file has as well are not counted as the file's own (${name})`,
     {
