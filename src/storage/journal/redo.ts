@@ -17,7 +17,7 @@
 import { Buffer } from "node:buffer";
 import { Mapping } from "../../memory/mod.ts";
 import type { OpenFile } from "../open_file.ts";
-import type { Step, Steps } from "../steps.ts";
+import { skipStep, type Step, type Steps } from "../steps.ts";
 import {
   HEADER_SIZE,
   type Redo,
@@ -490,10 +490,10 @@ export function bufferSizeFor(parts: readonly RedoPart[]): number {
 export interface Gathered {
   readonly table: RedoTable;
   /**
-   * The whole journal but for its header, for which there is room in front, and how many
-   * bytes were looked at for it. Otherwise all of that is in the journal already.
+   * The whole journal but for its header, for which there is room in front. Otherwise all
+   * of that is in the journal already.
    */
-  readonly whole?: { readonly bytes: Uint8Array; readonly scanned: number };
+  readonly whole?: Uint8Array;
 }
 
 /**
@@ -556,8 +556,8 @@ export function* gatherRedo(
   const at = HEADER_SIZE + count * REDO_BLOCK;
   if (isKept && count > 0) {
     memory.bytes.set(bytes, at);
-    const whole = memory.bytes.subarray(0, at + bytes.length);
-    return { table, whole: { bytes: whole, scanned } };
+    yield skipStep(scanned);
+    return { table, whole: memory.bytes.subarray(0, at + bytes.length) };
   }
   yield write();
   if (count === 0) return undefined;

@@ -100,15 +100,9 @@ export class RedoLog extends JournalKeeper {
       isDurable,
     };
     file.checkUnchanged();
+    // Not a step of its own: what has its turn after one may look for a commit.
     if (whole === undefined) journal.noteRedo(note);
-    else {
-      yield {
-        run() {
-          journal.noteWhole(note, whole.bytes);
-          return whole.scanned;
-        },
-      };
-    }
+    else journal.noteWhole(note, whole);
     if (isDurable) {
       const isSettled = yield* journal.settle(!this.isOnDisk);
       if (!isSettled) return "none";
