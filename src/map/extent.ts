@@ -163,6 +163,7 @@ export class SliceExtent implements Sized {
     piece = this.#books.arena.allocate(length);
     try {
       const kept = Math.min(before, length);
+      piece.expectWrite(kept);
       piece.mapping.copyFrom(this.mapping, this.offset, piece.offset, kept);
       this.dropViews();
     } catch (error) {

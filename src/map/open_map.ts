@@ -64,7 +64,10 @@ export class OpenMap extends Books {
     this.growth += piece.length;
     try {
       extent.slice = face(extent);
-      if (typeof content !== "number") writeContent(piece, 0, content);
+      if (typeof content !== "number") {
+        piece.expectWrite(piece.length);
+        writeContent(piece, 0, content);
+      }
       this.mapping.checkFaults(); // the content may have been a view of it
       this.#add(extent);
     } catch (error) {

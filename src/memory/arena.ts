@@ -21,6 +21,8 @@ const SHARED_CHUNK = 2 ** 26;
 const LARGE_PIECE = 2 ** 20;
 /** Bytes from which a freed piece gives its pages back while others live in its chunk. */
 const PAGES = 2 ** 16;
+/** Bytes from which it is worth a call, and a kernel mapping, to have huge pages. */
+const HUGE_WRITE = 2 ** 25;
 /** The most bytes that stay in memory for the pieces after a flush. */
 const KEPT = 2 ** 16;
 /** Bytes: enough for the widest load of any processor, and a cache line. */
@@ -90,8 +92,15 @@ export class Piece {
       ? Math.max(length, this.length * 2)
       : length;
     const moved = this.#arena.allocateUpTo(room, length);
+    moved.expectWrite(kept);
     moved.mapping.copyFrom(this.mapping, this.offset, moved.offset, kept);
     return moved;
+  }
+
+  /** Its first `length` bytes are all written next, for the first time. */
+  expectWrite(length: number): void {
+    if (length < HUGE_WRITE) return;
+    this.mapping.adviseHuge(this.offset, this.offset + length);
   }
 
   /** Once; a second time does nothing. */

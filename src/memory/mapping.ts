@@ -415,6 +415,17 @@ export class Mapping {
   }
 
   /**
+   * Asks for huge pages under memory of its own, before its first write: most of the time
+   * of that goes into page faults, and huge pages have 512 times fewer.
+   */
+  adviseHuge(begin: number, end: number): void {
+    const { MADV_HUGEPAGE } = this.#libc.constants;
+    if (MADV_HUGEPAGE !== undefined) {
+      this.advise(MADV_HUGEPAGE, begin, end, true);
+    }
+  }
+
+  /**
    * Drops what was written to whole pages of a private mapping of a file: they show the
    * file again. Views stay.
    */
