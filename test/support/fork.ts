@@ -30,6 +30,7 @@ interface Calls {
 
 const SIGKILL = 9;
 const [MADV_DONTFORK, MADV_DOFORK] = [10, 11];
+const PR_SET_PDEATHSIG = 1;
 const PR_SET_PTRACER = 0x59616d61;
 const PR_SET_PTRACER_ANY = -1;
 const PR_SET_NO_NEW_PRIVS = 38;
@@ -183,6 +184,8 @@ export async function serveForks<Request>(
     const request = JSON.parse(line) as Request;
     const pid = fork();
     if (pid === 0) {
+      // It would outlive a test that is given up, and might never end.
+      calls.prctl(PR_SET_PDEATHSIG, SIGKILL, null, 0, 0);
       try {
         say({ report: await act(request) });
       } catch (error) {
