@@ -14,7 +14,7 @@ import {
   spawn,
   spawnSync,
 } from "node:child_process";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { commandOf, temporaryFolder } from "./support.ts";
@@ -149,15 +149,15 @@ export function parseTrace(text: string): Pick<
 }
 
 /**
- * The engine that fork.ts can fork: one that needs no other thread, and in which no other
- * thread takes a lock now and then that a fork would inherit as taken. mimalloc, Bun's
- * allocator, has such a thread, which gives memory back; it is not started if memory is
- * never given back.
+ * The engine that fork.ts can fork: one that needs no other thread, and has none that
+ * works by itself. What such a thread has locked at the moment of a fork stays locked in
+ * it. In Bun one keeps blocks of the heap ready, and one gives memory back.
  */
 const V8_FLAGS = "--single-threaded";
 const BUN_ENVIRONMENT: Readonly<Record<string, string>> = {
   BUN_JSC_useConcurrentJIT: "0",
   BUN_JSC_useGC: "0",
+  BUN_JSC_useWarmUpMarkedBlocks: "0",
   MIMALLOC_PURGE_DELAY: "-1",
 };
 
@@ -213,10 +213,6 @@ class ForkServer {
     return this.#messages.shift()!;
   }
 
-  get pid(): number {
-    return this.#process.pid!;
-  }
-
   end(): void {
     this.#process.kill("SIGKILL");
   }
@@ -224,8 +220,6 @@ class ForkServer {
 
 /** Options of {@linkcode Forks.runTraced}. */
 export interface TraceOptions {
-  /** Makes what the fork finds in its folder. */
-  provide?: () => void;
   /** The value of strace's `-e inject=`. */
   inject?: string | undefined;
   /** Called when strace has attached, before the fork is told to begin. */
@@ -236,35 +230,10 @@ export interface TraceOptions {
   timeout?: number;
 }
 
-/** A fork that never got as far as waiting for strace. */
-class HungError extends Error {}
-
-/** What the threads of a process are doing, as far as the system tells. */
-function doingOf(pid: number): string {
-  const folder = `/proc/${pid}/task`;
-  return readdirSync(folder).map((thread) => {
-    const [name, call, waits] = ["comm", "syscall", "wchan"].map((file) =>
-      readIfThere(join(folder, thread, file)).trim()
-    );
-    return `${name}: system call ${call}, ${waits}`;
-  }).join("\n");
-}
-
-/** A request to a fork. */
-interface Request {
-  /** Where the fork writes. */
-  readonly folder: string;
-}
-
 /** Forks of a script of `test/` that calls `serveForks`. */
 export class Forks implements Disposable {
   readonly #script: URL;
   readonly #args: readonly string[];
-  /**
-   * What the fork that hung before it began was doing, if one did. Another took its
-   * place; a second one is an error.
-   */
-  hung: string | undefined;
   /** Servers that wait for a request. There are as many as requests were made at once. */
   readonly #idle: ForkServer[] = [];
 
@@ -275,24 +244,9 @@ export class Forks implements Disposable {
 
   /** Runs a fork that handles `request` under strace. */
   async runTraced(
-    request: Request,
+    request: unknown,
     options: TraceOptions = {},
   ): Promise<Trace> {
-    options.provide?.();
-    try {
-      return await this.#runTraced(request, options);
-    } catch (error) {
-      if (!(error instanceof HungError) || this.hung !== undefined) throw error;
-      this.hung = error.message;
-      for (const name of readdirSync(request.folder)) {
-        rmSync(join(request.folder, name), { recursive: true });
-      }
-      options.provide?.();
-      return await this.#runTraced(request, options);
-    }
-  }
-
-  async #runTraced(request: Request, options: TraceOptions): Promise<Trace> {
     const server = this.#idle.pop() ?? new ForkServer(this.#script, this.#args);
     try {
       const trace = await runTraced(server, request, options);
@@ -311,7 +265,7 @@ export class Forks implements Disposable {
 
 async function runTraced(
   server: ForkServer,
-  request: Request,
+  request: unknown,
   { inject, prepare, watch, timeout = 120_000 }: TraceOptions,
 ): Promise<Trace> {
   using folder = temporaryFolder();
@@ -322,15 +276,11 @@ async function runTraced(
   let isReady = false;
   let isOver = false;
   let isLate = false;
-  let doing = "";
   const kill = () => {
     if (pid !== 0 && !isOver) process.kill(pid, "SIGKILL");
   };
   const timer = setTimeout(() => {
     isLate = true;
-    if (pid !== 0 && !isReady) {
-      doing = `fork:\n${doingOf(pid)}\nserver:\n${doingOf(server.pid)}`;
-    }
     kill();
   }, timeout);
   while (pid === 0 || !isReady) {
@@ -339,13 +289,9 @@ async function runTraced(
     else if ("ready" in message) isReady = true;
     else {
       clearTimeout(timer);
-      if (isLate) {
-        throw new HungError(
-          `The fork was never ready.\n${server.stderr}${doing}`,
-        );
-      }
       throw new Error(
-        `The fork died: ${JSON.stringify(message)}.\n${server.stderr}`,
+        `The fork ${isLate ? "was never ready" : "died"}: ` +
+          `${JSON.stringify(message)}.\n${server.stderr}`,
       );
     }
   }

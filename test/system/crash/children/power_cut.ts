@@ -45,8 +45,6 @@ export interface PowerCutReport {
   new: number;
   /** Of these, how many left an image that had been checked already. */
   repeated: number;
-  /** What a fork that hung before it began was doing, if one did. */
-  hung?: string;
 }
 
 /** What else happens during a flush. */
@@ -214,12 +212,10 @@ async function run(cut: Cut, forks: Forks, bench: Bench): Promise<void> {
       }
     };
 
+    if (action === "reopen") leaveKilled(folder, scenario);
     const request: Request = { action, driver, name: scenario.name, folder };
     const { stderr } = await forks.runTraced(request, {
       inject: `${CHANGING}:signal=SIGSTOP`,
-      provide() {
-        if (action === "reopen") leaveKilled(folder, scenario);
-      },
       prepare: () => command("sync", "-f", disk.path),
       watch,
       timeout: 120_000,
@@ -300,7 +296,6 @@ await forEach(cuts(), async (cut) => {
   fs.rmSync(folder, { recursive: true });
 });
 forks[Symbol.dispose]();
-if (forks.hung !== undefined) report.hung = forks.hung;
 if (problems.length > 0) {
   console.error(problems.join("\n"));
   process.exit(1);
